@@ -1,0 +1,21 @@
+"""The package's own errors and warnings.
+
+Both errors are `ValueError`s, so code written for scikit-learn's conventions keeps working;
+their own names let a caller tell a bad photograph or a bad weight file from any other mistake.
+"""
+
+
+class ImageError(ValueError):
+    """An input that should be an image cannot be read as one."""
+
+
+class WeightsError(ValueError):
+    """A weight file cannot be found, is not what it should be, or lacks what was asked of it."""
+
+
+class KernelWarning(UserWarning):
+    """The compiled kernels are missing, so the slow NumPy path is in use."""
+
+
+class ImageWarning(UserWarning):
+    """Some images could not be read and became rows of NaN (``on_error="nan"``)."""
