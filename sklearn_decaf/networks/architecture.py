@@ -1,0 +1,163 @@
+"""What a network is: layers in order, the input they want, and its DeCAF layers by number."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+
+from .layers import Layer, Shape
+
+INPUT = "data"  # the name under which layers read the preprocessed image
+
+
+@dataclass(frozen=True)
+class Preprocessing:
+    """How an RGB photograph becomes the input of a network.
+
+    The photograph is resized to ``resize`` (both sides, or the shorter one), its centre of
+    ``crop`` x ``crop`` pixels is cut out, and ``(x - mean) / std`` is taken a channel, with x from
+    0 to 255 and the channels in ``channel_order``. ``flip_vertical`` turns it upside down first,
+    as the network of the DeCAF paper wants it.
+    """
+
+    resize: int = 256
+    crop: int = 224
+    channel_order: str = "rgb"
+    mean: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    std: tuple[float, float, float] = (1.0, 1.0, 1.0)
+    flip_vertical: bool = False
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """A feed-forward network as data: layers, preprocessing and the meaning of layer numbers.
+
+    Parameters
+    ----------
+    name : str
+        Name by which :func:`get_architecture` finds it.
+    layers : tuple of Layer
+        In an order in which each reads only earlier ones.
+    preprocessing : Preprocessing
+    decaf_layers : dict of int to str
+        5, 6, 7 and 8 in the counting of the DeCAF paper: 7 is the last hidden layer before the
+        class predictions, 6 and 5 the ones before it, 8 the class scores.
+    pooling : {"avg", "max", "avg+max", None}
+        How a map becomes a vector unless told otherwise; None flattens it in (h, w, c) order.
+    dropout_layers : frozenset of str
+        Layers to which ``dropout="auto"`` applies the paper's dropout.
+    aliases : dict of str to str
+        Other names of layers, such as those of the framework the weights came from.
+    """
+
+    name: str
+    layers: tuple[Layer, ...]
+    preprocessing: Preprocessing
+    decaf_layers: Mapping[int, str]
+    pooling: str | None = None
+    dropout_layers: frozenset[str] = frozenset()
+    aliases: Mapping[str, str] = field(default_factory=dict)
+
+    def __post_init__(self):
+        known = {INPUT}
+        for layer in self.layers:
+            missing = [name for name in layer.inputs if name not in known]
+            if missing or layer.name in known:
+                problem = f"reads {missing}, which come later" if missing else "is there twice"
+                raise ValueError(f"architecture {self.name!r}: layer {layer.name!r} {problem}")
+            known.add(layer.name)
+        for target in (*self.decaf_layers.values(), *self.aliases.values(), *self.dropout_layers):
+            if target not in known:
+                raise ValueError(f"architecture {self.name!r} has no layer {target!r}")
+
+    @property
+    def input_shape(self) -> Shape:
+        """Shape of one input image, ``(h, w, 3)``."""
+        return (self.preprocessing.crop, self.preprocessing.crop, 3)
+
+    @property
+    def layer_names(self) -> tuple[str, ...]:
+        """Names of all layers, in order."""
+        return tuple(layer.name for layer in self.layers)
+
+    @cached_property
+    def _by_name(self) -> dict[str, Layer]:
+        return {layer.name: layer for layer in self.layers}
+
+    @cached_property
+    def _inputs(self) -> dict[str, tuple[str, ...]]:
+        names = (INPUT, *self.layer_names)
+        return {layer.name: layer.inputs or (names[i],) for i, layer in enumerate(self.layers)}
+
+    @cached_property
+    def _shapes(self) -> dict[str, Shape]:
+        shapes = {INPUT: self.input_shape}
+        for layer in self.layers:
+            shapes[layer.name] = layer.output_shape(*(shapes[i] for i in self.inputs(layer.name)))
+        return shapes
+
+    def __getitem__(self, name: str) -> Layer:
+        return self._by_name[name]
+
+    def inputs(self, name: str) -> tuple[str, ...]:
+        """Names of the layers that the named one reads."""
+        return self._inputs[name]
+
+    def shapes(self) -> dict[str, Shape]:
+        """Output shape of every layer, without the batch."""
+        return {name: shape for name, shape in self._shapes.items() if name != INPUT}
+
+    def layer_parameter_shapes(self, name: str) -> dict[str, Shape]:
+        """Shapes of one layer's parameters, by their full names (``"conv1.kernel"``)."""
+        shapes = self[name].parameter_shapes(*(self._shapes[i] for i in self.inputs(name)))
+        return {f"{name}.{key}": shape for key, shape in shapes.items()}
+
+    def parameter_shapes(self) -> dict[str, Shape]:
+        """Shapes of all parameters, by their full names."""
+        return {
+            key: shape
+            for name in self.layer_names
+            for key, shape in self.layer_parameter_shapes(name).items()
+        }
+
+    def ancestors(self, names: Iterable[str]) -> tuple[Layer, ...]:
+        """The layers that have to be computed for the named ones, those included, in order."""
+        needed = set(names)
+        for layer in reversed(self.layers):
+            if layer.name in needed:
+                needed.update(self.inputs(layer.name))
+        return tuple(layer for layer in self.layers if layer.name in needed)
+
+    def with_layers(self, *layers: Layer) -> Architecture:
+        """The same network with more layers at its end."""
+        return Architecture(
+            self.name,
+            (*self.layers, *layers),
+            self.preprocessing,
+            self.decaf_layers,
+            self.pooling,
+            self.dropout_layers,
+            self.aliases,
+        )
+
+    def resolve(self, layer: int | str) -> str:
+        """Name of a layer given by number (5, 6, 7 or 8), by name or by alias.
+
+        Raises
+        ------
+        ValueError
+            If this network has no such layer; the message lists the ones it has.
+        """
+        # bool is an int to Python, and True would be looked up as 1
+        if isinstance(layer, str):
+            name = self.aliases.get(layer, layer)
+            if name in self._by_name:
+                return name
+        elif not isinstance(layer, bool) and layer in self.decaf_layers:
+            return self.decaf_layers[layer]
+        numbers = ", ".join(f"{number} ({name})" for number, name in self.decaf_layers.items())
+        raise ValueError(
+            f"layer={layer!r} is not a layer of {self.name}. By number: {numbers}. "
+            f"By name: {', '.join([*self.layer_names, *self.aliases])}."
+        )
