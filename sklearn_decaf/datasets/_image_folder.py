@@ -1,0 +1,362 @@
+"""Photographs in folders, one folder per class: paths and labels, nothing decoded."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections import Counter
+from collections.abc import Iterable
+
+import numpy as np
+from sklearn.utils import Bunch, check_random_state
+
+#: What counts as an image unless the caller says otherwise; compared without case.
+IMAGE_EXTENSIONS = (
+    *(".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".gif", ".tif", ".tiff", ".webp"),
+    *(".ppm", ".pgm", ".pbm", ".pnm"),
+)
+
+# Written by file managers and archivers beside the photographs; left out without a warning, like
+# every name that starts with a dot.
+_THUMBNAIL_FILES = {"thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r", "__macosx", "@eadir"}
+
+# A folder that holds only these holds the parts of a data set, not its classes.
+_SPLIT_NAMES = {"train", "training", "trainval", "val", "valid", "validation", "test", "testing"}
+
+
+def load_image_folder(
+    directory,
+    *,
+    classes=None,
+    extensions=IMAGE_EXTENSIONS,
+    description=None,
+    shuffle=False,
+    random_state=0,
+    return_X_y=False,
+):
+    """List the images in a folder that has one sub-folder per class.
+
+    The folder is laid out like this, and the names of the sub-folders are the names of the
+    classes:
+
+    .. code-block:: text
+
+        directory/
+            cat/
+                1.jpg
+                2.jpg
+                indoors/3.png
+            dog/
+                1.jpg
+
+    Only file names are read, never the images, so a folder of millions is no problem. The paths
+    are what an image transformer takes as input, and they index, split and travel through
+    pipelines and cross-validation as any other `X`.
+
+    Images in sub-folders of a class folder, at any depth, belong to that class. Links are
+    followed; a folder that is reached a second time within a class, through a link or a loop of
+    links, is read once. Hidden files and folders (whose names start with a dot), files with other
+    suffixes and images that lie beside the class folders are left out; everything left out
+    is listed in `ignored`, and one warning says so unless all of it is hidden or is a file
+    manager's own.
+
+    Parameters
+    ----------
+    directory : str or path-like
+        The folder that holds the class folders. A leading ``~`` is expanded.
+
+    classes : sequence of str, default=None
+        Names of the class folders to load, in the order of their labels 0, 1, ...; give it to
+        leave out folders or to number the classes of two data sets in the same way. None loads
+        every sub-folder, sorted by name.
+
+    extensions : str or sequence of str, default=IMAGE_EXTENSIONS
+        Suffixes of the files to list, with or without the dot, upper and lower case alike. The
+        default has JPEG, PNG, BMP, GIF, TIFF, WebP and PNM files.
+
+    description : str, default=None
+        A description of the data set for `DESCR`. None writes the number of images in each class.
+
+    shuffle : bool, default=False
+        Whether to shuffle the images. By default they are sorted by class, then by path, the
+        same on every machine. Shuffle for models and splitters that depend on the order of the
+        rows.
+
+    random_state : int, RandomState instance or None, default=0
+        Determines the order if `shuffle` is True. Pass None for a new order at each call.
+
+    return_X_y : bool, default=False
+        If True, return ``(filenames, target)`` instead of a Bunch.
+
+    Returns
+    -------
+    data : :class:`~sklearn.utils.Bunch`
+        Dictionary-like object, with the following attributes.
+
+        filenames : ndarray of shape (n_images,), dtype=object
+            The paths of the images (str), each starting with `directory` as it was given.
+        target : ndarray of shape (n_images,), dtype=intp
+            The class of each image, an index into `target_names`.
+        target_names : ndarray of shape (n_classes,)
+            The names of the classes.
+        ignored : list of str
+            The paths of files, folders and broken links that were left out.
+        DESCR : str
+            The description of the data set.
+
+    (filenames, target) : tuple if ``return_X_y`` is True
+        The two arrays described above.
+
+    Raises
+    ------
+    FileNotFoundError
+        If `directory` does not exist.
+    NotADirectoryError
+        If `directory` is a file.
+    TypeError
+        If `classes` is a single string.
+    ValueError
+        If there is no class folder, a class folder holds no image, the folders are the parts of a
+        data set (``train``, ``test``) instead of classes, or `classes` is empty, repeats a name or
+        names a folder that is not there.
+
+    See Also
+    --------
+    load_sample_photos : A small data set of photographs that comes with the package.
+    sklearn.datasets.load_files : The same for text files.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> from PIL import Image
+    >>> from sklearn_decaf.datasets import load_image_folder
+    >>> with tempfile.TemporaryDirectory() as directory:
+    ...     for name in "cat/1.jpg", "cat/2.jpg", "dog/1.png":
+    ...         path = Path(directory, name)
+    ...         path.parent.mkdir(exist_ok=True)
+    ...         Image.new("RGB", (8, 8)).save(path)
+    ...     pets = load_image_folder(directory)
+    >>> [Path(filename).name for filename in pets.filenames]
+    ['1.jpg', '2.jpg', '1.png']
+    >>> pets.target
+    array([0, 0, 1])
+    >>> print(*pets.target_names[pets.target])
+    cat cat dog
+    """
+    directory = os.path.expanduser(os.fsdecode(directory))
+    suffixes = _normalise_extensions(extensions)
+    names, ignored = _class_folders(directory, suffixes, classes)
+
+    above = _directory_and_above(directory)
+    counts, filenames = [], []
+    for name in names:
+        files = _list_images(os.path.join(directory, name), suffixes, above, ignored)
+        counts.append(len(files))
+        filenames += files
+    if classes is None:
+        _refuse_wrong_level(directory, names, filenames)
+    _refuse_empty_classes(directory, names, counts, suffixes, ignored)
+    _warn_of_ignored(directory, ignored, suffixes)
+
+    filenames = np.array(filenames, dtype=object)
+    target = np.repeat(np.arange(len(names)), counts)
+    if shuffle:
+        order = check_random_state(random_state).permutation(len(filenames))
+        filenames, target = filenames[order], target[order]
+    if return_X_y:
+        return filenames, target
+    if description is None:
+        description = _describe(directory, names, counts)
+    return Bunch(
+        filenames=filenames,
+        target=target,
+        target_names=np.array(names),
+        ignored=ignored,
+        DESCR=description,
+    )
+
+
+def _normalise_extensions(extensions):
+    if isinstance(extensions, str):
+        extensions = (extensions,)
+    suffixes = tuple("." + suffix.lower().removeprefix(".") for suffix in extensions)
+    if not suffixes or "." in suffixes:
+        raise ValueError(
+            f"extensions must name at least one suffix such as '.jpg', and none may be empty; "
+            f"got {extensions!r}"
+        )
+    return suffixes
+
+
+def _class_folders(directory, suffixes, classes):
+    """Names of the class folders, and the paths beside them that are no class folders."""
+    if not os.path.exists(directory):
+        raise FileNotFoundError(
+            f"there is no folder {directory!r} (the current directory is {os.getcwd()!r})"
+        )
+    if not os.path.isdir(directory):
+        raise NotADirectoryError(
+            f"{directory!r} is a file; load_image_folder takes the folder that holds one "
+            f"sub-folder of images per class"
+        )
+    folders, ignored, images = [], [], 0
+    for entry in _sorted_entries(directory):
+        if entry.is_dir() and not _is_hidden(entry.name):
+            folders.append(entry.name)
+        else:
+            ignored.append(entry.path)
+            images += entry.name.lower().endswith(suffixes) and not _is_hidden(entry.name)
+
+    if not folders:
+        found = f"{images} images, but no class folders" if images else "no class folders"
+        raise ValueError(
+            f"{directory!r} holds {found}: move the images of each class into a sub-folder named "
+            f"after the class. Images without classes need no load_image_folder: pass a list of "
+            f"their paths to the transformer."
+        )
+    if classes is None:
+        return folders, ignored
+    return _check_classes(directory, classes, folders), ignored
+
+
+def _check_classes(directory, classes, folders):
+    if isinstance(classes, str) or not isinstance(classes, Iterable):
+        raise TypeError(f"classes must be a sequence of folder names, got {classes!r}")
+    names = [str(name) for name in classes]
+    repeated = [name for name, n in Counter(names).items() if n > 1]
+    missing = [name for name in names if name not in set(folders)]
+    if not names or repeated or missing:
+        problem = (
+            f"names folders that are not there: {_shortened(missing)}"
+            if missing
+            else f"names folders more than once: {_shortened(repeated)}"
+            if repeated
+            else "is empty"
+        )
+        raise ValueError(f"classes {problem}; {directory!r} holds {_shortened(folders)}")
+    return names
+
+
+def _list_images(class_folder, suffixes, above, ignored):
+    """Paths of the images below a class folder, in sorted order; the rest goes to `ignored`."""
+    seen = set(above)  # a link up to one of these is a loop
+    images = []
+
+    def walk(folder):
+        identity = _identity(folder)
+        if identity in seen:
+            ignored.append(folder)
+            return
+        seen.add(identity)
+        for entry in _sorted_entries(folder):
+            if _is_hidden(entry.name):
+                ignored.append(entry.path)
+            elif entry.is_dir():
+                walk(entry.path)
+            elif entry.is_file() and entry.name.lower().endswith(suffixes):
+                images.append(entry.path)
+            else:  # another suffix, a broken link, a socket ...
+                ignored.append(entry.path)
+
+    walk(class_folder)
+    return images
+
+
+def _sorted_entries(folder):
+    with os.scandir(folder) as entries:
+        return sorted(entries, key=lambda entry: entry.name)
+
+
+def _identity(folder):
+    status = os.stat(folder)
+    return status.st_dev, status.st_ino
+
+
+def _directory_and_above(directory):
+    """Identities of a folder and of all folders that it lies in."""
+    folder = os.path.realpath(directory)
+    identities = {_identity(folder)}
+    while folder != os.path.dirname(folder):
+        folder = os.path.dirname(folder)
+        identities.add(_identity(folder))
+    return identities
+
+
+def _is_hidden(name):
+    return name.startswith(".") or name.lower() in _THUMBNAIL_FILES
+
+
+def _refuse_wrong_level(directory, names, filenames):
+    """Refuse a directory whose class folders lie one level further down than they should."""
+    top = os.path.join(directory, "")
+    # a single folder that holds images only in folders of its own, or train/, test/ ...
+    nested = all(
+        os.sep in filename.removeprefix(top).partition(os.sep)[2] for filename in filenames
+    )
+    only_splits = all(name.lower() in _SPLIT_NAMES for name in names)
+    if filenames and (only_splits or (nested and len(names) == 1)):
+        raise ValueError(
+            f"the sub-folders of {directory!r} ({_shortened(names)}) do not look like classes, but "
+            f"like folders of them. Load one at a time, for example "
+            f"load_image_folder({os.path.join(directory, names[0])!r}), or say that they are "
+            f"classes with classes={names!r}."
+        )
+
+
+def _refuse_empty_classes(directory, names, counts, suffixes, ignored):
+    empty = [name for name, count in zip(names, counts) if count == 0]
+    if not empty:
+        return
+    folder = os.path.join(directory, empty[0], "")
+    other = [path for path in ignored if path.startswith(folder)]
+    holds = f"; it holds {_summary(other)}" if other else ""
+    more = f" (as {len(empty) - 1} other class folders)" if len(empty) > 1 else ""
+    raise ValueError(
+        f"class folder {folder!r} holds no image ({', '.join(suffixes)}){holds}{more}. Put images "
+        f"into it, remove it, name the folders to load with classes=[...], or the suffixes of "
+        f"its images with extensions=[...]."
+    )
+
+
+def _warn_of_ignored(directory, ignored, suffixes):
+    ignored = [path for path in ignored if not _is_hidden(os.path.basename(path))]
+    if not ignored:
+        return
+    beside = [
+        path
+        for path in ignored
+        if os.path.dirname(path) == directory.rstrip(os.sep) and path.lower().endswith(suffixes)
+    ]
+    unclassed = (
+        f" {len(beside)} of them are images that lie beside the class folders and so have no "
+        f"class: move them into one."
+        if beside
+        else ""
+    )
+    warnings.warn(
+        f"left out {_summary(ignored)} of {directory!r}: only files in a class folder that end in "
+        f"{', '.join(suffixes)} are taken; `ignored` lists the others.{unclassed}",
+        stacklevel=3,
+    )
+
+
+def _summary(paths):
+    """'3 entries (.txt: 2, .xml: 1), the first 'cat/a.txt''."""
+    kinds = Counter(os.path.splitext(path)[1].lower() or "no suffix" for path in paths)
+    listed = ", ".join(f"{kind}: {count}" for kind, count in kinds.most_common(5))
+    return f"{len(paths)} entries ({listed}), the first {paths[0]!r},"
+
+
+def _shortened(names, longest=10):
+    listed = ", ".join(repr(name) for name in names[:longest])
+    return listed + (f" and {len(names) - longest} more" if len(names) > longest else "")
+
+
+def _describe(directory, names, counts):
+    lines = (f"- {name}: {count}" for name, count in zip(names, counts))
+    return (
+        f"Image folder {directory}\n\n{sum(counts)} images of {len(names)} classes:\n\n"
+        + "\n".join(lines)
+        + "\n"
+    )
