@@ -1,0 +1,128 @@
+"""Threads: how many to use, a loop over them, and BLAS kept to one thread inside."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+
+import joblib
+from joblib.parallel import get_active_backend
+from threadpoolctl import ThreadpoolController
+
+
+def effective_n_threads(n_jobs: int | None) -> int:
+    """Turn scikit-learn's `n_jobs` into a number of threads.
+
+    Parameters
+    ----------
+    n_jobs : int or None
+        None uses what BLAS would: the cores this process may use, fewer within
+        `threadpoolctl` limits or a worker of joblib, and one within another thread of joblib.
+        A positive number is taken as it is, -1 means all cores, -2 all but one.
+
+    Returns
+    -------
+    int
+        At least 1.
+
+    Raises
+    ------
+    ValueError
+        If `n_jobs` is 0.
+    """
+    cores = joblib.cpu_count()
+    if n_jobs is None:
+        backend, _ = get_active_backend()
+        if getattr(backend, "nesting_level", 0) and getattr(backend, "uses_threads", False):
+            return 1
+        return max(1, min([cores, *_blas_threads()]))
+    if n_jobs == 0:
+        raise ValueError("n_jobs=0 means nothing: give None, a positive number, or -1 for all cores")
+    return n_jobs if n_jobs > 0 else max(1, cores + 1 + n_jobs)
+
+
+def _blas_threads() -> list[int]:
+    info = ThreadpoolController().info()
+    own = [pool["num_threads"] for pool in info if pool["user_api"] == "blas"]
+    # while a limit of ours is in force, what BLAS had before it is what counts
+    limit = single_threaded_blas
+    return [limit.num_threads_outside] if limit.active else own
+
+
+class _BlasLimit:
+    """BLAS at one thread for as long as anybody needs it so.
+
+    `threadpoolctl` sets a limit for the process and puts back what it found: two threads that
+    enter and leave in turn would leave the limit behind. Here the first to enter sets it and the
+    last to leave puts it back.
+    """
+
+    def __init__(self):
+        self._lock = threading.Lock()
+        self._users = 0
+        self._limit = None
+        self.num_threads_outside = 1
+
+    @property
+    def active(self) -> bool:
+        return self._users > 0
+
+    @contextmanager
+    def __call__(self):
+        with self._lock:
+            if self._users == 0:
+                controller = ThreadpoolController()
+                pools = controller.select(user_api="blas").info()
+                self.num_threads_outside = min([p["num_threads"] for p in pools], default=1)
+                self._limit = controller.limit(limits=1, user_api="blas")
+            self._users += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._users -= 1
+                if self._users == 0:
+                    self._limit.restore_original_limits()
+                    self._limit = None
+
+
+single_threaded_blas = _BlasLimit()
+if hasattr(os, "register_at_fork"):
+    # a child has none of the threads that were inside, and perhaps a lock that nobody holds
+    os.register_at_fork(after_in_child=single_threaded_blas.__init__)
+
+
+def run_in_threads(work: Callable[[int], None], n_items: int, n_threads: int) -> None:
+    """Call ``work(i)`` for every i below `n_items`, from several threads.
+
+    Each thread takes the next item when it is done with one. The first error stops the others
+    at their next item and is raised here. Threads live for this call only, so nothing is left
+    for a fork to lose.
+    """
+    n_threads = min(n_threads, n_items)
+    if n_threads <= 1:
+        for i in range(n_items):
+            work(i)
+        return
+    items, lock, stop = iter(range(n_items)), threading.Lock(), threading.Event()
+
+    def loop() -> None:
+        try:
+            while not stop.is_set():
+                with lock:
+                    i = next(items, None)
+                if i is None:
+                    return
+                work(i)
+        except BaseException:
+            stop.set()
+            raise
+
+    with ThreadPoolExecutor(n_threads - 1, thread_name_prefix="sklearn_decaf") as pool:
+        others = [pool.submit(loop) for _ in range(n_threads - 1)]
+        loop()
+        for other in others:
+            other.result()
