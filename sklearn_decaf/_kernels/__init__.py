@@ -1,0 +1,106 @@
+"""The compiled kernels, for the widest instruction set that this machine has.
+
+Every kernel is compiled for several sets: ``base`` (any machine), ``v3`` (x86-64-v3: AVX2) and
+``v4`` (x86-64-v4: AVX-512). One is chosen when this module is imported; the environment variable
+``SKLEARN_DECAF_KERNELS`` forces another (``v4``, ``v3``, ``base``) or ``none``. `KERNEL_SET` names
+the one in use. It is None, and so are the functions, where nothing is compiled or ``none`` was
+asked for: the network then runs on NumPy. See :class:`._functions.Kernels` for the functions.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import warnings
+from importlib.util import find_spec
+
+from numpy._core._multiarray_umath import __cpu_features__ as _cpu_features
+
+from ..exceptions import KernelWarning
+from ._functions import MODULES, Kernels
+
+OVERRIDE_VARIABLE = "SKLEARN_DECAF_KERNELS"
+
+# What numpy calls the features of each set, the widest set first. It knows the levels as such
+# from 2.4 on; before, AVX512_SKX stands for all of v4, and every CPU with these three for v3.
+_CPU_FEATURES = {
+    "v4": ("AVX512_SKX", "AVX2", "FMA3"),
+    "v3": ("AVX2", "FMA3", "F16C"),
+    "base": (),
+}
+
+
+def installed_sets() -> tuple[str, ...]:
+    """Names of the sets that were compiled when the package was installed, the widest first."""
+    return tuple(
+        name for name in _CPU_FEATURES if find_spec(f"{__name__}.{name}.{MODULES[0]}") is not None
+    )
+
+
+def available_sets() -> tuple[str, ...]:
+    """Names of the installed sets that this CPU can run, the widest first."""
+    return tuple(
+        name
+        for name in installed_sets()
+        if all(_cpu_features.get(feature, False) for feature in _CPU_FEATURES[name])
+    )
+
+
+def _choose_set() -> str | None:
+    wanted = os.environ.get(OVERRIDE_VARIABLE, "")
+    if wanted == "none":
+        return None
+    available = available_sets()
+    if not wanted:
+        return available[0] if available else None
+    if wanted not in _CPU_FEATURES:
+        raise ValueError(
+            f"{OVERRIDE_VARIABLE}={wanted!r} is not a kernel set: "
+            f"choose one of {', '.join(_CPU_FEATURES)}, none, or unset it"
+        )
+    if wanted not in available:
+        reason = (
+            "this CPU does not have its instructions"
+            if wanted in installed_sets()
+            else "it was not compiled when the package was installed"
+        )
+        raise ValueError(
+            f"{OVERRIDE_VARIABLE}={wanted!r} cannot be used: {reason}; "
+            f"available here: {', '.join((*available, 'none'))}"
+        )
+    return wanted
+
+
+KERNEL_SET: str | None = _choose_set()
+
+if KERNEL_SET is not None:
+    _kernels = Kernels(KERNEL_SET)
+    bias_clip = _kernels.bias_clip
+    bias_add_clip = _kernels.bias_add_clip
+    bias_clip_into = _kernels.bias_clip_into
+    depthwise = _kernels.depthwise
+    lrn = _kernels.lrn
+    max_pool = _kernels.max_pool
+else:
+    bias_clip = bias_add_clip = bias_clip_into = depthwise = lrn = max_pool = None
+
+_warning_lock = threading.Lock()
+_warned = False
+
+
+def warn_if_missing() -> None:
+    """Warn, once a process, that no compiled kernels are in use; not if that was asked for."""
+    global _warned
+    if KERNEL_SET is not None or os.environ.get(OVERRIDE_VARIABLE) == "none":
+        return
+    with _warning_lock:
+        if _warned:
+            return
+        _warned = True
+    warnings.warn(
+        "sklearn_decaf was installed without compiled kernels and runs its networks on NumPy, "
+        "several times slower. Reinstall it with a C++ compiler at hand, or set "
+        f"{OVERRIDE_VARIABLE}=none to accept this silently.",
+        KernelWarning,
+        stacklevel=3,
+    )

@@ -1,0 +1,1 @@
+"""Kernels for any machine: on x86-64, SSE2."""

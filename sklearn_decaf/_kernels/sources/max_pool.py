@@ -1,0 +1,67 @@
+"""Max pooling: first over the rows of a window, then over its columns.
+
+Windows that stick out below or to the right read the last row or column again, which
+changes no maximum and needs no branch. `a if a != a else b` keeps NaN: `np.maximum` of two
+scalars is compiled to a comparison that returns its first argument where the second is NaN.
+"""
+
+import numpy as np
+
+
+# pythran export max_pool_3(float32[:,:,:], int, float32[:,:] order(C), float32[:,:,:])
+def max_pool_3(x, stride, line, out):
+    # x (h, w, c), line (w, c) scratch, out (oh, ow, c)
+    height, width, channels = x.shape
+    step = max(stride, 1)
+    for y in range(out.shape[0]):
+        row0 = y * step
+        row1 = max(min(row0 + 1, height - 1), 0)
+        row2 = max(min(row0 + 2, height - 1), 0)
+        for u in range(width):
+            for ch in range(channels):
+                a = x[row0, u, ch]
+                b = x[row1, u, ch]
+                c = x[row2, u, ch]
+                highest = np.maximum(a, b)
+                highest = b if b != b else highest
+                highest = np.maximum(highest, c)
+                line[u, ch] = c if c != c else highest
+        for v in range(out.shape[1]):
+            column0 = v * step
+            column1 = max(min(column0 + 1, width - 1), 0)
+            column2 = max(min(column0 + 2, width - 1), 0)
+            for ch in range(channels):
+                a = line[column0, ch]
+                b = line[column1, ch]
+                c = line[column2, ch]
+                highest = np.maximum(a, b)
+                highest = b if b != b else highest
+                highest = np.maximum(highest, c)
+                out[y, v, ch] = c if c != c else highest
+
+
+# pythran export max_pool(float32[:,:,:], int, int, float32[:,:] order(C), float32[:,:,:])
+def max_pool(x, size, stride, line, out):
+    # x (h, w, c), line (w, c) scratch, out (oh, ow, c)
+    height, width, channels = x.shape
+    step = max(stride, 1)
+    for y in range(out.shape[0]):
+        for u in range(width):
+            for ch in range(channels):
+                line[u, ch] = x[y * step, u, ch]
+        for i in range(1, size):
+            row = max(min(y * step + i, height - 1), 0)
+            for u in range(width):
+                for ch in range(channels):
+                    value = x[row, u, ch]
+                    highest = np.maximum(line[u, ch], value)
+                    line[u, ch] = value if value != value else highest
+        for v in range(out.shape[1]):
+            for ch in range(channels):
+                out[y, v, ch] = line[v * step, ch]
+            for j in range(1, size):
+                column = max(min(v * step + j, width - 1), 0)
+                for ch in range(channels):
+                    value = line[column, ch]
+                    highest = np.maximum(out[y, v, ch], value)
+                    out[y, v, ch] = value if value != value else highest
