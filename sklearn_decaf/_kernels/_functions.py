@@ -167,10 +167,10 @@ class Kernels:
             np.multiply(x, out, out=out)
 
 
-def _require(condition: bool, kernel: str, **arguments):
+def _require(condition: bool, function: str, /, **arguments):
     if not condition:
         found = ", ".join(
             f"{name} {value.shape}" if isinstance(value, np.ndarray) else f"{name}={value}"
             for name, value in arguments.items()
         )
-        raise ValueError(f"{kernel}: the shapes do not belong together: {found}")
+        raise ValueError(f"{function}: the shapes do not belong together: {found}")
