@@ -1,0 +1,10 @@
+"""Readers of weight files, one format a module.
+
+Each reader turns bytes into named arrays and knows nothing of networks. None of them ever runs
+what a file says, and none uses more memory than a small multiple of the file's size. What is
+wrong with a file is always said by :class:`~sklearn_decaf.exceptions.WeightsError`.
+"""
+
+from ._file import TensorFile, read_tensors
+
+__all__ = ["TensorFile", "read_tensors"]

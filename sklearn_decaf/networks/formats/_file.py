@@ -1,0 +1,114 @@
+"""From a path to named arrays: mapping the file, its checksum, and which format it is in."""
+
+from __future__ import annotations
+
+import hashlib
+import mmap
+import os
+import stat
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from ...exceptions import WeightsError
+from . import npz, numpy_pickle, safetensors, torch_legacy
+
+MAX_FILE = 2**30
+_TORCH_LEGACY_START = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."
+
+
+@dataclass(frozen=True, eq=False)
+class TensorFile:
+    """What a weight file holds.
+
+    Attributes
+    ----------
+    path : str
+        Absolute.
+    format : str
+        Such as ``"npz"``.
+    sha256 : str
+        Of the whole file, in hexadecimal.
+    tensors : mapping of str to ndarray
+        Read-only; they may be views of the mapped file.
+    metadata : mapping of str to str
+        What the file says about itself.
+    """
+
+    path: str
+    format: str
+    sha256: str
+    tensors: Mapping[str, np.ndarray]
+    metadata: Mapping[str, str] = field(default_factory=dict)
+
+
+def read_tensors(path: str | os.PathLike, *, checksum: str | None = None) -> TensorFile:
+    """Read the named arrays of a weight file, whatever its format.
+
+    Parameters
+    ----------
+    path : str or path-like
+        The format is recognised by content, not by suffix.
+    checksum : str or None
+        sha256 that the file must have, checked before anything in it is looked at.
+
+    Raises
+    ------
+    WeightsError
+        If the file cannot be read, is damaged, or holds anything but arrays of numbers. The
+        message begins with the path.
+    """
+    path = Path(path).absolute()
+    try:
+        data, before = _map(path)
+        sha256 = hashlib.sha256(data).hexdigest()
+        if checksum is not None and not sha256.startswith(checksum):
+            raise WeightsError(
+                f"its sha256 is {sha256}, not {checksum}: the file is damaged, or another one"
+            )
+        kind, tensors, metadata = _read(data)
+        if _identity(os.stat(path)) != before:
+            raise WeightsError("the file changed while it was read")
+    except OSError as error:
+        raise WeightsError(f"{path}: {error.strerror or error}") from error
+    except WeightsError as error:
+        raise WeightsError(f"{path}: {error}") from error
+    if not tensors:
+        raise WeightsError(f"{path}: there are no arrays in this file")
+    return TensorFile(str(path), kind, sha256, tensors, metadata)
+
+
+def _identity(status: os.stat_result) -> tuple[int, ...]:
+    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
+
+
+def _map(path: Path) -> tuple[memoryview, tuple[int, ...]]:
+    status = os.stat(path)
+    if not stat.S_ISREG(status.st_mode):  # opening a pipe would wait for ever
+        raise WeightsError("not a regular file")
+    with open(path, "rb") as stream:
+        status = os.fstat(stream.fileno())
+        if status.st_size == 0:
+            raise WeightsError("the file is empty")
+        if status.st_size > MAX_FILE:
+            raise WeightsError(f"the file has {status.st_size} bytes; {MAX_FILE} is the limit")
+        mapped = mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ)
+    return memoryview(mapped), _identity(status)
+
+
+def _read(data: memoryview) -> tuple[str, dict[str, np.ndarray], dict[str, str]]:
+    start = bytes(data[:16])
+    if start.startswith(b"PK"):
+        return "npz", *npz.read(data)
+    if start.startswith(_TORCH_LEGACY_START):
+        return "torch (before 1.6)", torch_legacy.read(data), {}
+    if start[:1] == b"\x80":
+        return "pickle", numpy_pickle.read(data), {}
+    if safetensors.looks_like(data):
+        return "safetensors", *safetensors.read(data)
+    raise WeightsError(
+        f"not a weight file in a known format (it begins with {start!r}); known are npz, "
+        "safetensors, torch state dicts from before version 1.6 and pickles of NumPy arrays"
+    )

@@ -1,0 +1,324 @@
+"""A pickle reader that runs nothing.
+
+Python's own unpickler is a small machine that calls whatever a file names. Restricting the names
+(``find_class``) is not enough for files from strangers: an allowed ``numpy.ndarray`` call in a
+file of 91 bytes allocates gigabytes, a memo index of 2**31 makes the C unpickler reserve a table
+of that size, and hashing a deeply nested tuple overflows the C stack. So this module interprets
+the opcodes itself. It knows the ones that weight files use, builds numbers, text, lists, tuples
+and dicts with text keys, and where a file names a callable it looks the name up in a table of
+stand-ins written for the purpose. A name that is not in the table ends the reading.
+
+Every opcode costs a bounded amount of time and memory and is paid for by at least one byte of the
+file, so both stay proportional to the file's size.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable, Mapping
+
+from ...exceptions import WeightsError
+
+MAX_OPCODES = 1_000_000
+MAX_NESTING = 64
+MAX_INTEGER_BYTES = 16
+MAX_SHORT_STRING = 255
+
+
+class Constructor:
+    """A stand-in for something a pickle may call.
+
+    ``make`` receives the argument tuple as it came, unchecked.
+    """
+
+    def __init__(self, name: str, make: Callable[[tuple], object]):
+        self.name, self.make = name, make
+
+
+class Buildable:
+    """Base of the stand-ins that take a state (the BUILD opcode)."""
+
+    def build(self, state: object) -> None:
+        raise NotImplementedError
+
+
+def describe(value: object) -> str:
+    """A short name for a value, for messages; containers are never printed (they may be cyclic)."""
+    if isinstance(value, str):
+        return repr(value if len(value) <= 60 else value[:57] + "...")
+    if value is None or isinstance(value, bool | int | float):
+        return repr(value)
+    if isinstance(value, Constructor):
+        return f"the name {value.name}"
+    return type(value).__name__
+
+
+def load_pickle(
+    data: memoryview,
+    start: int = 0,
+    *,
+    names: Mapping[str, object],
+    persistent: Callable[[object], object] | None = None,
+    at_end: bool = False,
+) -> tuple[object, int]:
+    """Read one pickle and say where it ends.
+
+    Parameters
+    ----------
+    data : memoryview
+        The file; byte strings in the result are slices of it.
+    start : int
+        Where the pickle begins.
+    names : mapping of str to object
+        What ``"module.name"`` stands for. Only `Constructor` objects can be called.
+    persistent : callable or None
+        Turns a persistent id into an object; None refuses them.
+    at_end : bool
+        Whether anything after the pickle is an error.
+
+    Raises
+    ------
+    WeightsError
+        If the pickle is broken, names something that is not allowed, or goes past a limit.
+    """
+    machine = _Machine(data, start, names, persistent)
+    value = machine.run()
+    if at_end and machine.position != len(data):
+        raise WeightsError(
+            f"{len(data) - machine.position} bytes follow the pickle, which ends at byte "
+            f"{machine.position}"
+        )
+    return value, machine.position
+
+
+class _Machine:
+    def __init__(self, data, start, names, persistent):
+        self.data = data
+        self.position = start
+        self.names = names
+        self.persistent = persistent
+        self.memo: dict[int, object] = {}
+        self.stack: list[object] = []
+        self.outer: list[list[object]] = []  # stacks below the open marks
+
+    def run(self) -> object:
+        for _ in range(MAX_OPCODES):
+            at = self.position
+            opcode = self.take(1)[0]
+            if opcode == 0x2E:  # STOP
+                value = self.pop()
+                if self.stack or self.outer:
+                    raise self.broken("the pickle ends with values left over")
+                return value
+            step = _STEPS.get(opcode)
+            if step is None:
+                raise WeightsError(
+                    f"pickle opcode {bytes([opcode])!r} at byte {at} is not one that weight "
+                    "files use"
+                )
+            step(self)
+        raise WeightsError(f"the pickle has more than {MAX_OPCODES} opcodes")
+
+    def broken(self, what: str) -> WeightsError:
+        return WeightsError(f"{what} (pickle, near byte {self.position})")
+
+    # -- reading the file --
+
+    def take(self, n: int) -> memoryview:
+        end = self.position + n
+        if end > len(self.data):
+            raise WeightsError(
+                f"the pickle wants {n} bytes at byte {self.position}, but the file ends at byte "
+                f"{len(self.data)}: it is truncated or damaged"
+            )
+        piece = self.data[self.position : end]
+        self.position = end
+        return piece
+
+    def number(self, code: str) -> int | float:
+        layout = _STRUCTS[code]
+        return layout.unpack(self.take(layout.size))[0]
+
+    def text(self, piece: memoryview) -> str:
+        try:
+            return str(piece, "utf-8")
+        except UnicodeDecodeError as error:
+            raise self.broken("text that is not UTF-8") from error
+
+    def line(self) -> str:
+        # names are short; looking no further keeps a file without newlines cheap
+        window = bytes(self.data[self.position : self.position + 256])
+        length = window.find(b"\n")
+        if length < 0:
+            raise self.broken("a name without an end")
+        self.position += length + 1
+        return self.text(memoryview(window)[:length])
+
+    # -- the stack --
+
+    def push(self, value: object) -> None:
+        self.stack.append(value)
+
+    def pop(self) -> object:
+        if not self.stack:
+            raise self.broken("the pickle takes a value that is not there")
+        return self.stack.pop()
+
+    def top(self, kind: type, what: str):
+        if not self.stack or not isinstance(self.stack[-1], kind):
+            found = describe(self.stack[-1]) if self.stack else "nothing"
+            raise self.broken(f"{what} expected, {found} found")
+        return self.stack[-1]
+
+    def mark(self) -> None:
+        if len(self.outer) >= MAX_NESTING:
+            raise WeightsError(f"the pickle nests more than {MAX_NESTING} deep")
+        self.outer.append(self.stack)
+        self.stack = []
+
+    def pop_mark(self) -> list[object]:
+        if not self.outer:
+            raise self.broken("the pickle closes what it never opened")
+        items, self.stack = self.stack, self.outer.pop()
+        return items
+
+    def pop_tuple(self, n: int) -> tuple:
+        return tuple([self.pop() for _ in range(n)][::-1])
+
+    # -- containers --
+
+    def append(self, items: list[object]) -> None:
+        self.top(list, "a list").extend(items)
+
+    def set_items(self, items: list[object]) -> None:
+        target = self.top(dict, "a dict")
+        if len(items) % 2:
+            raise self.broken("a dict key without a value")
+        for key, value in zip(items[::2], items[1::2]):
+            if isinstance(key, bytes):  # how Python 2 wrote text
+                key = key.decode("latin-1")
+            # numbers are refused as keys: chosen ones collide, and the dict becomes a slow list
+            if not isinstance(key, str):
+                raise self.broken(f"a dict key has to be text, not {describe(key)}")
+            if key in target:
+                raise self.broken(f"the key {describe(key)} is there twice")
+            target[key] = value
+
+    # -- the memo --
+
+    def remember(self, index: int) -> None:
+        if not self.stack:
+            raise self.broken("the pickle memoizes a value that is not there")
+        self.memo[index] = self.stack[-1]
+
+    def recall(self, index: int) -> None:
+        if index not in self.memo:
+            raise self.broken(f"memo entry {index} was never written")
+        self.push(self.memo[index])
+
+    # -- names and what they stand for --
+
+    def find(self, module: object, name: object) -> None:
+        if not (isinstance(module, str) and isinstance(name, str)):
+            raise self.broken("a name that is not text")
+        full = f"{module}.{name}"
+        if full not in self.names:
+            raise WeightsError(
+                f"the pickle asks for {describe(full)}: only arrays are read from weight files, "
+                "and nothing else is loaded or called"
+            )
+        self.push(self.names[full])
+
+    def call(self) -> None:
+        arguments = self.pop()
+        function = self.pop()
+        if not isinstance(function, Constructor) or not isinstance(arguments, tuple):
+            raise self.broken(f"{describe(function)} cannot be called")
+        self.push(function.make(arguments))
+
+    def build(self) -> None:
+        state = self.pop()
+        target = self.top(Buildable, "something with a state")
+        target.build(state)
+
+    def persistent_id(self) -> None:
+        if self.persistent is None:
+            raise self.broken("a reference to data outside the pickle")
+        self.push(self.persistent(self.pop()))
+
+    # -- scalars --
+
+    def long(self) -> None:
+        size = self.number("B")
+        if size > MAX_INTEGER_BYTES:
+            raise self.broken(f"an integer of {size} bytes")
+        self.push(int.from_bytes(self.take(size), "little", signed=True))
+
+    def binary(self, size: int) -> None:
+        if size < 0:
+            raise self.broken(f"a string of {size} bytes")
+        piece = self.take(size)
+        # short strings may be names (Python 2 wrote both alike); long ones stay in the file
+        self.push(bytes(piece) if size <= MAX_SHORT_STRING else piece)
+
+    def skip_frame(self) -> None:
+        size = self.number("Q")
+        if size > len(self.data) - self.position:
+            raise self.broken(f"a frame of {size} bytes goes past the end of the file")
+
+    def protocol(self) -> None:
+        version = self.number("B")
+        if not 2 <= version <= 5:
+            raise self.broken(f"pickle protocol {version}; 2 to 5 can be read")
+
+
+_STRUCTS = {code: struct.Struct("<" + code) for code in "BHiIQ"} | {"d": struct.Struct(">d")}
+
+_STEPS: dict[int, Callable[[_Machine], None]] = {
+    ord(opcode): step
+    for opcode, step in {
+        "\x80": _Machine.protocol,
+        "\x95": _Machine.skip_frame,
+        "(": _Machine.mark,
+        "0": _Machine.pop,
+        "1": _Machine.pop_mark,
+        "N": lambda m: m.push(None),
+        "\x88": lambda m: m.push(True),
+        "\x89": lambda m: m.push(False),
+        "J": lambda m: m.push(m.number("i")),
+        "K": lambda m: m.push(m.number("B")),
+        "M": lambda m: m.push(m.number("H")),
+        "\x8a": _Machine.long,
+        "G": lambda m: m.push(m.number("d")),
+        "U": lambda m: m.binary(m.number("B")),
+        "T": lambda m: m.binary(m.number("i")),
+        "C": lambda m: m.binary(m.number("B")),
+        "B": lambda m: m.binary(m.number("I")),
+        "\x8e": lambda m: m.binary(m.number("Q")),
+        "\x96": lambda m: m.binary(m.number("Q")),
+        "X": lambda m: m.push(m.text(m.take(m.number("I")))),
+        "\x8c": lambda m: m.push(m.text(m.take(m.number("B")))),
+        "\x8d": lambda m: m.push(m.text(m.take(m.number("Q")))),
+        "]": lambda m: m.push([]),
+        "a": lambda m: m.append([m.pop()]),
+        "e": lambda m: m.append(m.pop_mark()),
+        ")": lambda m: m.push(()),
+        "\x85": lambda m: m.push(m.pop_tuple(1)),
+        "\x86": lambda m: m.push(m.pop_tuple(2)),
+        "\x87": lambda m: m.push(m.pop_tuple(3)),
+        "t": lambda m: m.push(tuple(m.pop_mark())),
+        "}": lambda m: m.push({}),
+        "s": lambda m: m.set_items(list(m.pop_tuple(2))),
+        "u": lambda m: m.set_items(m.pop_mark()),
+        "q": lambda m: m.remember(m.number("B")),
+        "r": lambda m: m.remember(m.number("I")),
+        "\x94": lambda m: m.remember(len(m.memo)),
+        "h": lambda m: m.recall(m.number("B")),
+        "j": lambda m: m.recall(m.number("I")),
+        "c": lambda m: m.find(m.line(), m.line()),
+        "\x93": lambda m: m.find(*m.pop_tuple(2)),
+        "R": _Machine.call,
+        "b": _Machine.build,
+        "Q": _Machine.persistent_id,
+    }.items()
+}
