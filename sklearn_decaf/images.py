@@ -1,0 +1,248 @@
+"""Photographs in, batches of 8-bit RGB pixels out: read, resized, cropped, in bounded memory.
+
+`check_images` says what counts as images, `read_image` turns one of them into RGB, and
+`iter_batches` does both for many, in threads: Pillow decodes and resizes outside Python's lock.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from itertools import zip_longest
+from numbers import Integral
+
+import numpy as np
+from PIL import Image
+
+from ._image_inputs import ImageInputs, check_images, describe
+from ._image_reading import decode, read_image
+from .exceptions import ImageError
+
+__all__ = ["ImageInputs", "check_images", "iter_batches", "read_image", "resize_and_crop"]
+
+_BILINEAR = Image.Resampling.BILINEAR
+# Above this length (in multiples of `size`) a resized picture is never made as a whole.
+_LONGEST = 16
+
+
+def resize_and_crop(image, *, size=256, crop=227, resize="warp", ten_crop=False) -> np.ndarray:
+    """Resize an image and cut the network's input out of it.
+
+    Parameters
+    ----------
+    image : PIL.Image.Image
+        Of mode "RGB".
+    size : int, default=256
+        Length in pixels to which `resize` brings the sides.
+    crop : int, default=227
+        Side in pixels of the square that is cut out; at most `size`.
+    resize : {"warp", "crop"} or None, default="warp"
+        "warp" makes the image `size` x `size` whatever its aspect ratio, as in [1]_ (section
+        3.1). "crop" makes its shorter side `size` and keeps the aspect ratio. None leaves the
+        image as it is. Resizing is bilinear, with a support that grows with the reduction.
+    ten_crop : bool, default=False
+        Cut out ten squares instead of the central one: top left, top right, bottom left, bottom
+        right, centre, and the left-right mirror images of these five in the same order.
+
+    Returns
+    -------
+    pixels : ndarray of shape (crop, crop, 3) or (10, crop, crop, 3), uint8
+        RGB. The central square starts at ``((height - crop) // 2, (width - crop) // 2)`` of the
+        resized image.
+
+    Raises
+    ------
+    ImageError
+        If ``resize=None`` and the image is smaller than `crop`.
+
+    References
+    ----------
+    .. [1] J. Donahue et al., "DeCAF: A deep convolutional activation feature for generic visual
+       recognition", ICML 2014.
+
+    Examples
+    --------
+    >>> from PIL import Image
+    >>> from sklearn_decaf.images import resize_and_crop
+    >>> resize_and_crop(Image.new("RGB", (500, 375)), crop=224).shape
+    (224, 224, 3)
+    """
+    width, height = _resized(image.size, size, resize)
+    if min(width, height) < crop:  # only with resize=None
+        raise ImageError(
+            f"{width} x {height} pixels, smaller than the {crop} x {crop} that the network needs: "
+            "resize='warp' or resize='crop' enlarges it"
+        )
+    right, bottom = width - crop, height - crop
+    corners = [(right // 2, bottom // 2)]  # (left, top)
+    if ten_crop:
+        corners = [(0, 0), (right, 0), (0, bottom), (right, bottom), *corners]
+
+    if (width, height) == image.size:
+        squares = [image.crop((x, y, x + crop, y + crop)) for x, y in corners]
+    elif max(width, height) <= _LONGEST * size:
+        resized = image.resize((width, height), _BILINEAR)
+        squares = [resized.crop((x, y, x + crop, y + crop)) for x, y in corners]
+    else:
+        # A picture of 1 x 10000 would become 256 x 2560000: make only the squares. They equal
+        # those of the whole up to the rounding to 8 bits.
+        across, down = image.width / width, image.height / height
+        squares = [
+            image.resize(
+                (crop, crop),
+                _BILINEAR,
+                box=(x * across, y * down, (x + crop) * across, (y + crop) * down),
+            )
+            for x, y in corners
+        ]
+    pixels = np.stack([np.asarray(square) for square in squares])  # (1 or 5, crop, crop, 3)
+    if ten_crop:
+        return np.concatenate([pixels, pixels[:, :, ::-1]])
+    return pixels[0]
+
+
+def _resized(image_size, size, resize) -> tuple[int, int]:
+    """Width and height after resizing."""
+    width, height = image_size
+    if resize == "warp":
+        return size, size
+    if resize == "crop":
+        shorter = min(width, height)
+        return round(width * size / shorter), round(height * size / shorter)
+    return width, height
+
+
+def iter_batches(
+    images,
+    *,
+    size=256,
+    crop=227,
+    resize="warp",
+    ten_crop=False,
+    exif_transpose=True,
+    batch_size=32,
+    n_jobs=1,
+    on_error="raise",
+) -> Iterator[tuple[int, np.ndarray, list[tuple[int, str]]]]:
+    """Read, resize and crop images, and yield them batch by batch in their order.
+
+    With ``n_jobs > 1`` that many threads read the next batch while the caller works on the last
+    one, so at most two batches are in memory, plus one decoded image a thread. What an image
+    becomes depends on the image and on the parameters of the resizing alone, never on
+    `batch_size`, `n_jobs` or other images.
+
+    Parameters
+    ----------
+    images : ImageInputs or sequence of images
+        What `check_images` returns or takes.
+    size, crop, resize, ten_crop
+        See `resize_and_crop`.
+    exif_transpose : bool, default=True
+        See `read_image`.
+    batch_size : int, default=32
+        Images a batch; the last batch may have fewer.
+    n_jobs : int, default=1
+        Number of reading threads; 1 reads in the caller's own, with nothing read ahead. A
+        sequence of the user's own that makes its items on demand is indexed in these threads.
+    on_error : {"raise", "nan"}, default="raise"
+        Whether an image that cannot be read raises, or is reported in `failed`.
+
+    Yields
+    ------
+    start : int
+        Row of the first image of the batch.
+    batch : ndarray of shape (m, crop, crop, 3) or (m, 10, crop, crop, 3), uint8
+        RGB pixels in [0, 255]; zeros for an image that failed. The array is the caller's.
+    failed : list of (row, message)
+        The images of this batch that could not be read (``on_error="nan"``). The row counts from
+        the start of `images`; the message names it again, with its path.
+
+    Raises
+    ------
+    ImageError
+        For the first image, in row order, that cannot be read (``on_error="raise"``).
+
+    Notes
+    -----
+    A JPEG file whose sides are both at least ``4 * size`` is reduced by its decoder by 2, 4 or 8,
+    to no less than ``2 * size``, before it is resized (not with ``resize=None``). That takes a
+    fraction of the time, and moves the pixels of the result by less than half a grey level on
+    average. The same picture passed as a PIL image or an array is not reduced that way.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn_decaf.images import iter_batches
+    >>> images = [np.zeros((60, 80), dtype=np.uint8), "missing.jpg", np.ones((90, 60, 3))]
+    >>> for start, batch, failed in iter_batches(images, batch_size=2, on_error="nan"):
+    ...     print(start, batch.shape, [row for row, message in failed])
+    0 (2, 227, 227, 3) [1]
+    2 (1, 227, 227, 3) []
+    """
+    if resize not in ("warp", "crop", None):
+        raise ValueError(f"resize={resize!r}: it must be 'warp', 'crop' or None.")
+    for name, value in (
+        ("size", size), ("crop", crop), ("batch_size", batch_size), ("n_jobs", n_jobs)
+    ):  # fmt: skip
+        if not isinstance(value, Integral) or isinstance(value, bool) or value < 1:
+            raise ValueError(f"{name}={value!r}: it must be an integer of at least 1.")
+    if resize is not None and crop > size:
+        raise ValueError(f"crop={crop} does not fit into size={size}: it must be at most `size`.")
+    images = check_images(images, on_error=on_error)
+
+    at_least = None if resize is None else 2 * size
+    shape = (10, crop, crop, 3) if ten_crop else (crop, crop, 3)
+
+    def fill(batch, start, offset):
+        """Write one image into its place in the batch; return (row, message) if that fails."""
+        row = start + offset
+        source = images[row]
+        try:
+            image = decode(source, exif_transpose=exif_transpose, at_least=at_least)
+            batch[offset] = resize_and_crop(
+                image, size=size, crop=crop, resize=resize, ten_crop=ten_crop
+            )
+        except ImageError as error:
+            return row, f"{images.name_row(row)}, {describe(source)}: {error}."
+        return None
+
+    def new_batch(start):
+        return np.zeros((min(batch_size, len(images) - start), *shape), dtype=np.uint8)
+
+    # Not a generator itself, so that wrong arguments raise here and not at the first batch.
+    return _generate(fill, new_batch, range(0, len(images), batch_size), n_jobs, on_error)
+
+
+def _generate(fill, new_batch, starts, n_jobs, on_error):
+    if n_jobs == 1:
+        for start in starts:
+            batch = new_batch(start)
+            results = (fill(batch, start, offset) for offset in range(len(batch)))
+            yield start, batch, _failures(results, on_error)
+        return
+
+    executor = ThreadPoolExecutor(n_jobs, thread_name_prefix="sklearn_decaf-images")
+
+    def submit(start):
+        batch = new_batch(start)
+        return batch, [executor.submit(fill, batch, start, offset) for offset in range(len(batch))]
+
+    try:
+        ahead = submit(starts[0])
+        for start, following in zip_longest(starts, starts[1:]):
+            batch, futures = ahead
+            failed = _failures((future.result() for future in futures), on_error)
+            ahead = None if following is None else submit(following)
+            yield start, batch, failed
+    finally:  # the last batch, an error, Ctrl-C, or a caller who stopped early
+        executor.shutdown(cancel_futures=True)
+
+
+def _failures(results, on_error) -> list[tuple[int, str]]:
+    failed = []
+    for failure in results:  # in row order, so the first bad row raises, not the fastest
+        if failure is not None:
+            if on_error == "raise":
+                raise ImageError(failure[1])
+            failed.append(failure)
+    return failed
