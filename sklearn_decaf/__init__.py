@@ -1,3 +1,34 @@
-"""Features of deep convolutional networks as scikit-learn transformers."""
+"""Features of deep convolutional networks as scikit-learn transformers.
+
+>>> from sklearn.pipeline import make_pipeline
+>>> from sklearn.svm import LinearSVC
+>>> from sklearn_decaf import DeCAFTransformer
+>>> classifier = make_pipeline(DeCAFTransformer(), LinearSVC())
+"""
+
+from importlib import import_module as _import_module
 
 __version__ = "0.1.0.dev0"
+
+# Where the public names live. They are imported when first used, so that importing the package,
+# for its version or a single module, stays cheap.
+_HOMES = {
+    "ActivationDropout": "transformers",
+    "DeCAFTransformer": "transformers",
+    "show_versions": "_show_versions",
+}
+_MODULES = ("datasets", "exceptions", "images", "networks", "transformers")
+
+__all__ = [*_HOMES, *_MODULES]
+
+
+def __getattr__(name):
+    if name in _HOMES:
+        return getattr(_import_module(f".{_HOMES[name]}", __name__), name)
+    if name in _MODULES:
+        return _import_module(f".{name}", __name__)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__():
+    return sorted([*globals(), *__all__])

@@ -25,9 +25,7 @@ from .layers import (
 
 # Mean of the ILSVRC-2012 training images, a channel: what Caffe calls the mean pixel.
 _MEAN_BLUE, _MEAN_GREEN, _MEAN_RED = 104.00698793, 116.66876762, 122.67891434
-_CAFFE = Preprocessing(
-    crop=227, channel_order="bgr", mean=(_MEAN_BLUE, _MEAN_GREEN, _MEAN_RED)
-)
+_CAFFE = Preprocessing(crop=227, channel_order="bgr", mean=(_MEAN_BLUE, _MEAN_GREEN, _MEAN_RED))
 _DECAF = Preprocessing(
     crop=227,
     channel_order="rgb",

@@ -61,7 +61,8 @@ class Plan:
         self._trunk_outputs = tuple(
             layer.name
             for layer in self._steps
-            if layer.name not in in_head and (layer.name in self.outputs or layer.name in read_by_head)
+            if layer.name not in in_head
+            and (layer.name in self.outputs or layer.name in read_by_head)
         )
         self._trunk = tuple(layer for layer in self._steps if layer.name not in in_head)
         self._compiled = _kernels.KERNEL_SET is not None

@@ -167,7 +167,9 @@ def forward(
     """
     outputs = list(outputs)
     steps = architecture.ancestors(outputs)
-    last_use = {name: i for i, layer in enumerate(steps) for name in architecture.inputs(layer.name)}
+    last_use = {
+        name: i for i, layer in enumerate(steps) for name in architecture.inputs(layer.name)
+    }
     blobs = {INPUT: preprocess(images, architecture.preprocessing, dtype)}
     for i, layer in enumerate(steps):
         inputs = architecture.inputs(layer.name)

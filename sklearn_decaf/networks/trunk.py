@@ -188,7 +188,7 @@ class TrunkProgram:
             raise ValueError("the image has to be read by one convolution, the first layer")
         preprocessing = self._architecture.preprocessing
         h, w, c = self._shapes[INPUT]
-        buffer, interior = self._new_bordered(first.conv)
+        buffer, _ = self._new_bordered(first.conv)
         self._memory[INPUT] = buffer
         (top, _), (left, _) = first.conv.pads((h, w, c))
         self._bordered[INPUT] = (top, left)

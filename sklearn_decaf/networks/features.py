@@ -1,0 +1,137 @@
+"""From images of a network's input size to rows of features of the wanted layers."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+
+from .architecture import Architecture
+from .engine import Plan
+from .layers import GlobalAveragePool, GlobalMaxPool, Layer
+from .weights import Weights
+
+POOLINGS = ("avg", "max", "avg+max", None)
+_POOLING_LAYERS = {"avg": GlobalAveragePool, "max": GlobalMaxPool}
+
+
+@dataclass(frozen=True)
+class FeatureBlock:
+    """The columns that come from one wanted layer.
+
+    Attributes
+    ----------
+    layer : int or str
+        The layer as it was asked for.
+    name : str
+        Its name in the architecture.
+    outputs : tuple of str
+        The layers whose flattened values stand side by side: itself, or poolings of it.
+    columns : slice
+        Where they stand.
+    """
+
+    layer: int | str
+    name: str
+    outputs: tuple[str, ...]
+    columns: slice
+
+    @property
+    def width(self) -> int:
+        """Number of columns."""
+        return self.columns.stop - self.columns.start
+
+
+def feature_blocks(
+    architecture: Architecture, layers: tuple[int | str, ...], pooling: str | None
+) -> tuple[Architecture, tuple[FeatureBlock, ...]]:
+    """Add the poolings that the wanted layers need, and lay out the columns.
+
+    Returns
+    -------
+    Architecture
+        The network, with pooling layers at its end.
+    tuple of FeatureBlock
+        One a layer, side by side.
+
+    Raises
+    ------
+    ValueError
+        If a layer does not exist or is asked for twice.
+    """
+    shapes = architecture.shapes()
+    extra: list[Layer] = []
+    blocks: list[FeatureBlock] = []
+    start = 0
+    for layer in layers:
+        name = architecture.resolve(layer)
+        if any(block.name == name for block in blocks):
+            raise ValueError(f"layer={layers!r} asks twice for layer {name!r}; name it once")
+        if len(shapes[name]) == 1 or pooling is None:
+            outputs, width = (name,), math.prod(shapes[name])
+        else:
+            kinds = pooling.split("+")
+            pools = [_POOLING_LAYERS[kind](f"{name}:{kind}", (name,)) for kind in kinds]
+            extra += pools
+            outputs = tuple(pool.name for pool in pools)
+            width = shapes[name][-1] * len(pools)
+        blocks.append(FeatureBlock(layer, name, outputs, slice(start, start + width)))
+        start += width
+    return architecture.with_layers(*extra), tuple(blocks)
+
+
+class FeatureExtractor:
+    """Computes rows of features: a plan for the wanted layers, pooled and flattened.
+
+    Parameters
+    ----------
+    weights : Weights
+    layers : tuple of int or str
+        Numbers or names; their columns stand in this order.
+    pooling : {"avg", "max", "avg+max", None}
+        How maps become vectors; None flattens them in (h, w, c) order.
+
+    Raises
+    ------
+    ValueError
+        If a layer does not exist.
+    WeightsError
+        If the weights do not reach a layer.
+    """
+
+    def __init__(self, weights: Weights, layers: tuple[int | str, ...], pooling: str | None):
+        architecture, self.blocks = feature_blocks(weights.architecture, layers, pooling)
+        weights.require([block.name for block in self.blocks])
+        outputs = [name for block in self.blocks for name in block.outputs]
+        self._plan = Plan(architecture, weights.parameters, outputs)
+
+    @property
+    def n_features(self) -> int:
+        """Number of columns."""
+        return self.blocks[-1].columns.stop
+
+    def __call__(self, images: np.ndarray, n_threads: int = 1) -> np.ndarray:
+        """Compute the features of images.
+
+        Parameters
+        ----------
+        images : ndarray of shape (n, h, w, 3), uint8
+            RGB, of the network's input size.
+        n_threads : int, default=1
+
+        Returns
+        -------
+        ndarray of shape (n, n_features), float32
+        """
+        outputs = self._plan.run(images, n_threads)
+        return np.concatenate([output.reshape(len(images), -1) for output in outputs], axis=1)
+
+
+@lru_cache(maxsize=8)
+def get_extractor(
+    weights: Weights, layers: tuple[int | str, ...], pooling: str | None
+) -> FeatureExtractor:
+    """A feature extractor, the same one for the same arguments in this process."""
+    return FeatureExtractor(weights, layers, pooling)

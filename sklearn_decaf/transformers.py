@@ -1,0 +1,631 @@
+"""Estimators: photographs to features of a frozen network, and dropout on features."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from numbers import Integral, Real
+
+import numpy as np
+import scipy.sparse as sp
+from sklearn.base import BaseEstimator, OneToOneFeatureMixin, TransformerMixin, _fit_context
+from sklearn.utils import check_random_state
+from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils.validation import validate_data
+
+from ._parallel import effective_n_threads
+from ._progress import Progress
+from .exceptions import ImageWarning, WeightsError
+from .images import check_images, iter_batches
+from .networks.features import POOLINGS, FeatureBlock, feature_blocks, get_extractor
+from .networks.imagenet import imagenet_classes
+from .networks.weights import Weights, load_weights
+
+_DOC_LINK = (
+    "https://sklearn-decaf.readthedocs.io/en/stable/generated/"
+    "{estimator_module}.{estimator_name}.html"
+)
+
+
+class ActivationDropout(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
+    """Dropout on features: random zeros in training rows, scaled values in test rows.
+
+    ``fit_transform`` sets each value to 0 with probability `p`; ``transform`` multiplies every
+    value by ``1 - p``, its expectation under such zeros. Inside a
+    :class:`~sklearn.pipeline.Pipeline`, ``fit`` calls ``fit_transform`` on the training rows and
+    ``predict`` calls ``transform`` on the test rows, which is the protocol of the DeCAF paper [1]_.
+
+    .. note::
+        ``fit(X).transform(X)`` does not equal ``fit_transform(X)``: the first treats `X` as test
+        rows, the second as training rows.
+
+    Parameters
+    ----------
+    p : float, default=0.5
+        Probability with which a training value becomes 0, in [0, 1).
+    random_state : int, RandomState instance or None, default=None
+        Draws the zeros. Pass an int for the same zeros at every call.
+
+    Attributes
+    ----------
+    n_features_in_ : int
+        Number of features seen during ``fit``.
+    feature_names_in_ : ndarray of shape (n_features_in_,)
+        Names of the features, where `X` had names that are all strings.
+
+    See Also
+    --------
+    DeCAFTransformer : Applies this with ``dropout=True``.
+
+    Notes
+    -----
+    Things to know before using dropout in a pipeline:
+
+    - :class:`~sklearn.frozen.FrozenEstimator` only ever calls ``transform``: dropout is off.
+    - ``Pipeline(memory=...)`` stores the result of ``fit_transform``: with
+      ``random_state=None`` one draw is frozen and used again.
+    - Training scores, as in ``cv_results_`` with ``return_train_score=True``, come from
+      ``transform``: they show the behaviour on test rows.
+
+    NaN stays NaN, so that rows of images that could not be read stay recognisable.
+
+    References
+    ----------
+    .. [1] Donahue et al., "DeCAF: A Deep Convolutional Activation Feature for Generic Visual
+       Recognition", ICML 2014, section 4.1.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn_decaf import ActivationDropout
+    >>> X = np.ones((2, 4), dtype=np.float32)
+    >>> dropout = ActivationDropout(random_state=0)
+    >>> dropout.fit_transform(X)
+    array([[1., 1., 1., 1.],
+           [0., 1., 0., 1.]], dtype=float32)
+    >>> dropout.transform(X)
+    array([[0.5, 0.5, 0.5, 0.5],
+           [0.5, 0.5, 0.5, 0.5]], dtype=float32)
+    """
+
+    _doc_link_module = "sklearn_decaf"
+    _doc_link_template = _DOC_LINK
+    _parameter_constraints = {
+        "p": [Interval(Real, 0, 1, closed="left")],
+        "random_state": ["random_state"],
+    }
+
+    def __init__(self, p=0.5, random_state=None):
+        self.p = p
+        self.random_state = random_state
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    def fit(self, X, y=None):
+        """Check the parameters and remember the number of features.
+
+        ``fit(X).transform(X)`` treats `X` as test rows and so differs from ``fit_transform(X)``.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+        y : None
+            Ignored.
+
+        Returns
+        -------
+        self : object
+            Fitted transformer.
+        """
+        self._check(X, reset=True)
+        return self
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    def fit_transform(self, X, y=None):
+        """Set values of training rows to 0 at random.
+
+        Differs from ``fit(X).transform(X)``, which treats `X` as test rows.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Training rows.
+        y : None
+            Ignored.
+
+        Returns
+        -------
+        X_new : {ndarray, sparse matrix} of shape (n_samples, n_features)
+            A copy in which each value is 0 with probability `p`; float32 for float32, else
+            float64.
+        """
+        X = self._check(X, reset=True)
+        random_state = check_random_state(self.random_state)
+        if sp.issparse(X):
+            X.data *= random_state.uniform(size=X.data.shape) >= self.p
+            return X
+        for row in X:  # row by row: no second array of the size of X
+            row *= random_state.uniform(size=row.shape) >= self.p
+        return X
+
+    def transform(self, X):
+        """Multiply test rows by ``1 - p``.
+
+        Differs from what ``fit_transform`` does to training rows.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Test rows.
+
+        Returns
+        -------
+        X_new : {ndarray, sparse matrix} of shape (n_samples, n_features)
+            A scaled copy; float32 for float32, else float64.
+        """
+        X = self._check(X, reset=False)
+        if sp.issparse(X):
+            X.data *= X.dtype.type(1 - self.p)
+        else:
+            X *= X.dtype.type(1 - self.p)
+        return X
+
+    def _check(self, X, *, reset):
+        return validate_data(
+            self,
+            X,
+            reset=reset,
+            accept_sparse=("csr", "csc"),
+            dtype=(np.float64, np.float32),
+            ensure_all_finite="allow-nan",
+            copy=True,
+        )
+
+    def __sklearn_is_fitted__(self):
+        return True
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.requires_fit = False
+        tags.input_tags.sparse = True
+        tags.input_tags.allow_nan = True
+        tags.transformer_tags.preserves_dtype = ["float64", "float32"]
+        return tags
+
+
+class DeCAFTransformer(TransformerMixin, BaseEstimator):
+    """Turn photographs into activations of a frozen, ImageNet-trained convolutional network.
+
+    Each image becomes one row: the activations of a hidden layer, which carry over to other
+    visual tasks so well that a linear classifier on a few labelled images is enough [1]_. The
+    transformer is stateless: nothing is learnt in ``fit``, and ``transform`` works without it.
+
+    Parameters
+    ----------
+    layer : int, str or tuple of these, default=6
+        Which activations. A number counts as the DeCAF paper does: 7 is the last hidden layer
+        before the class predictions, 6 the one before it, 5 the one before that, and 8 the class
+        scores. Any layer can be given by its name, such as ``"pool5"``, ``"fire9"``, ``"head"``,
+        ``"fc6"`` (before its ReLU) or ``"prob"``, the probabilities of the 1000 ImageNet classes.
+        A tuple puts several layers side by side, from a single pass.
+    dropout : bool or "auto", default="auto"
+        Dropout on the features, as in the paper: ``fit_transform``, on training rows, sets each
+        activation to 0 with probability 0.5; ``transform``, on test rows, multiplies by 0.5.
+        "auto" does so for the fully connected layers 6 and 7 of the AlexNet family, as the paper
+        does, and not for other layers, where it was measured to hurt. With a tuple of layers it
+        is decided for each.
+    weights : str or path, default="efficientnet_lite0"
+        A network whose weights come with the installation, ``"efficientnet_lite0"`` or
+        ``"squeezenet1_1"``, or the path of an ``.npz`` or ``.safetensors`` file with weights of
+        a known architecture. A file without the last layers serves every layer it can reach.
+    architecture : str, default=None
+        Architecture of a weight file that fits several, such as ``"caffenet"``.
+    pooling : {"auto", "avg", "max", "avg+max", None}, default="auto"
+        How the maps of a convolutional layer become a row: average, maximum or both over all
+        positions, or None for all values in (h, w, c) order. "auto" is the architecture's own:
+        average for EfficientNet-Lite0, average and maximum for SqueezeNet, None for the AlexNet
+        family, as in the paper.
+    resize : {"warp", "crop", None}, default="warp"
+        How a photograph comes to the network's input size. "warp", the paper's way, resizes it
+        to 256 x 256 pixels whatever its shape; "crop" resizes the shorter side to 256 and keeps
+        the shape; None leaves the size as it is. Then the centre is cut out.
+    ten_crop : bool, default=False
+        Average the features over ten crops: the corners and the centre, and their mirror images.
+        Takes ten times as long.
+    exif_transpose : bool, default=True
+        Turn a photograph upright as its EXIF orientation says.
+    image_shape : tuple (height, width) or (height, width, channels), default=None
+        Shape of the images in rows of pixels. Only with it is a 2-D array taken as images.
+    on_error : {"raise", "nan"}, default="raise"
+        What to do with an image that cannot be read: raise an error that names its row, or give
+        a row of NaN and one warning that lists all of them. No row is ever left out.
+    batch_size : int, default=32
+        Images decoded and held at a time. Changes memory and speed, not results.
+    n_jobs : int, default=None
+        Threads. None uses the cores that BLAS would use here; -1 means all. Changes speed, not
+        results.
+    random_state : int, RandomState instance or None, default=None
+        Draws the zeros of dropout. Pass an int for the same zeros at every ``fit_transform``.
+    verbose : bool or int, default=False
+        Show a progress bar with rate and time left.
+
+    Attributes
+    ----------
+    weights_sha256_ : str
+        Checksum of the weight file seen in ``fit``. A copy of this estimator, pickled and loaded
+        elsewhere, refuses weights with another checksum.
+    n_features_in_ : int
+        Number of columns seen in ``fit``; only for 2-D inputs.
+    feature_names_in_ : ndarray of shape (n_features_in_,)
+        Their names; only for data frames.
+
+    See Also
+    --------
+    ActivationDropout : Dropout by itself, with any probability.
+
+    Notes
+    -----
+    An image's row depends on that image alone: not on the others, on `batch_size`, `n_jobs` or
+    its place. With the same kernel set (:func:`~sklearn_decaf.show_versions`) it is the same to
+    the bit.
+
+    ``fit(X).transform(X)`` equals ``fit_transform(X)`` only without dropout. See
+    :class:`ActivationDropout` for what that means inside pipelines.
+
+    Weights are not part of a pickle: it carries their name or path and the checksum.
+
+    Inputs can be
+
+    - a list, tuple, object array, Series or one-column data frame of paths, encoded bytes, PIL
+      images or arrays (h, w), (h, w, 1), (h, w, 3) or (h, w, 4), mixed at will;
+    - one array (n, h, w, c) with c = 1, 3 or 4;
+    - with `image_shape`, a 2-D array with an image a row.
+
+    Arrays are uint8 (0 to 255), uint16 (0 to 65535), or float in [0, 1].
+
+    References
+    ----------
+    .. [1] Donahue et al., "DeCAF: A Deep Convolutional Activation Feature for Generic Visual
+       Recognition", ICML 2014.
+
+    Examples
+    --------
+    >>> from sklearn.pipeline import make_pipeline
+    >>> from sklearn.svm import LinearSVC
+    >>> from sklearn_decaf import DeCAFTransformer
+    >>> from sklearn_decaf.datasets import load_sample_photos
+    >>> train = load_sample_photos(subset="train")
+    >>> test = load_sample_photos(subset="test")
+    >>> classifier = make_pipeline(DeCAFTransformer(), LinearSVC())
+    >>> classifier = classifier.fit(train.images, train.target)
+    >>> bool(classifier.score(test.images, test.target) > 0.9)
+    True
+    """
+
+    _doc_link_module = "sklearn_decaf"
+    _doc_link_template = _DOC_LINK
+    _parameter_constraints = {
+        "layer": [Integral, str, tuple, list],
+        "dropout": ["boolean", StrOptions({"auto"})],
+        "weights": [str, os.PathLike],
+        "architecture": [str, None],
+        "pooling": [StrOptions({"auto", *filter(None, POOLINGS)}), None],
+        "resize": [StrOptions({"warp", "crop"}), None],
+        "ten_crop": ["boolean"],
+        "exif_transpose": ["boolean"],
+        "image_shape": [tuple, list, None],
+        "on_error": [StrOptions({"raise", "nan"})],
+        "batch_size": [Interval(Integral, 1, None, closed="left")],
+        "n_jobs": [Integral, None],
+        "random_state": ["random_state"],
+        "verbose": ["verbose"],
+    }
+    # tests that feed rows of arbitrary numbers turn this off: values are then clipped to [0, 1]
+    _check_range = True
+
+    def __init__(
+        self,
+        layer=6,
+        dropout="auto",
+        *,
+        weights="efficientnet_lite0",
+        architecture=None,
+        pooling="auto",
+        resize="warp",
+        ten_crop=False,
+        exif_transpose=True,
+        image_shape=None,
+        on_error="raise",
+        batch_size=32,
+        n_jobs=None,
+        random_state=None,
+        verbose=False,
+    ):
+        self.layer = layer
+        self.dropout = dropout
+        self.weights = weights
+        self.architecture = architecture
+        self.pooling = pooling
+        self.resize = resize
+        self.ten_crop = ten_crop
+        self.exif_transpose = exif_transpose
+        self.image_shape = image_shape
+        self.on_error = on_error
+        self.batch_size = batch_size
+        self.n_jobs = n_jobs
+        self.random_state = random_state
+        self.verbose = verbose
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    def fit(self, X, y=None):
+        """Check the parameters, the weights and the kind of input; compute nothing.
+
+        With dropout, ``fit(X).transform(X)`` treats `X` as test rows and so differs from
+        ``fit_transform(X)``.
+
+        Parameters
+        ----------
+        X : images
+            See the class's Notes. No image is read.
+        y : None
+            Ignored.
+
+        Returns
+        -------
+        self : object
+            Fitted transformer.
+        """
+        self._check_X(X, reset=True)
+        self._remember_weights()
+        return self
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    def fit_transform(self, X, y=None):
+        """Compute the features of training images.
+
+        With dropout, activations are set to 0 at random: this differs from
+        ``fit(X).transform(X)``, which treats `X` as test images.
+
+        Parameters
+        ----------
+        X : images
+            See the class's Notes.
+        y : None
+            Ignored.
+
+        Returns
+        -------
+        X_new : ndarray of shape (n_samples, n_features_out), float32
+            One row an image.
+
+        Raises
+        ------
+        ImageError
+            If an image cannot be read (and ``on_error="raise"``) or the input is no sequence of
+            images.
+        WeightsError
+            If the weights cannot be found, are not what they should be, or lack the layer.
+        """
+        images = self._check_X(X, reset=True)
+        self._remember_weights()
+        features = self._extract(images)
+        self._apply_dropout(features, training=True)
+        return features
+
+    def transform(self, X):
+        """Compute the features of test images.
+
+        With dropout, activations are multiplied by 0.5: this differs from what ``fit_transform``
+        does to training images.
+
+        Parameters
+        ----------
+        X : images
+            See the class's Notes.
+
+        Returns
+        -------
+        X_new : ndarray of shape (n_samples, n_features_out), float32
+            One row an image.
+
+        Raises
+        ------
+        ImageError
+            If an image cannot be read (and ``on_error="raise"``) or the input is no sequence of
+            images.
+        WeightsError
+            If the weights cannot be found, are not what they should be, or lack the layer.
+        """
+        self._validate_params()
+        features = self._extract(self._check_X(X, reset=False))
+        self._apply_dropout(features, training=False)
+        return features
+
+    def predict_labels(self, X, *, top=5):
+        """Name what the network itself, trained on ImageNet, sees in each image.
+
+        Parameters
+        ----------
+        X : images
+            See the class's Notes.
+        top : int, default=5
+            Number of classes to name, from 1 to 1000.
+
+        Returns
+        -------
+        labels : list of list of (str, float)
+            For each image its most probable classes, names with probabilities, best first; an
+            empty list for an image that could not be read (``on_error="nan"``).
+
+        Examples
+        --------
+        >>> from sklearn.datasets import load_sample_image
+        >>> from sklearn_decaf import DeCAFTransformer
+        >>> ((name, probability),) = DeCAFTransformer().predict_labels(
+        ...     [load_sample_image("china.jpg")], top=1
+        ... )[0:1][0]
+        >>> name
+        'palace'
+        """
+        classes = imagenet_classes()
+        if not isinstance(top, Integral) or isinstance(top, bool) or not 1 <= top <= len(classes):
+            raise ValueError(f"top={top!r} must be an integer from 1 to {len(classes)}")
+        names = DeCAFTransformer(**{**self.get_params(), "layer": "prob", "dropout": False})
+        labels = []
+        for row in names.transform(X):
+            best = [] if np.isnan(row).any() else np.argsort(-row, kind="stable")[:top]
+            labels.append([(classes[i], float(row[i])) for i in best])
+        return labels
+
+    def get_feature_names_out(self, input_features=None):
+        """Names of the output columns.
+
+        Parameters
+        ----------
+        input_features : None
+            Ignored.
+
+        Returns
+        -------
+        names : ndarray of str
+            Such as ``decaf6_0000`` for a layer given by number, ``pool5_0000`` for one given by
+            name; class scores and probabilities end in the class: ``prob_0000_tench``.
+        """
+        architecture = self._weights().architecture
+        class_layers = {architecture.decaf_layers[8], "prob"}
+        names = []
+        for block in self._blocks():
+            prefix = block.layer if isinstance(block.layer, str) else f"decaf{block.layer}"
+            digits = max(4, len(str(block.width - 1)))
+            suffixes = [""] * block.width
+            if block.name in class_layers:
+                first_words = (name.split(",")[0] for name in imagenet_classes())
+                suffixes = ["_" + word.replace(" ", "_") for word in first_words]
+            names += [f"{prefix}_{i:0{digits}}{suffix}" for i, suffix in enumerate(suffixes)]
+        return np.asarray(names, dtype=object)
+
+    @property
+    def _n_features_out(self) -> int:
+        return self._blocks()[-1].columns.stop
+
+    # The network -----------------------------------------------------------------------------
+
+    def _layers(self) -> tuple[int | str, ...]:
+        layers = tuple(self.layer) if isinstance(self.layer, tuple | list) else (self.layer,)
+        for layer in layers:
+            if isinstance(layer, bool) or not isinstance(layer, Integral | str):
+                raise ValueError(
+                    f"layer={self.layer!r} must be a number, a name or a tuple of these; "
+                    f"found {layer!r}"
+                )
+        if not layers:
+            raise ValueError("layer=() names no layer")
+        return layers
+
+    def _weights(self) -> Weights:
+        weights = load_weights(self.weights, architecture=self.architecture)
+        seen = getattr(self, "weights_sha256_", weights.sha256)
+        if weights.sha256 != seen:
+            raise WeightsError(
+                f"weights={self.weights!r} have changed since this transformer was fitted: the "
+                f"file's sha256 is {weights.sha256}, it was {seen}. Restore the file, or fit again."
+            )
+        return weights
+
+    def _remember_weights(self) -> None:
+        if hasattr(self, "weights_sha256_"):
+            del self.weights_sha256_
+        weights = self._weights()
+        weights.require([block.name for block in self._blocks()])
+        self.weights_sha256_ = weights.sha256
+
+    def _pooling(self) -> str | None:
+        return self._weights().architecture.pooling if self.pooling == "auto" else self.pooling
+
+    def _blocks(self) -> tuple[FeatureBlock, ...]:
+        return feature_blocks(self._weights().architecture, self._layers(), self._pooling())[1]
+
+    # The images ------------------------------------------------------------------------------
+
+    def _check_X(self, X, *, reset):
+        """Check the container; return images that are read one by one."""
+        if self.image_shape is None:
+            if hasattr(X, "columns"):  # a data frame: remember its column
+                validate_data(self, X, reset=reset, skip_check_array=True)
+            return check_images(X)
+        rows = validate_data(
+            self, X, reset=reset, dtype="numeric", ensure_all_finite=self.on_error == "raise"
+        )
+        shape = self._row_shape(rows.shape[1])
+        return check_images(rows, image_shape=shape, check_range=self._check_range)
+
+    def _row_shape(self, n_features: int) -> tuple[int, ...]:
+        return tuple(self.image_shape)
+
+    def _extract(self, images) -> np.ndarray:
+        """Features of all images, without dropout: (n, n_features)."""
+        extractor = get_extractor(self._weights(), self._layers(), self._pooling())
+        preprocessing = self._weights().architecture.preprocessing
+        n_threads = effective_n_threads(self.n_jobs)
+        features = np.empty((len(images), extractor.n_features), np.float32)
+        failures: list[tuple[int, str]] = []
+        progress = Progress(len(images), type(self).__name__, enabled=bool(self.verbose))
+        batches = iter_batches(
+            images,
+            size=preprocessing.resize,
+            crop=preprocessing.crop,
+            resize=self.resize,
+            ten_crop=self.ten_crop,
+            exif_transpose=self.exif_transpose,
+            batch_size=self.batch_size,
+            n_jobs=n_threads,
+            on_error=self.on_error,
+        )
+        for start, batch, failed in batches:  # (m, h, w, 3) or (m, 10, h, w, 3)
+            rows = extractor(batch.reshape(-1, *batch.shape[-3:]), n_threads)
+            if self.ten_crop:
+                rows = rows.reshape(len(batch), -1, rows.shape[1]).mean(axis=1)
+            features[start : start + len(batch)] = rows
+            features[[row for row, _ in failed]] = np.nan
+            failures += failed
+            progress.update(len(batch))
+        if failures:
+            _warn_of_failures(failures, len(images))
+        return features
+
+    # Dropout ---------------------------------------------------------------------------------
+
+    def _drops(self, block: FeatureBlock) -> bool:
+        if self.dropout == "auto":
+            return block.name in self._weights().architecture.dropout_layers
+        return bool(self.dropout)
+
+    def _apply_dropout(self, features: np.ndarray, *, training: bool) -> None:
+        """Drop or scale, in place, the columns of the blocks that have dropout."""
+        random_state = check_random_state(self.random_state) if training else None
+        dropout = ActivationDropout(random_state=random_state)
+        apply = dropout.fit_transform if training else dropout.transform
+        for block in self._blocks():
+            if self._drops(block):
+                features[:, block.columns] = apply(features[:, block.columns])
+
+    def __sklearn_is_fitted__(self):
+        return True
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.requires_fit = False
+        tags.input_tags.two_d_array = self.image_shape is not None
+        tags.input_tags.allow_nan = self.on_error == "nan"
+        tags.transformer_tags.preserves_dtype = []
+        return tags
+
+
+def _warn_of_failures(failures: list[tuple[int, str]], n_images: int) -> None:
+    shown = "\n".join(f"  {message}" for _, message in failures[:20])
+    more = f"\n  ... and {len(failures) - 20} more" if len(failures) > 20 else ""
+    warnings.warn(
+        f"{len(failures)} of {n_images} images could not be read; their rows are NaN:\n"
+        f"{shown}{more}",
+        ImageWarning,
+        stacklevel=4,
+    )
