@@ -17,6 +17,7 @@ import numpy as np
 from ..exceptions import WeightsError
 from .architecture import Architecture, Preprocessing
 from .architectures import ARCHITECTURES, get_architecture
+from .formats._messages import describe
 from .layers import Shape
 
 BATCH_NORM = ("weight", "bias", "running_mean", "running_var")
@@ -86,7 +87,8 @@ class Match:
 
     layout: Layout
     architecture: Architecture
-    found: int  # arrays whose name and shape are right
+    known: int  # arrays whose name is right
+    found: int  # and whose shape is right too
     problems: tuple[str, ...]
 
 
@@ -145,7 +147,7 @@ def recognise(
     stated = metadata.get("architecture")
     if stated is not None and stated not in ARCHITECTURES:
         raise WeightsError(
-            f"the file says that its architecture is {stated[:60]!r}; there are: "
+            f"the file says that its architecture is {describe(stated)}; there are: "
             f"{', '.join(ARCHITECTURES)}"
         )
     if architecture is not None and stated is not None and architecture != stated:
@@ -174,33 +176,37 @@ def recognise(
 
 def _compare(tensors, layout: Layout, architecture: Architecture) -> Match:
     expected = layout.shapes(architecture)
-    problems, found = [], 0
+    problems, known, found = [], 0, 0
     for name, tensor in tensors.items():
         if name not in expected:
             if not re.fullmatch(layout.ignored, name):
-                problems.append(f"{name!r} is unknown")
-        elif tensor.shape != expected[name]:
-            problems.append(f"{name!r} has shape {tensor.shape}, {expected[name]} is expected")
-        else:
+                problems.append(f"{describe(name)} is unknown")
+            continue
+        known += 1
+        if tensor.shape == expected[name]:
             found += 1
+        else:
+            problems.append(
+                f"{describe(name)} has shape {tensor.shape}, {expected[name]} is expected"
+            )
     for entry in layout.entries(architecture):
         names = (entry.kernel, *_vectors(entry))
         present = [name for name in names if name in tensors]
         if present and len(present) != len(names):
-            missing = ", ".join(repr(name) for name in names if name not in tensors)
-            problems.append(f"{present[0]!r} is there without {missing}")
-    return Match(layout, architecture, found, tuple(problems))
+            missing = ", ".join(describe(name) for name in names if name not in tensors)
+            problems.append(f"{describe(present[0])} is there without {missing}")
+    return Match(layout, architecture, known, found, tuple(problems))
 
 
 def _explain(tensors, matches: list[Match], wanted: str | None) -> str:
-    shown = [f"{name!r} {tensor.shape}" for name, tensor in list(tensors.items())[:4]]
+    shown = [f"{describe(name)} {tensor.shape}" for name, tensor in list(tensors.items())[:4]]
     more = f" and {len(tensors) - len(shown)} more" if len(tensors) > len(shown) else ""
     target = wanted or f"any known network ({', '.join(ARCHITECTURES)})"
     message = f"the arrays do not fit {target}. Found {', '.join(shown)}{more}."
-    closest = max(matches, key=lambda match: (match.found, -len(match.problems)), default=None)
-    if closest is None or not closest.found:
-        names = list(closest.layout.shapes(closest.architecture))[:3] if closest else []
-        return f"{message} No name and shape is right; expected are names such as {names}."
+    closest = max(matches, key=lambda match: (match.found, match.known, -len(match.problems)))
+    if not closest.known:
+        names = list(closest.layout.shapes(closest.architecture))[:3]
+        return f"{message} No name among them is known; expected are names such as {names}."
     listed = "; ".join(closest.problems[:5])
     rest = len(closest.problems) - 5
     return (

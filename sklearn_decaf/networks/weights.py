@@ -66,11 +66,11 @@ class Weights:
             If parameters of these layers, or of layers before them, are missing. The message
             names them, and the layers within reach.
         """
-        needed = {name: layer for name in layers for layer in self.architecture.ancestors([name])}
-        missing = self._missing([layer.name for layer in self.architecture.ancestors(list(needed))])
+        layers = list(layers)
+        missing = self._missing(layer.name for layer in self.architecture.ancestors(layers))
         if not missing:
             return
-        wanted = " and ".join(repr(name) for name in needed)
+        wanted = " and ".join(map(repr, layers))
         shown = ", ".join(missing[:4]) + (f" and {len(missing) - 4} more" if missing[4:] else "")
         reachable = self.available_layers()
         reach = (

@@ -11,7 +11,8 @@ import math
 import numpy as np
 
 from ...exceptions import WeightsError
-from ._pickle import Buildable, Constructor, describe
+from ._messages import describe
+from ._pickle import Buildable, Constructor
 
 MAX_DIMENSIONS = 8
 _PLAIN = frozenset(["f2", "f4", "f8", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "b1"])
@@ -48,6 +49,13 @@ def array_from_bytes(raw, shape: object, dtype: np.dtype, order: str = "C") -> n
             f"but {len(raw)} are there"
         )
     array = np.frombuffer(raw, dtype).reshape(shape, order=order)
+    array.flags.writeable = False
+    return array
+
+
+def bfloat16_to_float32(bits: np.ndarray) -> np.ndarray:
+    """Numbers of type bfloat16, given as their bits: the upper halves of float32 numbers."""
+    array = (bits.astype(np.uint32) << 16).view(np.float32)
     array.flags.writeable = False
     return array
 

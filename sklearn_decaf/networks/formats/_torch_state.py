@@ -13,8 +13,9 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from ...exceptions import WeightsError
-from ._arrays import check_shape
-from ._pickle import Buildable, Constructor, describe
+from ._arrays import bfloat16_to_float32, check_shape
+from ._messages import describe
+from ._pickle import Buildable, Constructor
 
 # BFloat16 is kept as its 16 bits until `bfloat16_to_float32`
 STORAGE_DTYPES = {
@@ -165,8 +166,3 @@ def tensor_array(view: TensorView, raw: memoryview) -> np.ndarray:
         array = bfloat16_to_float32(array)
     array.flags.writeable = False
     return array
-
-
-def bfloat16_to_float32(bits: np.ndarray) -> np.ndarray:
-    """Numbers of type bfloat16, given as their bits: the upper halves of float32 numbers."""
-    return (bits.astype(np.uint32) << 16).view(np.float32)

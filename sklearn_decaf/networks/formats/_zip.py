@@ -9,7 +9,7 @@ import zlib
 from collections.abc import Iterator
 
 from ...exceptions import WeightsError
-from ._pickle import describe
+from ._messages import describe
 
 MAX_MEMBERS = 10_000
 MAX_TOTAL = 2**30

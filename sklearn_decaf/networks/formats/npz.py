@@ -14,7 +14,7 @@ import numpy as np
 
 from ...exceptions import WeightsError
 from ._arrays import array_from_bytes, plain_dtype
-from ._pickle import describe
+from ._messages import describe
 from ._zip import Archive
 
 MAX_HEADER = 4096

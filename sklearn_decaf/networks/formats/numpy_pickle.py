@@ -10,7 +10,8 @@ import numpy as np
 
 from ...exceptions import WeightsError
 from ._arrays import PickledArray, array_names
-from ._pickle import describe, load_pickle
+from ._messages import describe
+from ._pickle import load_pickle
 
 MAX_ARRAYS = 10_000
 MAX_DEPTH = 8

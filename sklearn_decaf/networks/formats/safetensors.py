@@ -12,9 +12,8 @@ import struct
 import numpy as np
 
 from ...exceptions import WeightsError
-from ._arrays import array_from_bytes, check_shape
-from ._pickle import describe
-from ._torch_state import bfloat16_to_float32
+from ._arrays import array_from_bytes, bfloat16_to_float32, check_shape
+from ._messages import describe
 
 MAX_HEADER = 2**20
 DTYPES = {

@@ -12,7 +12,8 @@ import struct
 import numpy as np
 
 from ...exceptions import WeightsError
-from ._pickle import describe, load_pickle
+from ._messages import describe
+from ._pickle import load_pickle
 from ._torch_state import StateReader, named_views, tensor_array
 
 MAGIC_NUMBER = 0x1950A86A20F9469CFC6C
