@@ -147,16 +147,16 @@ def _check_container(X) -> ImageInputs:
     if isinstance(X, Sequence) and not isinstance(X, range):
         return ImageInputs(X)
 
-    found = f"X is a {type(X).__name__}"
+    found = "X is None" if X is None else f"X is a {type(X).__name__}"
     if isinstance(X, Iterator):
         fix = "it can be read only once and has no length: pass list(X)"
     elif isinstance(X, Mapping):
         fix = "pass its images only: list(X.values())"
     elif isinstance(X, Set):
-        fix = "its order is arbitrary, so rows could not be told apart: pass sorted(X)"
+        fix = "it has no order, so rows could not be told apart: pass a list in the order you want"
     elif hasattr(X, "__array__"):
         fix = "pass a NumPy array, np.asarray(X), of shape (n_images, height, width, channels)"
-    elif hasattr(X, "__iter__"):
+    elif hasattr(X, "__iter__") and not isinstance(X, range):
         fix = "pass a list of images, list(X)"
     else:
         fix = f"pass a list of images; {_ITEM}"
@@ -169,8 +169,8 @@ def _single_image_message(X) -> str:
         path = os.fsdecode(X)
         if os.path.isdir(path):
             return (
-                f"X is one directory, {kind}: list the photographs in it with "
-                f"sklearn_decaf.datasets.load_image_folder({path!r})."
+                f"X is one directory, {kind}: sklearn_decaf.datasets.load_image_folder(X) lists a "
+                "folder per class, sorted(pathlib.Path(X).glob('*.jpg')) a plain one."
             )
         if "*" in path:
             return f"X is one pattern, {kind}: pass sorted(glob.glob(X))."
@@ -278,7 +278,7 @@ def find_problem(image) -> str | None:
     if isinstance(image, os.PathLike | bytes | bytearray | memoryview):
         return None
     if _is_missing(image):
-        return "a missing value: drop the row, or set on_error='nan' to get a row of NaN"
+        return "a missing value, drop it or set on_error='nan' to get a row of NaN"
     if isinstance(image, Mapping):
         return "pass the entry that holds the image, x['path'] or x['bytes'], say"
     if isinstance(image, list | tuple):
@@ -287,7 +287,7 @@ def find_problem(image) -> str | None:
         return "an open file: pass its path, or its bytes x.read()"
     if hasattr(image, "__array__") and not isinstance(image, Number | np.generic):
         return "pass a NumPy array, np.asarray(x), of shape (height, width, channels)"
-    return f"not an image: {_ITEM}"
+    return f"no image; {_ITEM}"
 
 
 def _is_missing(item) -> bool:
@@ -315,14 +315,14 @@ def _array_problem(shape, dtype, name, channels_last) -> str | None:
 
 
 def _dtype_problem(dtype, name) -> str | None:
-    if dtype.kind == "f" or dtype in (np.uint8, np.uint16):
+    if dtype.kind == "f" or (dtype.kind == "u" and dtype.itemsize <= 2):
         return None
     if dtype.kind == "b":
         return f"bool pixels: for black and white, pass ({name} * 255).astype(np.uint8)"
     if dtype.kind in "iu":
         return (
-            f"{dtype} pixels have no known white: pass {name}.astype(np.uint8) if they are in "
-            "0..255, .astype(np.uint16) if in 0..65535"
+            f"the range of {dtype} pixels is unknown: pass {name}.astype(np.uint8) if it is "
+            "0..255, .astype(np.uint16) if it is 0..65535"
         )
     return f"pixels must be uint8, uint16, or float in [0, 1], not {dtype}"
 
@@ -338,5 +338,6 @@ def describe(image) -> str:
         return f"PIL image of mode {image.mode} and size {image.width} x {image.height}"
     if isinstance(image, np.ndarray):
         return f"array of shape {image.shape} and dtype {image.dtype}"
-    text = repr(image) if isinstance(image, Number | None) else ""
-    return f"{type(image).__name__} {text[:40]}".rstrip()
+    if isinstance(image, Number | None):
+        return repr(image)[:40]
+    return f"an object of type {type(image).__name__}"

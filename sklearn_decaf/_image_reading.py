@@ -82,7 +82,7 @@ def read_image(image, *, exif_transpose=True) -> Image.Image:
 
     - 16-bit pixels and floats are scaled to 8 bits and rounded, never clipped. 16-bit pixels
       that are all below 256 are refused: they would come out black, and are 8-bit values in
-      the wrong type. So are 32-bit integers outside [0, 65535], which have no known white.
+      the wrong type. So are 32-bit integers outside [0, 65535], whose range is unknown.
     - Transparent and half-transparent pixels are laid over white, the usual page beneath a
       picture: the colours stored below full transparency are arbitrary, and dropping the alpha
       channel would show them.
@@ -117,8 +117,8 @@ def read_image(image, *, exif_transpose=True) -> Image.Image:
 def decode(image, *, exif_transpose=True, at_least=None) -> Image.Image:
     """Read an image, perhaps reduced, and perhaps the very object that was passed.
 
-    `at_least` (pixels) allows the JPEG decoder to halve the picture as often as both sides stay
-    that long, which saves most of the time that a large photograph takes. The ImageErrors give
+    `at_least` (pixels) allows the JPEG decoder to reduce a picture whose sides stay that long,
+    which saves most of the time that a large photograph takes. The ImageErrors give
     the reason only; the caller knows by which name to call the image.
     """
     problem = find_problem(image)
@@ -152,7 +152,8 @@ def _open_file(path):
         raise ImageError(f"not a path: {error}") from error
     if stat.S_ISDIR(mode):
         raise ImageError(
-            "a directory: list the photographs in it with sklearn_decaf.datasets.load_image_folder"
+            "a directory: sklearn_decaf.datasets.load_image_folder lists a folder per class, "
+            "sorted(pathlib.Path(folder).glob('*.jpg')) a plain one"
         )
     raise ImageError("not a regular file")  # opening a pipe, say, would wait forever
 
@@ -168,12 +169,22 @@ def _decode_stream(stream, exif_transpose, at_least) -> Image.Image:
         )
     try:
         if at_least is not None and image.format in ("JPEG", "MPO"):
-            image.draft(None, (at_least, at_least))
+            _reduce_jpeg(image, at_least)
         image.load()
     except Exception as error:  # the decoders raise whatever comes to hand
-        message = f"truncated or damaged {image.format} data ({_name(error)})"
-        raise ImageError(message) from error
+        raise ImageError(_damage(image.format, error)) from error
     return _upright_rgb(image, exif_transpose)
+
+
+def _reduce_jpeg(image, at_least) -> None:
+    """Have the decoder reduce a picture to an integer fraction of its size, where it has one."""
+    for factor in (8, 4, 2):
+        width, height = image.width // factor, image.height // factor
+        # Rounding up an odd side would stretch the picture by a fraction of a pixel.
+        whole = (width * factor, height * factor) == image.size
+        if whole and min(width, height) >= at_least:
+            image.draft(None, (width, height))
+            return
 
 
 def _identify(stream) -> ImageFile.ImageFile:
@@ -195,34 +206,44 @@ def _identify(stream) -> ImageFile.ImageFile:
             try:
                 return factory(stream, "")
             except Exception as error:
-                raise ImageError(f"truncated or damaged {name} header ({_name(error)})") from error
-    raise ImageError(f"not an image: {_guess_content(start)}")
+                raise ImageError(_damage(name, error)) from error
+    kind = _guess_content(start, in_memory=isinstance(stream, io.BytesIO))
+    raise ImageError(f"{kind}; it starts with {start[:24]!r}")
 
 
-def _guess_content(start: bytes) -> str:
+def _damage(name, error) -> str:
+    kind = "truncated" if "truncated" in str(error).lower() else "truncated or damaged"
+    return f"a {kind} {name} file, fetch it again ({_name(error)})"
+
+
+def _guess_content(start: bytes, in_memory: bool) -> str:
     text = start.lstrip().lower()
     if text.startswith((b"<!doctype html", b"<html")):
-        kind = "an HTML page, perhaps an error page of a download; "
+        kind = "an HTML page, such as servers send when a download fails"
     elif text.startswith(b"version https://git-lfs"):
-        kind = "a Git LFS pointer, fetch the file itself with `git lfs pull`; "
+        kind = "a Git LFS pointer to one, which `git lfs pull` replaces by the file"
     elif text.startswith(b"\x93numpy"):
-        kind = "a NumPy array, pass np.load(path); "
+        kind = "a NumPy file: pass the array, np.load(path)"
     elif start[4:8] == b"ftyp":
-        kind = "a HEIC/HEIF picture or a video, pass a PIL image (pillow-heif reads HEIC); "
-    elif start.isascii() and b"\0" not in start:
-        kind = "text (bytes are taken for the contents of a file, a path must be a str); "
+        kind = "HEIC, HEIF or a video: pass a PIL image (with pillow-heif, Pillow opens HEIC)"
+    elif not start.isascii() or b"\0" in start:
+        kind = f"data in a format other than {_FORMAT_NAMES}"
+    elif in_memory:
+        kind = "text: bytes must be the contents of an image file, and a path a str"
     else:
-        kind = f"none of {_FORMAT_NAMES}; "
-    return f"{kind}it starts with {start[:24]!r}"
+        kind = f"text, where files may be {_FORMAT_NAMES}"
+    return f"not an image but {kind}"
 
 
 def _decode_pil(image, exif_transpose) -> Image.Image:
     try:
         image.load()
     except Exception as error:
+        if "truncated" in str(error):
+            raise ImageError(_damage(image.format, error)) from error
         raise ImageError(
-            f"the image cannot be loaded ({_name(error)}): if its file was closed before it was "
-            "needed, call image.load() while it is open, or pass the path"
+            f"its pixels cannot be loaded ({_name(error)}): if its file was closed too early, call "
+            "image.load() while it is open, or pass the path"
         ) from error
     return _upright_rgb(image, exif_transpose)
 
@@ -238,7 +259,7 @@ def _upright_rgb(image, exif_transpose) -> Image.Image:
         raise
     except Exception as error:
         raise ImageError(
-            f"an image of mode {image.mode} that Pillow cannot convert to RGB ({_name(error)})"
+            f"its mode {image.mode} cannot be converted to RGB ({_name(error)})"
         ) from error
     if orientation in _TRANSPOSE:
         image = image.transpose(_TRANSPOSE[orientation])
@@ -265,10 +286,10 @@ def _to_rgb(image) -> Image.Image:
 
 
 def _array_to_rgb(pixels) -> Image.Image:
-    if pixels.dtype == np.uint16:
-        pixels = _levels_to_8_bits(pixels)
-    elif pixels.dtype != np.uint8:
+    if pixels.dtype.kind == "f":
         pixels = _floats_to_8_bits(pixels)
+    elif pixels.dtype.itemsize == 2:
+        pixels = _levels_to_8_bits(pixels)
     if pixels.ndim == 3 and pixels.shape[2] == 1:
         pixels = pixels[:, :, 0]
     return _to_rgb(Image.fromarray(np.ascontiguousarray(pixels)))
@@ -278,7 +299,7 @@ def _levels_to_8_bits(levels) -> np.ndarray:
     lowest, highest = int(levels.min()), int(levels.max())
     if lowest < 0 or highest > 65535:
         raise ImageError(
-            f"32-bit integer pixels in {lowest}..{highest}, which have no known white: scale them "
+            f"32-bit integer pixels in {lowest}..{highest}, whose range is unknown: scale them "
             "to uint8 or uint16"
         )
     if 0 < highest < 256:
@@ -293,19 +314,18 @@ def _floats_to_8_bits(values) -> np.ndarray:
     values = np.asarray(values, dtype=np.promote_types(values.dtype, np.float32))
     unusable = int(values.size - np.count_nonzero(np.isfinite(values)))
     if unusable:
-        raise ImageError(f"{unusable} of {values.size} values are NaN or infinite")
+        raise ImageError(f"{unusable} of {values.size} values are NaN or infinite: fill them first")
     scaled = np.rint(values * 255)
     if scaled.min() < 0 or scaled.max() > 255:  # so rounding errors around 0 and 1 pass
         low, high = values.min(), values.max()
         if low < 0:
-            fix = "pass the pixels as they were before normalisation, or rescale them"
-        elif high <= 255:
-            fix = "divide by 255 if they are in 0..255 (or pass uint8)"
+            fix = "pass the pixels as they were before normalisation"
         else:
-            fix = "divide by 65535 if they are in 0..65535 (or pass uint16)"
+            largest = "255 for 8-bit" if high <= 255 else "65535 for 16-bit"
+            fix = f"divide by the largest possible value, {largest} pixels"
         raise ImageError(f"values from {low:.4g} to {high:.4g}, floats must lie in [0, 1]: {fix}")
     return scaled.astype(np.uint8)
 
 
 def _name(error) -> str:
-    return f"{type(error).__name__}: {str(error)[:120]}".rstrip(": ")
+    return f"{type(error).__name__}: {str(error)[:120]}".removesuffix(": ")

@@ -164,9 +164,9 @@ def iter_batches(
 
     Notes
     -----
-    A JPEG file whose sides are both at least ``4 * size`` is reduced by its decoder by 2, 4 or 8,
-    to no less than ``2 * size``, before it is resized (not with ``resize=None``). That takes a
-    fraction of the time, and moves the pixels of the result by less than half a grey level on
+    A large JPEG file is reduced by its decoder by 8, 4 or 2 before it is resized, if that divides
+    both sides and leaves at least ``2 * size`` pixels of each (not with ``resize=None``). It takes
+    a fraction of the time, and moves the resized pixels by about a quarter of a grey level on
     average. The same picture passed as a PIL image or an array is not reduced that way.
 
     Examples
