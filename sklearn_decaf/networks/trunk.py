@@ -44,15 +44,15 @@ class Arena:
         self._free: list[np.ndarray] = []
         self._slabs: dict[int, np.ndarray] = {}
 
-    def take(self, shape: Shape) -> np.ndarray:
+    def take(self, shape: Shape, dtype=np.float32) -> np.ndarray:
         """An array of the given shape; its values are arbitrary."""
-        size = math.prod(shape)
+        size = math.prod(shape) * np.dtype(dtype).itemsize // 4
         fitting = [i for i, slab in enumerate(self._free) if slab.size >= size]
         if fitting:
             slab = self._free.pop(min(fitting, key=lambda i: self._free[i].size))
         else:
             slab = _aligned_empty(size)
-        array = slab[:size].reshape(shape)
+        array = slab[:size].view(dtype).reshape(shape)
         self._slabs[id(array)] = slab
         return array
 
@@ -75,7 +75,8 @@ def pack_parameters(
 
     Returns, by layer, a list of kernels and the bias. There is one kernel a group, of shape
     (k * k * c, filters), or one of shape (k, k, c) for a depthwise convolution. Where a network
-    reads BGR, the channels of its first kernel are swapped instead of those of every image.
+    reads BGR, the channels of its first kernel are swapped instead of those of every image,
+    unless groups keep them apart.
     """
     shapes = {INPUT: architecture.input_shape, **architecture.shapes()}
     packed = {}
@@ -85,17 +86,24 @@ def pack_parameters(
         (source,) = architecture.inputs(layer.name)
         kernel = np.asarray(parameters[f"{layer.name}.kernel"], np.float32)  # (k, k, c, m)
         bias = np.ascontiguousarray(parameters[f"{layer.name}.bias"], np.float32)  # (m,)
-        if source == INPUT and architecture.preprocessing.channel_order == "bgr":
+        if source == INPUT and _kernel_swaps_channels(architecture, layer):
             kernel = kernel[:, :, ::-1]
         if layer.is_depthwise(shapes[source][-1]):
             kernels = [np.ascontiguousarray(kernel[:, :, 0])]
         else:
+            if layer.double_precision:
+                kernel, bias = kernel.astype(np.float64), bias.astype(np.float64)
             kernels = [
                 np.ascontiguousarray(part).reshape(-1, part.shape[-1])
                 for part in np.split(kernel, layer.groups, axis=-1)
             ]
         packed[layer.name] = kernels, bias
     return packed
+
+
+def _kernel_swaps_channels(architecture: Architecture, first: Conv) -> bool:
+    """Whether the first kernel turns RGB to BGR; one in groups does not hold all channels."""
+    return architecture.preprocessing.channel_order == "bgr" and first.groups == 1
 
 
 class TrunkProgram:
@@ -125,7 +133,7 @@ class TrunkProgram:
         self._arena = Arena()
         self._calls: list[Callable[[], object]] = []
         self._memory: dict[str, np.ndarray] = {}  # by layer, as the arena gave it
-        self._bordered: dict[str, tuple[int, int]] = {}  # layers stored inside a border: top, left
+        self._bordered: set[str] = set()  # layers stored inside the zero border of their reader
         steps = fuse(architecture, layers, outputs)
         self._reads_left = dict.fromkeys(outputs, 1)  # an output is never given back
         for step in steps:
@@ -191,17 +199,20 @@ class TrunkProgram:
         buffer, _ = self._new_bordered(first.conv)
         self._memory[INPUT] = buffer
         (top, _), (left, _) = first.conv.pads((h, w, c))
-        self._bordered[INPUT] = (top, left)
+        self._bordered.add(INPUT)
         rows = buffer.reshape(len(buffer), -1)[top : top + h, left * c : (left + w) * c]
-        # the kernel's channels are in RGB order, whatever the network was trained with
-        to_rgb = slice(None, None, -1 if preprocessing.channel_order == "bgr" else None)
+        bgr = preprocessing.channel_order == "bgr"
+        in_kernel = _kernel_swaps_channels(self._architecture, first.conv)
+        swap, keep = slice(None, None, -1), slice(None)
+        to_rgb = swap if in_kernel else keep
         mean = np.tile(np.asarray(preprocessing.mean, np.float32)[to_rgb], w)  # (w * 3,)
         std = np.tile(np.asarray(preprocessing.std, np.float32)[to_rgb], w)
-        flip = slice(None, None, -1 if preprocessing.flip_vertical else None)
+        channels = swap if bgr and not in_kernel else keep
+        flip = swap if preprocessing.flip_vertical else keep
         scaled = bool((std != 1).any())
 
         def load(image: np.ndarray) -> None:
-            np.subtract(image[flip].reshape(h, w * c), mean, out=rows)
+            np.subtract(image[flip, :, channels].reshape(h, w * c), mean, out=rows)
             if scaled:
                 np.divide(rows, std, out=rows)
 
@@ -282,29 +293,33 @@ class TrunkProgram:
         low, high = step.limits
         if conv.is_depthwise(self._shapes[source][-1]):
             out = self._new(step.output)
-            self._call(_kernels.depthwise, x, kernels[0], bias, conv.stride, low, high, out)
+            wide = conv.double_precision
+            run = _kernels.depthwise_double if wide else _kernels.depthwise
+            self._call(run, x, kernels[0], bias, conv.stride, low, high, out)
         else:
-            in_place = step.concat is None and step.border_of is None
-            if in_place:
-                product = self._new(step.output, (oh * ow, m))
+            shape, dtype = (oh * ow, m), kernels[0].dtype
+            if dtype == np.float32 and step.concat is None and step.border_of is None:
+                product = self._new(step.output, shape)  # finished in place
             else:
-                product = self._arena.take((oh * ow, m))
+                product = self._arena.take(shape, dtype)
                 scratch.append(product)
             self._multiply(x, conv, kernels, product, (oh, ow))
-            self._finish(step, product, bias, (oh, ow, m))
+            finish = self._finish if dtype == np.float32 else self._finish_double
+            finish(step, product, bias, (oh, ow, m))
         for array in scratch:
             self._arena.give_back(array)
 
     def _multiply(self, x, conv: Conv, kernels, product, size: tuple[int, int]) -> None:
         """Convolve x (hp, wp, c), border included, into product (oh * ow, m), without the bias."""
         oh, ow = size
-        if conv.kernel_size == conv.stride == conv.groups == 1:
+        direct = conv.kernel_size == conv.stride == conv.groups == 1
+        if direct and x.dtype == product.dtype:
             self._call(np.matmul, x.reshape(oh * ow, -1), kernels[0], out=product)
             return
         k, s, c = conv.kernel_size, conv.stride, x.shape[-1] // conv.groups
         columns = np.split(product, conv.groups, axis=-1)
         n_rows = min(oh, max(1, PRODUCT_ROWS // ow))  # rows of pixels a product
-        patches = self._arena.take((n_rows * ow, k * k * c))
+        patches = self._arena.take((n_rows * ow, k * k * c), product.dtype)
         for y in range(0, oh, n_rows):
             n = min(n_rows, oh - y)
             rows = patches[: n * ow]
@@ -322,18 +337,14 @@ class TrunkProgram:
         oh, ow, m = shape
         low, high = step.limits
         if step.concat is not None:
-            out = self._concat_memory(step.concat).reshape(oh * ow, -1)
-            offset = dict(self._concat_offsets(step.concat))[step.output]
+            out, offset = self._concat_place(step)
+            out = out.reshape(oh * ow, -1)
             self._call(_kernels.bias_clip_into, product, bias, low, high, out, offset)
             return
         # whole rows of pixels make long inner loops
         rows, row_bias = product.reshape(oh, ow * m), np.tile(bias, ow)
         if step.border_of is not None:
-            reader = self._architecture[step.border_of]
-            (top, _), (left, _) = reader.pads(shape)
-            buffer, _ = self._new_bordered(reader)
-            self._memory[step.output] = buffer
-            self._bordered[step.output] = (top, left)
+            buffer, (top, left) = self._border_place(step, shape)
             out = buffer.reshape(len(buffer), -1)[top : top + oh]
             self._call(_kernels.bias_clip_into, rows, row_bias, low, high, out, left * m)
         elif step.residual is not None:
@@ -341,3 +352,34 @@ class TrunkProgram:
             self._call(_kernels.bias_add_clip, rows, row_bias, residual, low, high)
         else:
             self._call(_kernels.bias_clip, rows, row_bias, low, high)
+
+    def _finish_double(self, step: ConvStep, product, bias, shape: Shape) -> None:
+        """The same for a product in float64, which is rounded on its way."""
+        oh, ow, m = shape
+        if step.concat is not None:
+            out, offset = self._concat_place(step)
+            out = out[..., offset : offset + m]
+        elif step.border_of is not None:
+            buffer, (top, left) = self._border_place(step, shape)
+            out = buffer[top : top + oh, left : left + ow]
+        else:
+            out = self._new(step.output).reshape(shape)
+        product = product.reshape(shape)
+        self._call(np.add, product, bias, out=product)
+        if step.residual is not None:
+            self._call(np.add, product, self._value(step.residual), out=product)
+        self._call(np.clip, product, *step.limits, out=out, casting="same_kind")
+
+    def _concat_place(self, step: ConvStep) -> tuple[np.ndarray, int]:
+        """The concatenation a step writes into (h, w, c), and its first channel there."""
+        offset = dict(self._concat_offsets(step.concat))[step.output]
+        return self._concat_memory(step.concat).reshape(self._shapes[step.concat]), offset
+
+    def _border_place(self, step: ConvStep, shape: Shape) -> tuple[np.ndarray, tuple[int, int]]:
+        """The next convolution's input with its border, and where a step's value begins there."""
+        reader = self._architecture[step.border_of]
+        (top, _), (left, _) = reader.pads(shape)
+        buffer, _ = self._new_bordered(reader)
+        self._memory[step.output] = buffer
+        self._bordered.add(step.output)
+        return buffer, (top, left)
