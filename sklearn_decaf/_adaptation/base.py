@@ -1,0 +1,122 @@
+"""What the classifiers have in common: requests for `sample_domain`, and `score`."""
+
+from __future__ import annotations
+
+import numpy as np
+from sklearn import get_config
+from sklearn.base import BaseEstimator, ClassifierMixin, MetaEstimatorMixin, clone
+from sklearn.metrics import accuracy_score
+from sklearn.utils import Bunch, _safe_indexing, get_tags
+from sklearn.utils.metadata_routing import (
+    MetadataRouter,
+    MethodMapping,
+    process_routing,
+)
+from sklearn.utils.validation import _num_samples
+
+from .domains import is_unlabelled, plain_labels
+
+
+class DomainClassifierMixin(ClassifierMixin):
+    """A classifier whose methods take `sample_domain`."""
+
+    # On the class, so that nobody has to call set_fit_request and friends. They are read only
+    # where metadata routing is on.
+    __metadata_request__fit = {"sample_domain": True}
+    __metadata_request__predict = {"sample_domain": True}
+    __metadata_request__score = {"sample_domain": True}
+
+    def score(self, X, y, sample_domain=None, sample_weight=None):
+        """Return the accuracy of `predict` on the rows that have a label.
+
+        To score target rows only, use the scorers of :mod:`sklearn_decaf.metrics`.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            The rows.
+
+        y : array-like of shape (n_samples,)
+            Their class labels. Rows with -1 or NaN are left out.
+
+        sample_domain : int or array-like of shape (n_samples,), default=None
+            Domain labels, >= 0 for source rows and < 0 for target rows. None: all are target.
+
+        sample_weight : array-like of shape (n_samples,), default=None
+            Weights of the rows.
+
+        Returns
+        -------
+        score : float
+            The mean accuracy, between 0 and 1.
+        """
+        y = np.asarray(y)
+        labelled = ~is_unlabelled(y)
+        if not labelled.any():
+            raise ValueError("score needs labelled rows, and every y is -1 or missing.")
+        predicted = self.predict(X, sample_domain=sample_domain)
+        if sample_weight is not None:
+            sample_weight = np.asarray(sample_weight)[labelled]
+        return accuracy_score(y[labelled], predicted[labelled], sample_weight=sample_weight)
+
+
+class DomainMetaClassifier(DomainClassifierMixin, MetaEstimatorMixin, BaseEstimator):
+    """A classifier that trains copies of another one on chosen rows.
+
+    The rows are not looked at here, so they may be anything that the inner estimator takes.
+    """
+
+    __metadata_request__predict_proba = {"sample_domain": True}
+    __metadata_request__predict_log_proba = {"sample_domain": True}
+    __metadata_request__decision_function = {"sample_domain": True}
+
+    def get_metadata_routing(self):
+        """Return the routing of metadata to the inner estimator.
+
+        Returns
+        -------
+        routing : MetadataRouter
+            What this estimator and the inner one ask for.
+        """
+        return (
+            MetadataRouter(owner=type(self).__name__)
+            .add_self_request(self)
+            .add(
+                estimator=self.estimator,
+                method_mapping=MethodMapping().add(caller="fit", callee="fit"),
+            )
+        )
+
+    def _route_fit(self, sample_domain, params):
+        """What the inner fit gets of the caller's metadata, for all rows."""
+        params = {name: value for name, value in params.items() if value is not None}
+        if get_config()["enable_metadata_routing"]:
+            return process_routing(self, "fit", sample_domain=sample_domain, **params).estimator.fit
+        return Bunch(**params)
+
+    def _fit_rows(self, X, y, rows, params):
+        """Train a copy of the inner estimator on some rows."""
+        n_samples = _num_samples(X)
+        chosen = np.flatnonzero(rows)
+        return clone(self.estimator).fit(
+            _safe_indexing(X, chosen),
+            plain_labels(y[chosen]),
+            **{name: _rows_of(value, chosen, n_samples) for name, value in params.items()},
+        )
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.input_tags = get_tags(self.estimator).input_tags
+        tags.classifier_tags.poor_score = True
+        return tags
+
+
+def _rows_of(value, rows, n_samples):
+    """The chosen rows of per-row metadata; anything else as it is."""
+    if isinstance(value, (str, bytes)) or not hasattr(value, "__len__"):
+        return value
+    try:
+        per_row = _num_samples(value) == n_samples
+    except TypeError:
+        return value
+    return _safe_indexing(value, rows) if per_row else value
