@@ -1,0 +1,32 @@
+"""Domain adaptation: use labelled images of one camera for the images of another.
+
+All of it follows one rule. `sample_domain` has one integer per row, ``>= 0`` for source rows and
+``< 0`` for target rows; a class label of -1 (or NaN) means that a row has none. `fit` without
+`sample_domain` takes the rows without a class label as the target; `transform`, `predict` and
+`score` without it take all rows as target rows. The rule is skada's, so its splitters and
+pipelines mix with these estimators.
+
+With metadata routing on (``sklearn.set_config(enable_metadata_routing=True)``) `sample_domain`
+reaches every step of a pipeline or a search by itself. With routing off, pass it to a step of a
+pipeline as ``pipeline.fit(X, y, <step>__sample_domain=sample_domain)``.
+"""
+
+from ._adaptation.augmentation import FeatureAugmentation, augmented_kernel
+from ._adaptation.geodesic_flow_kernel import GeodesicFlowKernel, geodesic_flow_kernel
+from ._adaptation.late_fusion import LateFusionClassifier
+from ._adaptation.mmdt import MMDTClassifier
+from ._adaptation.scaler import DomainScaler
+from ._adaptation.subset import DomainSubsetClassifier
+from ._adaptation.subspaces import subspace_disagreement
+
+__all__ = [
+    "DomainScaler",
+    "DomainSubsetClassifier",
+    "FeatureAugmentation",
+    "GeodesicFlowKernel",
+    "LateFusionClassifier",
+    "MMDTClassifier",
+    "augmented_kernel",
+    "geodesic_flow_kernel",
+    "subspace_disagreement",
+]
