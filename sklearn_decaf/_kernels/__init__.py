@@ -79,10 +79,12 @@ if KERNEL_SET is not None:
     bias_add_clip = _kernels.bias_add_clip
     bias_clip_into = _kernels.bias_clip_into
     depthwise = _kernels.depthwise
+    depthwise_double = _kernels.depthwise_double
     lrn = _kernels.lrn
     max_pool = _kernels.max_pool
 else:
-    bias_clip = bias_add_clip = bias_clip_into = depthwise = lrn = max_pool = None
+    bias_clip = bias_add_clip = bias_clip_into = None
+    depthwise = depthwise_double = lrn = max_pool = None
 
 _warning_lock = threading.Lock()
 _warned = False

@@ -10,7 +10,15 @@ from importlib import import_module
 
 import numpy as np
 
-MODULES = ("bias_clip", "depthwise", "depthwise_3x3", "depthwise_5x5", "lrn", "max_pool")
+MODULES = (
+    "bias_clip",
+    "depthwise",
+    "depthwise_3x3",
+    "depthwise_5x5",
+    "depthwise_double",
+    "lrn",
+    "max_pool",
+)
 
 
 class Kernels:
@@ -34,6 +42,12 @@ class Kernels:
         self.kernel_set = kernel_set
         for name in MODULES:
             setattr(self, f"_{name}", import_module(f"{__package__}.{kernel_set}.{name}"))
+        self._fast_depthwise = {
+            (3, 3, 1): self._depthwise_3x3.depthwise_3x3_stride_1,
+            (3, 3, 2): self._depthwise_3x3.depthwise_3x3_stride_2,
+            (5, 5, 1): self._depthwise_5x5.depthwise_5x5_stride_1,
+            (5, 5, 2): self._depthwise_5x5.depthwise_5x5_stride_2,
+        }
 
     def bias_clip(self, x, bias, low=-np.inf, high=np.inf):
         """Replace `x` (rows, c) by min(max(x + bias, low), high)."""
@@ -72,7 +86,7 @@ class Kernels:
         ----------
         x_padded : ndarray of shape (hp, wp, c)
         kernel : ndarray of shape (kh, kw, c)
-            Fast for 3x3 and 5x5.
+            Fast for 3x3 and 5x5 with stride 1 and 2.
         bias : ndarray of shape (c,)
         stride : int
         low, high : float
@@ -95,22 +109,18 @@ class Kernels:
             out=out,
         )
         low, high = float(low), float(high)
-        stride = int(stride)
-        if kernel_height == kernel_width == 3:
-            if stride == 1 and columns >= 4:
-                run = self._depthwise_3x3.depthwise_3x3_stride_1
-                return run(x_padded, kernel, bias, low, high, out)
-            if columns >= 2:
-                run = self._depthwise_3x3.depthwise_3x3
-                return run(x_padded, kernel, bias, stride, low, high, out)
-        elif kernel_height == kernel_width == 5:
-            if stride == 1 and columns >= 4:
-                run = self._depthwise_5x5.depthwise_5x5_stride_1
-                return run(x_padded, kernel, bias, low, high, out)
-            if columns >= 2:
-                run = self._depthwise_5x5.depthwise_5x5
-                return run(x_padded, kernel, bias, stride, low, high, out)
-        self._depthwise.depthwise(x_padded, kernel, bias, stride, low, high, out)
+        fast = self._fast_depthwise.get((kernel_height, kernel_width, stride))
+        if fast is not None and columns >= 4:
+            fast(x_padded, kernel, bias, low, high, out)
+        else:
+            self._depthwise.depthwise(x_padded, kernel, bias, int(stride), low, high, out)
+
+    def depthwise_double(self, x_padded, kernel, bias, stride, low, high, out):
+        """The same as :meth:`depthwise`, with sums in float64: slower, and rounded once."""
+        _require_depthwise("depthwise_double", x_padded, kernel, bias, stride, out)
+        sums = np.empty(out.shape[2], np.float64)
+        run = self._depthwise_double.depthwise_double
+        run(x_padded, kernel, bias, int(stride), float(low), float(high), sums, out)
 
     def max_pool(self, x, size, stride, out):
         """Maximum of each window of a map.
@@ -165,6 +175,23 @@ class Kernels:
             self._lrn.lrn_denominators(x, int(size), float(alpha), float(k), squares, out)
             np.power(out, np.float32(-beta), out=out)
             np.multiply(x, out, out=out)
+
+
+def _require_depthwise(function, x_padded, kernel, bias, stride, out):
+    rows, columns, channels = out.shape
+    _require(
+        stride >= 1
+        and x_padded.shape[2] == kernel.shape[2] == channels
+        and bias.shape == (channels,)
+        and (rows - 1) * stride + kernel.shape[0] <= x_padded.shape[0]
+        and (columns - 1) * stride + kernel.shape[1] <= x_padded.shape[1],
+        function,
+        x_padded=x_padded,
+        kernel=kernel,
+        bias=bias,
+        stride=stride,
+        out=out,
+    )
 
 
 def _require(condition: bool, function: str, /, **arguments):

@@ -1,7 +1,7 @@
-"""Depthwise convolution with a 3x3 kernel, several neighbouring outputs at a time.
+"""Depthwise convolution with a 3x3 kernel: four neighbouring outputs at a time.
 
-A block of outputs shares each load of the kernel, and at stride 1 most loads of the map.
-The last block is moved to the left to end with the row, so some outputs are computed twice.
+They share each load of the kernel and most loads of the map. The last block of a row is moved
+to the left to end with it, so some outputs may be computed twice.
 """
 
 import numpy as np
@@ -10,7 +10,7 @@ import numpy as np
 # pythran export depthwise_3x3_stride_1(float32[:,:,:], float32[:,:,:], float32[:], float, float,
 #                                       float32[:,:,:])
 def depthwise_3x3_stride_1(x, kernel, bias, low, high, out):
-    # x (oh + 2, ow + 2, c), kernel (3, 3, c), bias (c,), out (oh, ow >= 4, c)
+    # x (hp, wp, c), kernel (3, 3, c), bias (c,), out (oh, ow >= 4, c)
     lowest = np.float32(low)
     highest = np.float32(high)
     rows, columns, channels = out.shape
@@ -22,37 +22,59 @@ def depthwise_3x3_stride_1(x, kernel, bias, low, high, out):
                 sum1 = bias[ch]
                 sum2 = bias[ch]
                 sum3 = bias[ch]
-                for i in range(3):  # literal ranges: unrolled
-                    for j in range(3):
-                        weight = kernel[i, j, ch]
-                        sum0 += weight * x[y + i, u + j, ch]
-                        sum1 += weight * x[y + i, u + j + 1, ch]
-                        sum2 += weight * x[y + i, u + j + 2, ch]
-                        sum3 += weight * x[y + i, u + j + 3, ch]
+                for i in range(3):  # unrolled, as the bounds are literals
+                    w0 = kernel[i, 0, ch]
+                    w1 = kernel[i, 1, ch]
+                    w2 = kernel[i, 2, ch]
+                    x0 = x[y + i, u, ch]
+                    x1 = x[y + i, u + 1, ch]
+                    x2 = x[y + i, u + 2, ch]
+                    x3 = x[y + i, u + 3, ch]
+                    x4 = x[y + i, u + 4, ch]
+                    x5 = x[y + i, u + 5, ch]
+                    sum0 += w0 * x0 + w1 * x1 + w2 * x2
+                    sum1 += w0 * x1 + w1 * x2 + w2 * x3
+                    sum2 += w0 * x2 + w1 * x3 + w2 * x4
+                    sum3 += w0 * x3 + w1 * x4 + w2 * x5
                 out[y, u, ch] = np.minimum(np.maximum(sum0, lowest), highest)
                 out[y, u + 1, ch] = np.minimum(np.maximum(sum1, lowest), highest)
                 out[y, u + 2, ch] = np.minimum(np.maximum(sum2, lowest), highest)
                 out[y, u + 3, ch] = np.minimum(np.maximum(sum3, lowest), highest)
 
 
-# pythran export depthwise_3x3(float32[:,:,:], float32[:,:,:], float32[:], int, float, float,
-#                              float32[:,:,:])
-def depthwise_3x3(x, kernel, bias, stride, low, high, out):
-    # x (hp, wp, c), kernel (3, 3, c), bias (c,), out (oh, ow >= 2, c)
+# pythran export depthwise_3x3_stride_2(float32[:,:,:], float32[:,:,:], float32[:], float, float,
+#                                       float32[:,:,:])
+def depthwise_3x3_stride_2(x, kernel, bias, low, high, out):
+    # x (hp, wp, c), kernel (3, 3, c), bias (c,), out (oh, ow >= 4, c)
     lowest = np.float32(low)
     highest = np.float32(high)
-    step = max(stride, 1)
     rows, columns, channels = out.shape
     for y in range(rows):
-        for block in range((columns + 1) // 2):
-            u = max(min(2 * block, columns - 2), 0)
+        for block in range((columns + 3) // 4):
+            u = max(min(4 * block, columns - 4), 0)
             for ch in range(channels):
                 sum0 = bias[ch]
                 sum1 = bias[ch]
-                for i in range(3):
-                    for j in range(3):
-                        weight = kernel[i, j, ch]
-                        sum0 += weight * x[y * step + i, u * step + j, ch]
-                        sum1 += weight * x[y * step + i, u * step + step + j, ch]
+                sum2 = bias[ch]
+                sum3 = bias[ch]
+                for i in range(3):  # unrolled, as the bounds are literals
+                    w0 = kernel[i, 0, ch]
+                    w1 = kernel[i, 1, ch]
+                    w2 = kernel[i, 2, ch]
+                    x0 = x[2 * y + i, 2 * u, ch]
+                    x1 = x[2 * y + i, 2 * u + 1, ch]
+                    x2 = x[2 * y + i, 2 * u + 2, ch]
+                    x3 = x[2 * y + i, 2 * u + 3, ch]
+                    x4 = x[2 * y + i, 2 * u + 4, ch]
+                    x5 = x[2 * y + i, 2 * u + 5, ch]
+                    x6 = x[2 * y + i, 2 * u + 6, ch]
+                    x7 = x[2 * y + i, 2 * u + 7, ch]
+                    x8 = x[2 * y + i, 2 * u + 8, ch]
+                    sum0 += w0 * x0 + w1 * x1 + w2 * x2
+                    sum1 += w0 * x2 + w1 * x3 + w2 * x4
+                    sum2 += w0 * x4 + w1 * x5 + w2 * x6
+                    sum3 += w0 * x6 + w1 * x7 + w2 * x8
                 out[y, u, ch] = np.minimum(np.maximum(sum0, lowest), highest)
                 out[y, u + 1, ch] = np.minimum(np.maximum(sum1, lowest), highest)
+                out[y, u + 2, ch] = np.minimum(np.maximum(sum2, lowest), highest)
+                out[y, u + 3, ch] = np.minimum(np.maximum(sum3, lowest), highest)
