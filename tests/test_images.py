@@ -19,7 +19,7 @@ import sklearn.datasets
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
-from PIL import Image, ImageFile, features
+from PIL import Image, ImageFile
 
 from sklearn_decaf import _image_reading, images
 from sklearn_decaf.exceptions import ImageError
@@ -31,6 +31,7 @@ from oracles.bad_images import (
     encode,
     jpeg_of_size,
     odd_inputs,
+    pgm,
     photo,
     png,
 )
@@ -99,10 +100,10 @@ def test_a_bad_row_is_reported_and_the_others_are_kept(case):
             read_all(case.X, case.image_shape, on_error="nan")
         return
     pixels, failures = read_all(case.X, case.image_shape, crop=64, on_error="nan")
-    others = [row for row in range(len(pixels)) if row != case.row]
     failed = dict(failures)
-    if others and all(pixels[row].any() for row in others):
+    if isinstance(case.X, list | np.ndarray):
         assert list(failed) == [case.row]
+    assert all(pixels[row].any() for row in range(len(pixels)) if row not in failed)
     assert re.search(case.match, failed[case.row], re.DOTALL)
     assert not pixels[case.row].any()
 
@@ -355,12 +356,14 @@ def test_damaged_exif_data_loses_no_picture():
     assert_array_equal(read_image(file), photo())
 
 
-@pytest.mark.parametrize("kind", ["array", "PNG", "TIFF", "PPM", "PIL"])
+@pytest.mark.parametrize("kind", ["array", "PNG", "TIFF", "PGM", "PIL"])
 def test_16_bits_are_scaled_and_rounded(kind):
     levels = np.arange(65536, dtype=np.uint16).reshape(256, 256)
     expected = np.rint(levels / 65535 * 255)
     image = levels if kind == "array" else Image.fromarray(levels)
-    if kind in ("PNG", "TIFF", "PPM"):
+    if kind == "PGM":
+        image = pgm(levels)
+    elif kind in ("PNG", "TIFF"):
         image = encode(image, kind)
     assert_array_equal(np.asarray(read_image(image))[..., 0], expected)
 
@@ -426,8 +429,8 @@ def test_cmyk_is_not_inverted():
 
 
 def test_avif():
-    if not features.check("avif"):
-        pytest.skip("this Pillow reads no AVIF")
+    if "AVIF" not in Image.SAVE:
+        pytest.skip("this build of Pillow has no AVIF")
     file = encode(photo(), "AVIF", quality=95)
     assert np.abs(np.asarray(read_image(file)).astype(int) - photo()).mean() < 6
 
