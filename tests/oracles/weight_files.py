@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import json
 import struct
+import zipfile
 from collections.abc import Mapping
 
 import numpy as np
@@ -75,6 +77,28 @@ def ordered_dict(items: dict) -> Raw:
     made = opcodes(Call(Name("collections", "OrderedDict"), ()))
     pairs = b"".join(opcodes(k) + opcodes(v) for k, v in items.items())
     return Raw(made + b"(" + pairs + b"u")
+
+
+def torch_zip(
+    tensors: Mapping[str, np.ndarray] | None = None,
+    *,
+    state=None,
+    storages: Mapping[str, bytes] | None = None,
+    folder: str = "archive/",
+    **members: bytes,
+) -> bytes:
+    """The format since torch 1.6; `members` are more files in the folder."""
+    if tensors is not None:
+        state, storages = torch_state(tensors)
+    stream = io.BytesIO()
+    with zipfile.ZipFile(stream, "w") as archive:
+        archive.writestr(f"{folder}data.pkl", dumps_2(state))
+        archive.writestr(f"{folder}byteorder", members.pop("byteorder", b"little"))
+        for key, raw in storages.items():
+            archive.writestr(f"{folder}data/{key}", raw)
+        for name, raw in ({"version": b"3\n"} | members).items():
+            archive.writestr(folder + name, raw)
+    return stream.getvalue()
 
 
 def torch_legacy(

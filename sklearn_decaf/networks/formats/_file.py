@@ -13,7 +13,8 @@ from pathlib import Path
 import numpy as np
 
 from ...exceptions import WeightsError
-from . import npz, numpy_pickle, safetensors, torch_legacy
+from . import npz, numpy_pickle, safetensors, torch_legacy, torch_zip
+from ._zip import Archive
 
 MAX_FILE = 2**30
 _TORCH_LEGACY_START = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."
@@ -101,7 +102,10 @@ def _map(path: Path) -> tuple[memoryview, tuple[int, ...]]:
 def _read(data: memoryview) -> tuple[str, dict[str, np.ndarray], dict[str, str]]:
     start = bytes(data[:16])
     if start.startswith(b"PK"):
-        return "npz", *npz.read(data)
+        archive = Archive(data)
+        if torch_zip.looks_like(archive):
+            return "torch", torch_zip.read(archive), {}
+        return "npz", *npz.read(archive)
     if start.startswith(_TORCH_LEGACY_START):
         return "torch (before 1.6)", torch_legacy.read(data), {}
     if start[:1] == b"\x80":
@@ -110,5 +114,5 @@ def _read(data: memoryview) -> tuple[str, dict[str, np.ndarray], dict[str, str]]
         return "safetensors", *safetensors.read(data)
     raise WeightsError(
         f"not a weight file in a known format (it begins with {start!r}); known are npz, "
-        "safetensors, torch state dicts from before version 1.6 and pickles of NumPy arrays"
+        "safetensors, state dicts of torch and pickles of NumPy arrays"
     )

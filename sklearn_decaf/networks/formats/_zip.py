@@ -15,6 +15,9 @@ MAX_MEMBERS = 10_000
 MAX_TOTAL = 2**30
 MAX_RATIO = 100  # of what the members unpack to, to the size of the archive
 
+# signature, version, flags, compression, time, date, crc, two sizes, lengths of name and extra
+_LOCAL_HEADER = struct.Struct("<4s5H3I2H")
+
 # What the standard library raises for archives that are damaged, encrypted or exotic
 _DAMAGE = (
     zipfile.BadZipFile,
@@ -33,11 +36,11 @@ class Archive:
     """A zip archive that was checked as a whole; its members are read one at a time."""
 
     def __init__(self, data: memoryview):
-        self._size = len(data)
+        self._data = data
         try:
             self._zip = zipfile.ZipFile(_ViewFile(data))
         except _DAMAGE as error:
-            raise WeightsError(f"a damaged zip archive ({error})") from error
+            raise WeightsError(f"a damaged zip archive ({_short(error)})") from error
         members = self._zip.infolist()
         if len(members) > MAX_MEMBERS:
             raise WeightsError(f"a zip archive of {len(members)} members")
@@ -59,29 +62,58 @@ class Archive:
                     f"zip members {describe(last)} and {describe(member.filename)} overlap"
                 )
             end, last = member.header_offset + member.compress_size, member.filename
-        if total > min(MAX_TOTAL, MAX_RATIO * self._size):
+        if total > min(MAX_TOTAL, MAX_RATIO * len(self._data)):
             raise WeightsError(
-                f"a zip archive of {self._size} bytes that unpacks to {total}: a zip bomb"
+                f"a zip archive of {len(self._data)} bytes that unpacks to {total}: a zip bomb"
             )
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._members)
 
+    def __contains__(self, name: str) -> bool:
+        return name in self._members
+
     def read(self, name: str) -> memoryview:
-        """The whole member; its length and checksum are what the archive declares."""
+        """The whole member; its length and checksum are what the archive declares.
+
+        A member that is not compressed is a slice of the archive, not a copy.
+        """
         member = self._members[name]
+        if member.compress_type == zipfile.ZIP_STORED:
+            return self._slice(member)
         try:
             with self._zip.open(member) as stream:
                 content = stream.read(member.file_size)
                 stream.read(1)  # past the end: that is where the checksum is compared
         except _DAMAGE as error:
-            raise WeightsError(f"zip member {describe(name)} is damaged ({error})") from error
+            raise WeightsError(
+                f"zip member {describe(name)} is damaged ({_short(error)})"
+            ) from error
         if len(content) != member.file_size:
             raise WeightsError(
                 f"zip member {describe(name)} has {len(content)} bytes where the archive "
                 f"declares {member.file_size}"
             )
         return memoryview(content)
+
+    def _slice(self, member: zipfile.ZipInfo) -> memoryview:
+        name = describe(member.filename)
+        header = bytes(self._data[member.header_offset :][: _LOCAL_HEADER.size])
+        if len(header) < _LOCAL_HEADER.size or not header.startswith(b"PK\x03\x04"):
+            raise WeightsError(f"zip member {name} is damaged (no header)")
+        name_length, extra_length = _LOCAL_HEADER.unpack(header)[-2:]
+        start = member.header_offset + _LOCAL_HEADER.size + name_length + extra_length
+        content = self._data[start : start + member.file_size]
+        if len(content) != member.file_size or member.compress_size != member.file_size:
+            raise WeightsError(f"zip member {name} is damaged (it is cut off)")
+        if zlib.crc32(content) != member.CRC:
+            raise WeightsError(f"zip member {name} is damaged (its checksum is wrong)")
+        return content
+
+
+def _short(error: Exception) -> str:
+    # the standard library quotes names from the file, however long they are
+    return str(error)[:100]
 
 
 class _ViewFile(io.RawIOBase):

@@ -27,9 +27,8 @@ _HEADER = re.compile(
 )
 
 
-def read(data: memoryview) -> tuple[dict[str, np.ndarray], dict[str, str]]:
+def read(archive: Archive) -> tuple[dict[str, np.ndarray], dict[str, str]]:
     """Arrays of an archive by name, and its members of text."""
-    archive = Archive(data)
     tensors: dict[str, np.ndarray] = {}
     metadata: dict[str, str] = {}
     for member in archive:

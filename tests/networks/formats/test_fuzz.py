@@ -23,7 +23,9 @@ from sklearn_decaf.networks.formats import (
     read_tensors,
     safetensors,
     torch_legacy,
+    torch_zip,
 )
+from sklearn_decaf.networks.formats._zip import Archive
 
 EXAMPLES = int(os.environ.get("SKLEARN_DECAF_FUZZ_EXAMPLES", "100"))
 TENSORS = {
@@ -38,14 +40,23 @@ def saved_npz(save):
     return stream.getvalue()
 
 
+def read_npz(data):
+    return npz.read(Archive(data))
+
+
+def read_torch(data):
+    return torch_zip.read(Archive(data))
+
+
 SEEDS = {
+    "torch": (read_torch, weight_files.torch_zip(TENSORS)),
     "pickle 2": (numpy_pickle.read, pickle.dumps({"conv1": list(TENSORS.values())}, 2)),
     "pickle 3": (numpy_pickle.read, weight_files.numpy_pickle({"conv1": list(TENSORS.values())})),
     "pickle 4": (numpy_pickle.read, pickle.dumps(TENSORS, 4)),
     "pickle 5": (numpy_pickle.read, pickle.dumps(TENSORS, 5)),
     "torch legacy": (torch_legacy.read, weight_files.torch_legacy(TENSORS)),
-    "npz": (npz.read, saved_npz(np.savez)),
-    "npz compressed": (npz.read, saved_npz(np.savez_compressed)),
+    "npz": (read_npz, saved_npz(np.savez)),
+    "npz compressed": (read_npz, saved_npz(np.savez_compressed)),
     "safetensors": (
         safetensors.read,
         weight_files.safetensors(TENSORS, {"architecture": "alexnet"}),

@@ -8,12 +8,13 @@ import pytest
 
 from sklearn_decaf.exceptions import WeightsError
 from sklearn_decaf.networks.formats import npz
+from sklearn_decaf.networks.formats._zip import Archive
 
 KERNEL = np.arange(24, dtype=np.float32).reshape(2, 3, 4)
 
 
 def read(content):
-    return npz.read(memoryview(content))
+    return npz.read(Archive(memoryview(content)))
 
 
 def save(compressed=False, **arrays):
