@@ -1,0 +1,1 @@
+"""Splitters; `sklearn_decaf.model_selection` is the public door."""

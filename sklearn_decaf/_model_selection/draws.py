@@ -1,0 +1,34 @@
+"""Random rows of every class."""
+
+from __future__ import annotations
+
+from numbers import Integral
+
+import numpy as np
+from sklearn.utils import column_or_1d
+
+
+def check_count(value, name, minimum=1):
+    if isinstance(value, (bool, np.bool_)) or not isinstance(value, Integral) or value < minimum:
+        raise ValueError(f"{name} must be an integer >= {minimum}; got {value!r}.")
+    return int(value)
+
+
+def class_labels(y, splitter):
+    if y is None:
+        raise ValueError(f"{type(splitter).__name__} needs the class labels: pass y to split.")
+    return column_or_1d(y)
+
+
+def draw(rng, rows, labels, count, what):
+    """`count` random rows of each class, and the others, both as lists of arrays."""
+    chosen, rest = [], []
+    for label in np.unique(labels):
+        of_class = rng.permutation(rows[labels == label])
+        if len(of_class) < count:
+            raise ValueError(
+                f"class {label!r} has {len(of_class)} {what} rows, fewer than the {count} to draw."
+            )
+        chosen.append(of_class[:count])
+        rest.append(of_class[count:])
+    return chosen, rest

@@ -1,0 +1,113 @@
+"""The same number of training rows from every class."""
+
+from __future__ import annotations
+
+import numpy as np
+from sklearn.model_selection import BaseCrossValidator
+from sklearn.utils import check_random_state
+from sklearn.utils.validation import _num_samples
+
+from .draws import check_count, class_labels, draw
+
+
+class PerClassShuffleSplit(BaseCrossValidator):
+    """Draw the same number of training rows from every class.
+
+    Parameters
+    ----------
+    train_per_class : int, default=30
+        Training rows of each class.
+
+    test_per_class : int, default=None
+        Test rows of each class at most: a class with fewer left gives all of them. None takes all
+        that are left.
+
+    n_splits : int, default=5
+        Number of random splits.
+
+    random_state : int, RandomState instance or None, default=None
+        Pass an int for the same splits at every call.
+
+    Notes
+    -----
+    The mean per-class accuracy over such splits is the usual figure: scikit-learn's scorer
+    "balanced_accuracy". Caltech-101 is ``PerClassShuffleSplit(30, 50)``, SUN-397
+    ``PerClassShuffleSplit(50, 50)``.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn_decaf.model_selection import PerClassShuffleSplit
+    >>> y = np.repeat(["cat", "dog"], [3, 5])
+    >>> splitter = PerClassShuffleSplit(2, n_splits=1, random_state=0)
+    >>> for train, test in splitter.split(y, y):
+    ...     print(*sorted(y[train]), "|", *sorted(y[test]))
+    cat cat dog dog | cat dog dog dog
+    """
+
+    def __init__(self, train_per_class=30, test_per_class=None, *, n_splits=5, random_state=None):
+        self.train_per_class = train_per_class
+        self.test_per_class = test_per_class
+        self.n_splits = n_splits
+        self.random_state = random_state
+
+    def split(self, X, y=None, groups=None):
+        """Generate the splits.
+
+        Parameters
+        ----------
+        X : sequence of length n_samples
+            The rows; only their number counts.
+
+        y : array-like of shape (n_samples,)
+            Class labels.
+
+        groups : object
+            Ignored; there by convention.
+
+        Yields
+        ------
+        train : ndarray
+            Indices of the training rows.
+
+        test : ndarray
+            Indices of the test rows.
+
+        Raises
+        ------
+        ValueError
+            If a class has no row left for testing.
+        """
+        count = check_count(self.train_per_class, "train_per_class")
+        most = self.test_per_class
+        most = None if most is None else check_count(most, "test_per_class")
+        labels = class_labels(y, self)
+        if len(labels) != _num_samples(X):
+            raise ValueError(f"X has {_num_samples(X)} rows and y {len(labels)}.")
+        rng = check_random_state(self.random_state)
+        rows = np.arange(len(labels))
+        for _ in range(self.get_n_splits()):
+            train, rest = draw(rng, rows, labels, count, "training")
+            for chosen, left in zip(train, rest):
+                if not len(left):
+                    raise ValueError(
+                        f"class {labels[chosen[0]]!r} has {len(chosen)} rows: with "
+                        f"train_per_class={count} none is left to test on."
+                    )
+            test = np.concatenate([left[:most] for left in rest])
+            yield rng.permutation(np.concatenate(train)), rng.permutation(test)
+
+    def get_n_splits(self, X=None, y=None, groups=None):
+        """Return the number of splits.
+
+        Parameters
+        ----------
+        X, y, groups : object
+            Ignored; there by convention.
+
+        Returns
+        -------
+        n_splits : int
+            The number of splits.
+        """
+        return check_count(self.n_splits, "n_splits")
