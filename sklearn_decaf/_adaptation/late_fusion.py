@@ -62,7 +62,7 @@ class LateFusionClassifier(DomainMetaClassifier):
     >>> from sklearn_decaf.adaptation import LateFusionClassifier
     >>> X = np.array([[0.0], [1.0], [5.0], [6.0]])
     >>> y = np.array(["cat", "dog", "cat", "dog"])
-    >>> classifier = LateFusionClassifier(LinearSVC(C=100), target_weight=0.9)
+    >>> classifier = LateFusionClassifier(LinearSVC(C=100), target_weight=0.95)
     >>> classifier.fit(X, y, sample_domain=[1, 1, -2, -2]).predict([[5.0], [6.5]])
     array(['cat', 'dog'], dtype='<U3')
     """
