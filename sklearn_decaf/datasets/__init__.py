@@ -1,6 +1,7 @@
 """Image data sets: your own folders, sample photographs and published collections."""
 
 from ._image_folder import IMAGE_EXTENSIONS, load_image_folder
+from ._office_caltech10 import fetch_office_caltech10
 from ._sample_photos import load_sample_photos
 
-__all__ = ["IMAGE_EXTENSIONS", "load_image_folder", "load_sample_photos"]
+__all__ = ["IMAGE_EXTENSIONS", "fetch_office_caltech10", "load_image_folder", "load_sample_photos"]

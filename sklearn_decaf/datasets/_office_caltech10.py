@@ -1,0 +1,321 @@
+"""Office-Caltech10: ten classes of objects in four domains, the field's small benchmark."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+import numpy as np
+from scipy.io import loadmat
+from sklearn.datasets import get_data_home
+from sklearn.utils import Bunch
+
+from ..model_selection import PredefinedDomainSplit
+
+_DESCR = """\
+Office-Caltech10
+----------------
+
+The ten classes that Office (Saenko et al. 2010) and Caltech-256 (Griffin et al. 2007) have in
+common, in four domains:
+
+==========  ======  =====================================
+domain      images  where the images come from
+==========  ======  =====================================
+amazon         958  pictures of goods of a web shop
+caltech10     1123  Caltech-256
+dslr           157  an office, with a digital SLR camera
+webcam         295  the same office, with a web camera
+==========  ======  =====================================
+
+Features:
+
+- ``"images"``: the photographs, as paths.
+- ``"surf"``: histograms of 800 visual words of SURF descriptors, as counts (Gong et al. 2012).
+  Usually the rows are divided by their sum, then standardised in each domain.
+- ``"decaf6"``: the 4096 activations of the sixth layer of DeCAF, for the same images.
+
+Row i of a domain is the same image whatever the features. `splits` has the 20 random splits per
+pair of domains of Hoffman et al. (2013): 20 source images per class from amazon, 8 from the other
+domains, 3 labelled target images per class, tested on the rest of the target.
+
+Licence: none is stated for the features, the splits or the collection. The images belong to
+their photographers; use them for research. Cite
+
+- K. Saenko, B. Kulis, M. Fritz and T. Darrell. Adapting Visual Category Models to New Domains.
+  ECCV 2010.
+- G. Griffin, A. Holub and P. Perona. Caltech-256 Object Category Dataset. California Institute of
+  Technology, 2007.
+- B. Gong, Y. Shi, F. Sha and K. Grauman. Geodesic Flow Kernel for Unsupervised Domain Adaptation.
+  CVPR 2012 (ten classes, SURF features).
+- J. Hoffman, E. Rodner, J. Donahue, K. Saenko and T. Darrell. Efficient Learning of
+  Domain-invariant Image Representations. ICLR 2013 (splits).
+- J. Donahue et al. DeCAF: A Deep Convolutional Activation Feature for Generic Visual Recognition.
+  ICML 2014 (DeCAF features).
+"""
+
+#: Domains, in the order of their labels 1, 2, 3, 4.
+DOMAINS = ("amazon", "caltech10", "dslr", "webcam")
+
+_TARGET_NAMES = (
+    *("back_pack", "bike", "calculator", "headphones", "keyboard"),
+    *("laptop_computer", "monitor", "mouse", "mug", "projector"),
+)
+
+# the features' folders and, for each domain, how the files in them spell its name
+_MATRICES = {
+    "surf": ("office_caltech10_surf", "{}_SURF_L10.mat", {"caltech10": "Caltech10"}, "fts"),
+    "decaf6": ("office_caltech10_decaf6", "{}_decaf.mat", {"caltech10": "caltech"}, "feas"),
+}
+_IMAGES = "office_caltech10_images"
+_SPLITS = "office_caltech10_mmdt_splits"
+
+_SOURCES = {
+    "images": "github.com/LeoGautheron/OfficeCaltechDomainAdaptation, images/",
+    "surf": "GFK_v1.zip at www-scf.usc.edu/~boqinggo/domain_adaptation/, or "
+    "github.com/viggin/domain-adaptation-toolbox, ToRelease_GFK/data/",
+    "decaf6": "github.com/LeiTian-qj/CMMS, data/Office-Caltech10/",
+    "splits": "github.com/jhoffman/MaxMarginDomainTransforms, DataSplitsOfficeCaltech/",
+}
+
+
+def fetch_office_caltech10(
+    *, features="images", domains=None, target=None, data_home=None, return_X_y=False
+):
+    """Load Office-Caltech10, ten classes of objects in four domains.
+
+    The files are read from a local copy; nothing is downloaded, because the sources publish no
+    checksums. The folder `data_home` should hold
+
+    .. code-block:: text
+
+        office_caltech10_images/surf_row_to_image.csv, images/<domain>/<class>/*.jpg
+        office_caltech10_surf/amazon_SURF_L10.mat, Caltech10_SURF_L10.mat, ...
+        office_caltech10_decaf6/amazon_decaf.mat, caltech_decaf.mat, ...
+        office_caltech10_mmdt_splits/SameCategory_amazon-webcam_20RandomTrials_10Categories.mat, ...
+
+    of which only the folder of the wanted features has to be there. A missing file is reported
+    with the place where it was published.
+
+    Parameters
+    ----------
+    features : {"images", "surf", "decaf6"}, default="images"
+        The paths of the photographs, SURF visual words (800 counts), or the original DeCAF6
+        activations (4096).
+
+    domains : str or sequence of str, default=None
+        Domains to load, in this order: "amazon", "caltech10" (or "caltech"), "dslr", "webcam".
+        None: all four.
+
+    target : str or sequence of str, default=None
+        Which of `domains` are target domains. None: the last one, if there are two or more.
+
+    data_home : str or path-like, default=None
+        The folder that holds the folders above. None: scikit-learn's, ``~/scikit_learn_data``.
+
+    return_X_y : bool, default=False
+        If True, return ``(X, y, sample_domain)`` instead of a Bunch.
+
+    Returns
+    -------
+    dataset : :class:`~sklearn.utils.Bunch`
+        Dictionary-like object, with the following attributes.
+
+        X : ndarray of shape (n_samples, n_features), or (n_samples,) of paths
+            The features; float64 for SURF, float32 for DeCAF6. Also as `data`.
+        y : ndarray of shape (n_samples,), dtype=intp
+            The classes 0 to 9, indices into `target_names`. Also as `target`.
+        sample_domain : ndarray of shape (n_samples,)
+            1 amazon, 2 caltech10, 3 dslr, 4 webcam; negative for target domains.
+        target_names : ndarray of shape (10,)
+            The names of the classes.
+        domain_names : dict
+            The name of each label in `sample_domain`.
+        filenames : ndarray of shape (n_samples,), dtype=object
+            The paths of the photographs; None if the list of them is not there.
+        splits : dict of (source, target) to PredefinedDomainSplit
+            The published splits for each pair of a source and a target domain, as far as the
+            files are there.
+        DESCR : str
+            The description, with licence and references.
+
+    (X, y, sample_domain) : tuple if ``return_X_y`` is True
+        The arrays described above.
+
+    Raises
+    ------
+    FileNotFoundError
+        If a file of the wanted features is not there.
+    ValueError
+        If `features`, a domain or a target is unknown, or a file is not what it should be.
+
+    Examples
+    --------
+    >>> from sklearn_decaf.datasets import fetch_office_caltech10
+    >>> data = fetch_office_caltech10(
+    ...     features="surf", domains=["amazon", "webcam"])  # doctest: +SKIP
+    >>> data.X.shape, sorted(data.domain_names)  # doctest: +SKIP
+    ((1253, 800), [-4, 1])
+    >>> splitter = data.splits["amazon", "webcam"]  # doctest: +SKIP
+    >>> splitter.get_n_splits()  # doctest: +SKIP
+    20
+    """
+    if features not in _SOURCES or features == "splits":
+        raise ValueError(f"features must be 'images', 'surf' or 'decaf6'; got {features!r}.")
+    names = list(DOMAINS) if domains is None else _domain_names(domains, "domains")
+    if not names or len(set(names)) != len(names):
+        raise ValueError(f"domains must name one or more domains, each once; got {domains!r}.")
+    if target is None:
+        targets = names[-1:] if len(names) > 1 else []
+    else:
+        targets = _domain_names(target, "target")
+        missing = [name for name in targets if name not in names]
+        if missing:
+            raise ValueError(f"target {missing[0]!r} is not among the domains {names}.")
+    home = Path(get_data_home(data_home) if data_home is None else data_home).expanduser()
+    if not home.is_dir():
+        raise FileNotFoundError(f"data_home {str(home)!r} is not a folder.")
+
+    listing = _read_listing(home, required=features == "images")
+    X, y, sample_domain, filenames, domain_names = [], [], [], [], {}
+    for name in names:
+        label = DOMAINS.index(name) + 1
+        label = -label if name in targets else label
+        paths, labels = listing.get(name, (None, None)) if listing else (None, None)
+        if features == "images":
+            rows = paths
+            _require_files(paths, home)
+        else:
+            rows, labels = _read_matrix(home, features, name, names)
+        X.append(rows)
+        y.append(labels)
+        filenames.append(paths)
+        sample_domain.append(np.full(len(labels), label))
+        domain_names[label] = name
+    X, y, sample_domain = (np.concatenate(part) for part in (X, y, sample_domain))
+    if return_X_y:
+        return X, y, sample_domain
+    splits = {
+        (source, goal): splitter
+        for source in names
+        for goal in targets
+        if source not in targets and (splitter := _read_splits(home, source, goal)) is not None
+    }
+    return Bunch(
+        X=X,
+        y=y,
+        data=X,
+        target=y,
+        sample_domain=sample_domain,
+        target_names=np.array(_TARGET_NAMES),
+        domain_names=domain_names,
+        filenames=np.concatenate(filenames) if listing else None,
+        splits=splits,
+        DESCR=_DESCR,
+    )
+
+
+def _domain_names(names, parameter):
+    names = [names] if isinstance(names, str) else list(names)
+    known = {**{name: name for name in DOMAINS}, "caltech": "caltech10"}
+    for name in names:
+        if not isinstance(name, str) or name.lower() not in known:
+            raise ValueError(f"{parameter} must be among {', '.join(DOMAINS)}; got {name!r}.")
+    return [known[name.lower()] for name in names]
+
+
+def _missing(path, kind, hint=""):
+    return FileNotFoundError(
+        f"{path} is missing. It was published at {_SOURCES[kind]}: put it there, or pass the "
+        f"folder that holds office_caltech10_* as data_home.{hint}"
+    )
+
+
+def _read_listing(home, required):
+    """Paths and labels of each domain's images, in the order of the feature rows."""
+    path = home / _IMAGES / "surf_row_to_image.csv"
+    if not path.is_file():
+        if required:
+            raise _missing(
+                path,
+                "images",
+                " The table (columns domain, surf_row_1based, label, path) gives "
+                "the image of each feature row.",
+            )
+        return None
+    rows = {name: [] for name in DOMAINS}
+    with open(path, newline="", encoding="utf-8") as file:
+        for row in csv.DictReader(file):
+            try:
+                name = _domain_names(row["domain"], "domain")[0]
+                image = str(home / _IMAGES / row["path"])
+                rows[name].append((int(row["surf_row_1based"]), int(row["label"]) - 1, image))
+            except (KeyError, TypeError, ValueError) as error:
+                raise ValueError(f"{path} has an unusable row {dict(row)}: {error}") from error
+    listing = {}
+    for name, entries in rows.items():
+        entries.sort()
+        if [entry[0] for entry in entries] != list(range(1, len(entries) + 1)):
+            raise ValueError(f"{path} does not list each row of {name} once.")
+        paths = np.array([entry[2] for entry in entries], dtype=object)
+        listing[name] = paths, np.array([entry[1] for entry in entries], dtype=np.intp)
+    return listing
+
+
+def _require_files(paths, home):
+    absent = [path for path in paths if not Path(path).is_file()]
+    if absent:
+        raise _missing(absent[0], "images", f" {len(absent)} of {len(paths)} images are missing.")
+
+
+def _read_matrix(home, features, name, names):
+    """Features and labels of a domain."""
+    folder, pattern, spelling, key = _MATRICES[features]
+    path = home / folder / pattern.format(spelling.get(name, name))
+    if not path.is_file():
+        there = [n for n in DOMAINS if (path.parent / pattern.format(spelling.get(n, n))).is_file()]
+        hint = f" Here are the domains {', '.join(there)}: pass them as domains." if there else ""
+        raise _missing(path, features, hint)
+    content = _load_mat(path, (key, "labels"))
+    X, y = content[key], content["labels"].ravel()
+    width = {"surf": 800, "decaf6": 4096}[features]
+    if X.ndim != 2 or X.shape != (len(y), width) or not set(np.unique(y)) <= set(range(1, 11)):
+        raise ValueError(
+            f"{path} should hold {width} features and a label from 1 to 10 per row; got "
+            f"{key} of shape {X.shape} and {len(y)} labels."
+        )
+    # the counts are stored as uint8, in which sums would overflow
+    dtype = np.float64 if features == "surf" else np.float32
+    return X.astype(dtype), y.astype(np.intp) - 1
+
+
+def _load_mat(path, keys):
+    """Arrays of a Matlab file, of version 7.3 (HDF5) too if h5py is installed."""
+    try:
+        content = loadmat(path, variable_names=keys)
+    except NotImplementedError:
+        try:
+            import h5py
+        except ImportError as error:
+            raise ImportError(
+                f"{path} is a Matlab 7.3 file: install h5py to read it (pip install h5py)."
+            ) from error
+        with h5py.File(path) as file:
+            content = {key: np.asarray(file[key]).T for key in keys if key in file}
+    except (ValueError, OSError, TypeError) as error:
+        raise ValueError(f"{path} cannot be read as a Matlab file: {error}") from error
+    absent = [key for key in keys if key not in content]
+    if absent:
+        raise ValueError(f"{path} has no variable {absent[0]!r}.")
+    return content
+
+
+def _read_splits(home, source, target):
+    short = {"caltech10": "caltech"}
+    pair = f"{short.get(source, source)}-{short.get(target, target)}"
+    path = home / _SPLITS / f"SameCategory_{pair}_20RandomTrials_10Categories.mat"
+    if not path.is_file():
+        return None
+    return PredefinedDomainSplit.from_mat(
+        path, source=DOMAINS.index(source) + 1, target=-DOMAINS.index(target) - 1
+    )
