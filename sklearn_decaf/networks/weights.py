@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import threading
+import uuid
 import weakref
 from collections import deque
 from collections.abc import Iterable, Mapping
@@ -16,7 +18,7 @@ import numpy as np
 from ..exceptions import WeightsError
 from .architecture import INPUT, Architecture
 from .conversion import convert
-from .formats import read_tensors
+from .formats import read_tensors, safetensors
 from .registry import REGISTRY, get_entry
 
 
@@ -192,6 +194,58 @@ def _load(path: Path, source: str, checksum: str | None, architecture: str | Non
     except WeightsError as error:
         raise WeightsError(f"{path}: {error}") from error
     return Weights(match.architecture, MappingProxyType(parameters), source, file.sha256)
+
+
+def save_weights(weights: Weights, path: str | os.PathLike) -> str:
+    """Save weights as a safetensors file, the format that loads fastest.
+
+    The file names its architecture, holds the parameters as :class:`Weights` describes them, and
+    is used where it lies: loading maps it into memory, and processes that load it share the
+    memory. Replace such a file, but never write into it while a process uses it.
+
+    Parameters
+    ----------
+    weights : Weights
+    path : str or path-like
+        An existing file is replaced, in one step at the end: there is never half a file.
+
+    Returns
+    -------
+    str
+        sha256 of the file.
+
+    Raises
+    ------
+    OSError
+        If the file cannot be written.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> from sklearn_decaf.networks import load_weights
+    >>> from sklearn_decaf.networks.weights import save_weights
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = Path(folder, "squeezenet.safetensors")
+    ...     sha256 = save_weights(load_weights("squeezenet1_1"), path)
+    ...     load_weights(path).architecture.name
+    'squeezenet1_1'
+    """
+    path = Path(path).expanduser()
+    metadata = {"architecture": weights.architecture.name, "source": Path(weights.source).name}
+    unfinished = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
+    digest = hashlib.sha256()
+    try:
+        with open(unfinished, "xb") as stream:
+            for chunk in safetensors.chunks(weights.parameters, metadata):
+                stream.write(chunk)
+                digest.update(chunk)
+            stream.flush()
+            os.fsync(stream.fileno())
+        os.replace(unfinished, path)
+    finally:
+        unfinished.unlink(missing_ok=True)
+    return digest.hexdigest()
 
 
 def list_weights() -> list[dict[str, object]]:

@@ -17,7 +17,7 @@ from oracles import weight_files
 
 from sklearn_decaf.exceptions import WeightsError
 from sklearn_decaf.networks import get_architecture, registry, weights
-from sklearn_decaf.networks.weights import list_weights, load_weights
+from sklearn_decaf.networks.weights import list_weights, load_weights, save_weights
 
 EMBEDDED = ("efficientnet_lite0", "squeezenet1_1")
 
@@ -399,3 +399,58 @@ def test_a_huge_file_is_not_read(tmp_path):
         stream.truncate(2**31)
     with pytest.raises(WeightsError, match="1073741824 is the limit"):
         load_weights(path)
+
+
+# -- saving --
+
+
+@pytest.mark.parametrize("name", EMBEDDED)
+def test_saved_weights_come_back_bit_for_bit(name, tmp_path):
+    original = load_weights(name)
+    path = tmp_path / "saved.safetensors"
+    digest = save_weights(original, path)
+    assert [file.name for file in tmp_path.iterdir()] == ["saved.safetensors"]
+    assert digest == hashlib.sha256(path.read_bytes()).hexdigest()
+    saved = load_weights(path)
+    assert saved.architecture is original.architecture
+    assert saved.sha256 == digest
+    assert list(saved.parameters) == list(original.parameters)
+    for key, values in original.parameters.items():
+        np.testing.assert_array_equal(saved.parameters[key], values)
+        assert saved.parameters[key].flags.aligned and not saved.parameters[key].flags.owndata
+
+
+def test_the_safetensors_library_reads_what_is_saved(tmp_path):
+    library = pytest.importorskip("safetensors", reason="the safetensors library is absent")
+    original = load_weights("squeezenet1_1")
+    save_weights(original, tmp_path / "saved.safetensors")
+    with library.safe_open(tmp_path / "saved.safetensors", "numpy") as saved:
+        assert saved.metadata() == {"architecture": "squeezenet1_1", "source": "squeezenet1_1"}
+        assert set(saved.keys()) == set(original.parameters)
+        for key, values in original.parameters.items():
+            np.testing.assert_array_equal(saved.get_tensor(key), values)
+
+
+def test_saving_replaces_a_file_in_one_step(tmp_path, monkeypatch):
+    path = tmp_path / "saved.safetensors"
+    path.write_bytes(b"before")
+    weights_of_alexnet = load_weights(as_npz(tmp_path, CONV1))
+
+    def full(*_):
+        yield b"half a file"
+        raise OSError("no space left on device")
+
+    monkeypatch.setattr(weights.safetensors, "chunks", full)
+    with pytest.raises(OSError, match="no space left"):
+        save_weights(weights_of_alexnet, path)
+    assert path.read_bytes() == b"before"
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["saved.safetensors", "weights.npz"]
+    monkeypatch.undo()
+    save_weights(weights_of_alexnet, path)
+    assert load_weights(path).architecture.name == "alexnet"
+
+
+def test_an_ambiguous_network_is_named_in_the_saved_file(tmp_path):
+    path = as_npz(tmp_path, random_parameters("decaf", "conv1"))
+    save_weights(load_weights(path, "decaf"), tmp_path / "decaf.safetensors")
+    assert load_weights(tmp_path / "decaf.safetensors").architecture.name == "decaf"

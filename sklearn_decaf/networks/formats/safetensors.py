@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import math
 import struct
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 
@@ -55,6 +56,26 @@ def read(data: memoryview) -> tuple[dict[str, np.ndarray], dict[str, str]]:
         array = array_from_bytes(buffer[begin:end], shape, np.dtype(DTYPES[kind]))
         tensors[name] = bfloat16_to_float32(array) if kind == "BF16" else array
     return tensors, metadata
+
+
+def chunks(
+    tensors: Mapping[str, np.ndarray], metadata: Mapping[str, str]
+) -> Iterator[bytes | memoryview]:
+    """The pieces of a file of float32 arrays, in the order given."""
+    header: dict[str, object] = {"__metadata__": dict(metadata)}
+    at = 0
+    for name, array in tensors.items():
+        header[name] = {
+            "dtype": "F32",
+            "shape": list(array.shape),
+            "data_offsets": [at, at + array.nbytes],
+        }
+        at += array.nbytes
+    raw = json.dumps(header, separators=(",", ":")).encode()
+    raw += b" " * (-len(raw) % 8)  # the numbers begin where float32 can be read in place
+    yield struct.pack("<Q", len(raw)) + raw
+    for array in tensors.values():
+        yield np.ascontiguousarray(array, "<f4").data.cast("B")
 
 
 def _parse_header(raw: memoryview) -> dict:
