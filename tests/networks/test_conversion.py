@@ -121,6 +121,23 @@ def test_torchvision_squeezenet_sees_the_same_picture_through_other_preprocessin
     np.testing.assert_allclose(found, expected, rtol=0, atol=1e-5 * np.abs(expected).max())
 
 
+def test_caffes_two_alexnets_are_told_apart_by_the_order_of_their_layers():
+    tensors = {
+        "conv1.weight": np.ones((96, 3, 11, 11), np.float32),
+        "conv1.bias": np.ones(96, np.float32),
+    }
+
+    def recognised(**metadata):
+        return convert(tensors, metadata)[0].architecture.name
+
+    assert recognised(layers="data conv1 relu1 pool1 norm1 conv2") == "caffenet"
+    assert recognised(layers="data conv1 relu1 norm1 pool1 conv2", network="x") == "bvlc_alexnet"
+    assert recognised(layers="conv1", network="CaffeNet") == "caffenet"
+    assert recognised(layers="conv1", network="AlexNet") == "bvlc_alexnet"
+    with pytest.raises(WeightsError, match="fit caffenet and bvlc_alexnet, which differ"):
+        recognised(layers="conv1", network="mine")
+
+
 def test_preprocessing_that_is_the_same_changes_nothing():
     rng = np.random.default_rng(0)
     kernel, bias = rng.standard_normal((3, 3, 3, 4)), rng.standard_normal(4)

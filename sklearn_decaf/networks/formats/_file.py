@@ -13,10 +13,12 @@ from pathlib import Path
 import numpy as np
 
 from ...exceptions import WeightsError
-from . import npz, numpy_pickle, safetensors, torch_legacy, torch_zip
+from . import caffemodel, npz, numpy_pickle, safetensors, torch_legacy, torch_zip
 from ._zip import Archive
 
 MAX_FILE = 2**30
+# name, layers of the first and of the second generation: what a NetParameter can begin with
+_PROTOBUF_STARTS = (b"\x0a", b"\x12", b"\xa2\x06")
 _TORCH_LEGACY_START = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."
 
 
@@ -112,7 +114,12 @@ def _read(data: memoryview) -> tuple[str, dict[str, np.ndarray], dict[str, str]]
         return "pickle", numpy_pickle.read(data), {}
     if safetensors.looks_like(data):
         return "safetensors", *safetensors.read(data)
+    if start.startswith(_PROTOBUF_STARTS):
+        try:
+            return "caffemodel", *caffemodel.read(data)
+        except WeightsError as error:
+            raise WeightsError(f"read as a caffemodel: {error}") from error
     raise WeightsError(
         f"not a weight file in a known format (it begins with {start!r}); known are npz, "
-        "safetensors, state dicts of torch and pickles of NumPy arrays"
+        "safetensors, state dicts of torch, caffemodels and pickles of NumPy arrays"
     )

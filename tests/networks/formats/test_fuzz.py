@@ -14,10 +14,12 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from oracles import protobuf_writer as caffe_files
 from oracles import weight_files
 
 from sklearn_decaf.exceptions import WeightsError
 from sklearn_decaf.networks.formats import (
+    caffemodel,
     npz,
     numpy_pickle,
     read_tensors,
@@ -32,6 +34,9 @@ TENSORS = {
     "conv1.kernel": np.arange(24, dtype=np.float32).reshape(2, 3, 4),
     "conv1.bias": np.array([1.5, -2.0, 0.0, 4.0], np.float32),
 }
+
+
+CAFFE = {"conv1": ("Convolution", list(TENSORS.values()))}
 
 
 def saved_npz(save):
@@ -49,6 +54,8 @@ def read_torch(data):
 
 
 SEEDS = {
+    "caffemodel": (caffemodel.read, caffe_files.caffemodel(CAFFE)),
+    "caffemodel v1": (caffemodel.read, caffe_files.caffemodel(CAFFE, v1=True)),
     "torch": (read_torch, weight_files.torch_zip(TENSORS)),
     "pickle 2": (numpy_pickle.read, pickle.dumps({"conv1": list(TENSORS.values())}, 2)),
     "pickle 3": (numpy_pickle.read, weight_files.numpy_pickle({"conv1": list(TENSORS.values())})),

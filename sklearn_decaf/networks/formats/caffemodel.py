@@ -1,0 +1,117 @@
+"""Caffe's ``.caffemodel``: a ``NetParameter`` message with the blobs of each layer.
+
+Layers are in field 100 (``LayerParameter``), or in field 2 in files from before the end of 2014
+(``V1LayerParameter``), whose blobs all have four axes. A layer's blobs are called
+``<layer>.weight`` and ``<layer>.bias`` here.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from ...exceptions import WeightsError
+from ._arrays import MAX_DIMENSIONS, array_from_bytes
+from ._messages import describe
+from ._protobuf import BYTES, VARINT, FieldReader, text, varints
+
+MAX_LAYERS = 10_000
+_BLOB_NAMES = ("weight", "bias")
+# field numbers: NetParameter
+_NET_NAME, _NET_V1_LAYERS, _NET_LAYERS = 1, 2, 100
+# name and blobs of a layer
+_V1_NAME, _V1_BLOBS, _V0_LAYER = 4, 6, 1
+_NAME, _BLOBS = 1, 7
+# BlobProto
+_LEGACY_AXES, _DATA, _SHAPE, _DOUBLE_DATA = (1, 2, 3, 4), 5, 7, 8
+
+
+@dataclass
+class _Blob:
+    axes: list[int] | None = None
+    legacy_axes: dict[int, int] = field(default_factory=dict)
+    raw: memoryview | None = None
+    dtype: str = "<f4"
+
+
+def read(data: memoryview) -> tuple[dict[str, np.ndarray], dict[str, str]]:
+    """Blobs by name as read-only views of ``data``; the net's name and the order of its layers."""
+    reader = FieldReader()
+    tensors: dict[str, np.ndarray] = {}
+    layers: list[str] = []
+    metadata: dict[str, str] = {}
+    for number, kind, value in reader.fields(data):
+        if kind != BYTES:
+            continue
+        if number == _NET_NAME:
+            metadata["network"] = text(value)[:100]
+        elif number in (_NET_LAYERS, _NET_V1_LAYERS):
+            name, blobs = _read_layer(reader, value, v1=number == _NET_V1_LAYERS)
+            layers.append(name)
+            if len(layers) > MAX_LAYERS:
+                raise WeightsError(f"more than {MAX_LAYERS} layers")
+            for i, blob in enumerate(blobs):
+                full = f"{name}.{_BLOB_NAMES[i] if i < len(_BLOB_NAMES) else i}"
+                if full in tensors:
+                    raise WeightsError(f"two blobs are called {describe(full)}")
+                tensors[full] = _blob_array(blob, full)
+    if not layers:
+        raise WeightsError("there are no layers in it")
+    metadata["layers"] = " ".join(layers)
+    return tensors, metadata
+
+
+def _read_layer(reader: FieldReader, message: memoryview, *, v1: bool) -> tuple[str, list[_Blob]]:
+    name, blobs = "", []
+    name_field, blobs_field = (_V1_NAME, _V1_BLOBS) if v1 else (_NAME, _BLOBS)
+    for number, kind, value in reader.fields(message):
+        if kind != BYTES:
+            continue
+        if number == name_field:
+            name = text(value)
+        elif number == blobs_field:
+            blobs.append(_read_blob(reader, value))
+        elif v1 and number == _V0_LAYER:
+            raise WeightsError(
+                "a file from the first months of Caffe (V0); upgrade it with Caffe's own tool "
+                "upgrade_net_proto_binary"
+            )
+    return name, blobs
+
+
+def _read_blob(reader: FieldReader, message: memoryview) -> _Blob:
+    blob = _Blob()
+    for number, kind, value in reader.fields(message):
+        if number in _LEGACY_AXES and kind == VARINT:
+            blob.legacy_axes[number] = value
+        elif number == _SHAPE and kind == BYTES:
+            blob.axes = _read_axes(reader, value)
+        elif number in (_DATA, _DOUBLE_DATA):
+            if kind != BYTES or blob.raw is not None:
+                raise WeightsError("a blob whose numbers are not in one piece")
+            blob.raw, blob.dtype = value, "<f4" if number == _DATA else "<f8"
+    return blob
+
+
+def _read_axes(reader: FieldReader, message: memoryview) -> list[int]:
+    axes: list[int] = []
+    for number, kind, value in reader.fields(message):
+        if number == 1:
+            axes += varints(value, MAX_DIMENSIONS) if kind == BYTES else [value]
+    return axes
+
+
+def _blob_array(blob: _Blob, name: str) -> np.ndarray:
+    axes = blob.axes
+    if axes is None:
+        # four axes for everything: those of one in front stand for nothing
+        axes = [blob.legacy_axes.get(number, 1) for number in _LEGACY_AXES]
+        while len(axes) > 1 and axes[0] == 1:
+            axes = axes[1:]
+    if blob.raw is None:
+        raise WeightsError(f"blob {describe(name)} has no numbers")
+    try:
+        return array_from_bytes(blob.raw, tuple(axes), np.dtype(blob.dtype))
+    except WeightsError as error:
+        raise WeightsError(f"blob {describe(name)}: {error}") from error
