@@ -8,6 +8,7 @@ from numbers import Integral, Real
 
 import numpy as np
 import scipy.sparse as sp
+from PIL import Image
 from sklearn.base import BaseEstimator, OneToOneFeatureMixin, TransformerMixin, _fit_context
 from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions
@@ -460,11 +461,10 @@ class DeCAFTransformer(TransformerMixin, BaseEstimator):
         --------
         >>> from sklearn.datasets import load_sample_image
         >>> from sklearn_decaf import DeCAFTransformer
-        >>> ((name, probability),) = DeCAFTransformer().predict_labels(
-        ...     [load_sample_image("china.jpg")], top=1
-        ... )[0:1][0]
-        >>> name
-        'palace'
+        >>> photos = [load_sample_image("flower.jpg")]
+        >>> [best] = DeCAFTransformer().predict_labels(photos, top=1)
+        >>> best[0][0]
+        'daisy'
         """
         classes = imagenet_classes()
         if not isinstance(top, Integral) or isinstance(top, bool) or not 1 <= top <= len(classes):
@@ -549,14 +549,18 @@ class DeCAFTransformer(TransformerMixin, BaseEstimator):
     def _check_X(self, X, *, reset):
         """Check the container; return images that are read one by one."""
         if self.image_shape is None:
+            images = check_images(X, on_error=self.on_error)
             if hasattr(X, "columns"):  # a data frame: remember its column
                 validate_data(self, X, reset=reset, skip_check_array=True)
-            return check_images(X)
-        rows = validate_data(
-            self, X, reset=reset, dtype="numeric", ensure_all_finite=self.on_error == "raise"
+            return images
+        first = X[0] if isinstance(X, list | tuple) and X else None
+        if isinstance(first, str | os.PathLike | bytes | Image.Image):
+            check_images(X, image_shape=self.image_shape)  # says that these are not rows
+        X = validate_data(self, X, reset=reset, ensure_all_finite=self.on_error == "raise")
+        shape = self._row_shape(X.shape[1])
+        return check_images(
+            X, image_shape=shape, on_error=self.on_error, check_range=self._check_range
         )
-        shape = self._row_shape(rows.shape[1])
-        return check_images(rows, image_shape=shape, check_range=self._check_range)
 
     def _row_shape(self, n_features: int) -> tuple[int, ...]:
         return tuple(self.image_shape)

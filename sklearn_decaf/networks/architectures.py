@@ -215,6 +215,12 @@ def efficientnet_lite0() -> Architecture:
     """EfficientNet-Lite0: inverted residual blocks (Tan & Le 2019), no squeeze-and-excitation.
 
     A module's own name is its output: ``stem``, ``block1`` to ``block16``, ``head``.
+
+    The trained weights of the first layers, batch normalisation folded in, cancel to a high
+    degree: those of one of the stem's filters add up to 658 in absolute value. In float32
+    throughout, an activation of block 2 may be off by 2.4e-5 of the layer's maximum (measured on
+    100 photographs). With the stem and block 1, 5 % of the arithmetic, summed in float64, no
+    layer is off by more than 1.1e-5, and none of the DeCAF layers by more than 5e-6.
     """
 
     def block(i: int, kernel_size, stride, expansion, channels, filters) -> tuple[Layer, ...]:
@@ -223,6 +229,7 @@ def efficientnet_lite0() -> Architecture:
         before = aliases.get(before, before)
         hidden = channels * expansion
         residual = stride == 1 and channels == filters
+        double_precision = i == 1
         layers: list[Layer] = []
         if expansion != 1:
             layers += [
@@ -237,9 +244,10 @@ def efficientnet_lite0() -> Architecture:
                 stride=stride,
                 padding="same",
                 groups=hidden,
+                double_precision=double_precision,
             ),
             ReLU(f"{name}.depthwise", max_value=6.0),
-            Conv(f"{name}.project.conv", filters=filters),
+            Conv(f"{name}.project.conv", filters=filters, double_precision=double_precision),
         ]
         if residual:
             layers.append(Add(name, (f"{name}.project.conv", before)))
@@ -252,7 +260,14 @@ def efficientnet_lite0() -> Architecture:
         if stride != 1 or channels != filters
     }
     layers: list[Layer] = [
-        Conv("stem.conv", filters=32, kernel_size=3, stride=2, padding="same"),
+        Conv(
+            "stem.conv",
+            filters=32,
+            kernel_size=3,
+            stride=2,
+            padding="same",
+            double_precision=True,
+        ),
         ReLU("stem", max_value=6.0),
     ]
     for i, parameters in enumerate(_LITE0_BLOCKS, start=1):

@@ -41,6 +41,8 @@ class Conv(Layer):
     ``padding`` is a number of zeros on each side, or ``"same"``: TensorFlow's rule, which puts
     the odd zero at the bottom and the right. ``groups`` splits the channels into equal parts that
     do not see each other; ``groups == channels == filters`` is a depthwise convolution.
+    ``double_precision`` has its products summed in float64 and rounded once, for layers whose
+    rounding errors those that follow would amplify.
     """
 
     filters: int = 1
@@ -48,6 +50,7 @@ class Conv(Layer):
     stride: int = 1
     padding: int | str = 0
     groups: int = 1
+    double_precision: bool = False
 
     def pads(self, shape: Shape) -> Pads:
         """Zeros to add around a map of this shape."""

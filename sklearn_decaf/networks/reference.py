@@ -70,6 +70,9 @@ def convolve_depthwise(x: np.ndarray, kernel: np.ndarray, stride: int = 1) -> np
 
 def conv(x: np.ndarray, kernel: np.ndarray, bias: np.ndarray, layer: layers.Conv) -> np.ndarray:
     """Padded, strided, grouped convolution with a bias."""
+    if layer.double_precision and x.dtype != np.float64:
+        wide = (array.astype(np.float64) for array in (x, kernel, bias))
+        return conv(*wide, layer).astype(x.dtype)
     channels = x.shape[-1]
     x = pad(x, layer.pads(x.shape[1:]))
     if layer.is_depthwise(channels):
