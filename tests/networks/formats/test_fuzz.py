@@ -14,12 +14,13 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from oracles import decaf_writer, weight_files
 from oracles import protobuf_writer as caffe_files
-from oracles import weight_files
 
 from sklearn_decaf.exceptions import WeightsError
 from sklearn_decaf.networks.formats import (
     caffemodel,
+    decaf_pickle,
     npz,
     numpy_pickle,
     read_tensors,
@@ -36,7 +37,11 @@ TENSORS = {
 }
 
 
+DECAF_ARRAYS = np.ones((2, 3, 3, 4), np.float32), TENSORS["conv1.bias"]
 CAFFE = {"conv1": ("Convolution", list(TENSORS.values()))}
+
+
+DECAF = decaf_writer.conv("conv1", *DECAF_ARRAYS)
 
 
 def saved_npz(save):
@@ -54,6 +59,7 @@ def read_torch(data):
 
 
 SEEDS = {
+    "decaf": (decaf_pickle.read, decaf_writer.dumps([{"name": "fc", "type": "data"}, DECAF])),
     "caffemodel": (caffemodel.read, caffe_files.caffemodel(CAFFE)),
     "caffemodel v1": (caffemodel.read, caffe_files.caffemodel(CAFFE, v1=True)),
     "torch": (read_torch, weight_files.torch_zip(TENSORS)),
@@ -94,7 +100,10 @@ def test_seeds_are_valid(case):
     read, content = SEEDS[case]
     result = read(memoryview(content))
     tensors = result[0] if isinstance(result, tuple) else result
-    assert [values.shape for values in tensors.values()] == [(2, 3, 4), (4,)]
+    assert [values.shape for values in tensors.values()] == [
+        (2, 3, 3, 4) if case == "decaf" else (2, 3, 4),
+        (4,),
+    ]
 
 
 @pytest.mark.parametrize("case", SEEDS)

@@ -119,7 +119,7 @@ HOSTILE = {
     ),
     "state for a dict": (dumps(Raw(b"}}b")), "something with a state expected, dict found"),
     "state for a name": (dumps(Raw(b"cnumpy\nndarray\n}b")), "something with a state"),
-    "instance by NEWOBJ": (dumps(Raw(b"cnumpy\nndarray\n)\x81")), "not one that weight files use"),
+    "instance by NEWOBJ": (dumps(Raw(b"cnumpy\nndarray\n)\x81")), "cannot be called"),
     "instance by INST": (dumps(Raw(b"(ios\nsystem\n")), "not one that weight files use"),
     "extension registry": (dumps(Raw(b"\x82\x01")), "not one that weight files use"),
     "out-of-band buffer": (dumps(Raw(b"\x97")), "not one that weight files use"),
