@@ -17,6 +17,9 @@ GEOMETRY = {  # of convolutions: size, stride, padding, groups
 }
 
 
+POOLED = {"conv1": 27, "conv2": 13, "conv5": 6}  # output sides
+
+
 def conv(name: str, weights: np.ndarray, biases: np.ndarray) -> dict:
     """A convolution, from weights (channels / groups, k, k, filters)."""
     channels, k, _, filters = weights.shape
@@ -87,8 +90,8 @@ def array(values: np.ndarray) -> bytes:
     )
 
 
-def network(parameters: Mapping[str, np.ndarray]) -> bytes:
-    """The whole network, or its first layers, from the package's parameters."""
+def network(parameters: Mapping[str, np.ndarray]) -> list[dict]:
+    """All layers of the network, or of its beginning, from the package's parameters."""
     layers = [other("data", "data"), other("labels", "data")]
     for name in dict.fromkeys(key.rpartition(".")[0] for key in parameters):
         kernel, biases = parameters[f"{name}.kernel"], parameters[f"{name}.bias"]
@@ -100,5 +103,13 @@ def network(parameters: Mapping[str, np.ndarray]) -> bytes:
             layers.append(dense(name, kernel, biases))
         if name != "fc8":
             layers.append(other(f"{name}_neuron", "neuron", neuron={"type": "relu", "params": {}}))
+        if name in POOLED:
+            layers.append(
+                other(f"pool{name[-1]}", "pool", pool="max", sizeX=3, stride=2, start=0)
+                | {"outputsX": POOLED[name]}
+            )
+        if name in ("conv1", "conv2"):
+            # cuda-convnet's scale is alpha / size
+            layers.append(other(f"rnorm{name[-1]}", "cmrnorm", size=5, scale=2e-5, pow=0.75))
     layers += [other("probs", "softmax"), other("logprob", "cost.logreg")]
-    return dumps(layers)
+    return layers

@@ -45,7 +45,7 @@ def test_loads_as_the_decaf_architecture(weight_file):
         for layer in ("conv1", "conv2", "fc8")
         for kind in ("kernel", "bias")
     }
-    loaded = load_weights(weight_file(decaf_writer.network(parameters)))
+    loaded = load_weights(weight_file(decaf_writer.dumps(decaf_writer.network(parameters))))
     assert loaded.architecture.name == "decaf"
     assert list(loaded.parameters) == list(parameters)
     for name, values in parameters.items():
