@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from scipy import sparse
 from sklearn import get_config
 from sklearn.base import BaseEstimator, ClassifierMixin, MetaEstimatorMixin, clone
 from sklearn.metrics import accuracy_score
@@ -98,6 +99,7 @@ class DomainMetaClassifier(DomainClassifierMixin, MetaEstimatorMixin, BaseEstima
         """Train a copy of the inner estimator on some rows."""
         n_samples = _num_samples(X)
         chosen = np.flatnonzero(rows)
+        X = _indexable(X)
         return clone(self.estimator).fit(
             _safe_indexing(X, chosen),
             plain_labels(y[chosen]),
@@ -109,6 +111,13 @@ class DomainMetaClassifier(DomainClassifierMixin, MetaEstimatorMixin, BaseEstima
         tags.input_tags = get_tags(self.estimator).input_tags
         tags.classifier_tags.poor_score = True
         return tags
+
+
+def _indexable(X):
+    """X in a form that rows can be taken from; lists and frames stay what they are."""
+    if sparse.issparse(X):
+        return X if X.format in ("csr", "csc", "lil") else X.tocsr()
+    return X if hasattr(X, "__getitem__") or hasattr(X, "iloc") else np.asarray(X)
 
 
 def _rows_of(value, rows, n_samples):

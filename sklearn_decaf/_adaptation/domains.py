@@ -141,12 +141,19 @@ def plain_labels(y: np.ndarray) -> np.ndarray:
     return y
 
 
+def shown(label) -> str:
+    """A class label as an error message shows it."""
+    return repr(label.item() if isinstance(label, np.generic) else label)
+
+
 def require_rows(mask: np.ndarray, kind: str, sample_domain: np.ndarray, caller: str) -> None:
     """Raise unless `mask` has a row; `kind` names what is missing."""
     if mask.any():
         return
     found, counts = np.unique(sample_domain, return_counts=True)
-    listing = ", ".join(f"domain {d}: {n} rows" for d, n in zip(found, counts))
+    listing = ", ".join(
+        f"domain {d}: {n} sample{'s' if n > 1 else ''}" for d, n in zip(found, counts)
+    )
     hint = (
         "Label source rows with sample_domain >= 0."
         if kind.startswith("source") or "labelled source" in kind

@@ -12,7 +12,7 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.extmath import safe_sparse_dot
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from .domains import check_labels, fit_domains, plain_labels, predict_domains, require_rows
+from .domains import check_labels, fit_domains, plain_labels, predict_domains, require_rows, shown
 from .geodesic_flow import flow_components
 from .subspaces import pca_basis, pls_basis, subspace_disagreement
 
@@ -229,7 +229,7 @@ class GeodesicFlowKernel(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Base
             if len(np.unique(labels)) < 2:
                 raise ValueError(
                     "source_basis='pls' needs source rows of two classes or more; all labelled "
-                    f"source rows are of class {labels[0]!r}. Use source_basis='pca'."
+                    f"source rows are of class {shown(labels[0])}. Use source_basis='pca'."
                 )
         wanted = self._wanted_components(X)
         bases = [self._source_basis(X[source], labels, wanted), pca_basis(X[target], wanted)]

@@ -9,7 +9,7 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import _num_samples, check_is_fitted
 
 from .base import DomainMetaClassifier
-from .domains import check_labels, fit_domains, plain_labels, predict_domains, require_rows
+from .domains import check_labels, fit_domains, plain_labels, predict_domains, require_rows, shown
 
 
 class LateFusionClassifier(DomainMetaClassifier):
@@ -118,7 +118,7 @@ class LateFusionClassifier(DomainMetaClassifier):
             if len(found) < 2:
                 raise ValueError(
                     "LateFusionClassifier trains a classifier on each domain, and the labelled "
-                    f"{side} rows are all of one class, {found[0]!r}. Label {side} rows of "
+                    f"{side} rows are all of one class, {shown(found[0])}. Label {side} rows of "
                     "another class, or use DomainSubsetClassifier."
                 )
         params = self._route_fit(domains, fit_params)

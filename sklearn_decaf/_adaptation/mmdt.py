@@ -14,7 +14,7 @@ from sklearn.utils.extmath import row_norms, safe_sparse_dot
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
 from .base import DomainClassifierMixin
-from .domains import check_labels, fit_domains, plain_labels, predict_domains, require_rows
+from .domains import check_labels, fit_domains, plain_labels, predict_domains, require_rows, shown
 from .squared_hinge import AffineRows, StackedRows, minimise
 from .subspaces import pca_basis
 
@@ -209,7 +209,7 @@ class MMDTClassifier(DomainClassifierMixin, BaseEstimator):
         if len(self.classes_) < 2:
             raise ValueError(
                 "MMDTClassifier needs rows of 2 classes or more; all labelled rows are of one "
-                f"class, {self.classes_[0]!r}."
+                f"class, {shown(self.classes_[0])}."
             )
         X = self._project(X)
         signs = [_signs(plain_labels(y[rows]), self.classes_) for rows in (source, target)]

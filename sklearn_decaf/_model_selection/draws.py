@@ -7,6 +7,8 @@ from numbers import Integral
 import numpy as np
 from sklearn.utils import column_or_1d
 
+from .._adaptation.domains import shown
+
 
 def check_count(value, name, minimum=1):
     if isinstance(value, (bool, np.bool_)) or not isinstance(value, Integral) or value < minimum:
@@ -27,7 +29,7 @@ def draw(rng, rows, labels, count, what):
         of_class = rng.permutation(rows[labels == label])
         if len(of_class) < count:
             raise ValueError(
-                f"class {label!r} has {len(of_class)} {what} rows, fewer than the {count} to draw."
+                f"class {shown(label)} has {len(of_class)} {what} rows, fewer than the {count} to draw."
             )
         chosen.append(of_class[:count])
         rest.append(of_class[count:])

@@ -7,6 +7,7 @@ from sklearn.model_selection import BaseCrossValidator
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import _num_samples
 
+from .._adaptation.domains import shown
 from .draws import check_count, class_labels, draw
 
 
@@ -91,7 +92,7 @@ class PerClassShuffleSplit(BaseCrossValidator):
             for chosen, left in zip(train, rest):
                 if not len(left):
                     raise ValueError(
-                        f"class {labels[chosen[0]]!r} has {len(chosen)} rows: with "
+                        f"class {shown(labels[chosen[0]])} has {len(chosen)} rows: with "
                         f"train_per_class={count} none is left to test on."
                     )
             test = np.concatenate([left[:most] for left in rest])
