@@ -1,80 +1,27 @@
 """Damaged files of every format: an error of the package's own, or a result, and nothing else.
 
-A small valid file is cut, spliced and overwritten at random. ``--hypothesis-seed`` repeats a run;
-the environment variable ``SKLEARN_DECAF_FUZZ_EXAMPLES`` sets how many files each test tries.
+A small valid file is cut, spliced and overwritten at random. ``--hypothesis-seed`` repeats a run.
+``python tests/fuzz_weight_readers.py`` looks longer and harder.
 """
 
 import contextlib
-import io
-import os
-import pickle
 import warnings
 
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from oracles import decaf_writer, weight_files
-from oracles import protobuf_writer as caffe_files
+from oracles.weight_seeds import SEEDS
 
 from sklearn_decaf.exceptions import WeightsError
-from sklearn_decaf.networks.formats import (
-    caffemodel,
-    decaf_pickle,
-    npz,
-    numpy_pickle,
-    read_tensors,
-    safetensors,
-    torch_legacy,
-    torch_zip,
+from sklearn_decaf.networks.formats import numpy_pickle, read_tensors
+
+SETTINGS = settings(
+    max_examples=100,
+    deadline=None,
+    database=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
-from sklearn_decaf.networks.formats._zip import Archive
-
-EXAMPLES = int(os.environ.get("SKLEARN_DECAF_FUZZ_EXAMPLES", "100"))
-TENSORS = {
-    "conv1.kernel": np.arange(24, dtype=np.float32).reshape(2, 3, 4),
-    "conv1.bias": np.array([1.5, -2.0, 0.0, 4.0], np.float32),
-}
-
-
-DECAF_ARRAYS = np.ones((2, 3, 3, 4), np.float32), TENSORS["conv1.bias"]
-CAFFE = {"conv1": ("Convolution", list(TENSORS.values()))}
-
-
-DECAF = decaf_writer.conv("conv1", *DECAF_ARRAYS)
-
-
-def saved_npz(save):
-    stream = io.BytesIO()
-    save(stream, **TENSORS, architecture="alexnet")
-    return stream.getvalue()
-
-
-def read_npz(data):
-    return npz.read(Archive(data))
-
-
-def read_torch(data):
-    return torch_zip.read(Archive(data))
-
-
-SEEDS = {
-    "decaf": (decaf_pickle.read, decaf_writer.dumps([{"name": "fc", "type": "data"}, DECAF])),
-    "caffemodel": (caffemodel.read, caffe_files.caffemodel(CAFFE)),
-    "caffemodel v1": (caffemodel.read, caffe_files.caffemodel(CAFFE, v1=True)),
-    "torch": (read_torch, weight_files.torch_zip(TENSORS)),
-    "pickle 2": (numpy_pickle.read, pickle.dumps({"conv1": list(TENSORS.values())}, 2)),
-    "pickle 3": (numpy_pickle.read, weight_files.numpy_pickle({"conv1": list(TENSORS.values())})),
-    "pickle 4": (numpy_pickle.read, pickle.dumps(TENSORS, 4)),
-    "pickle 5": (numpy_pickle.read, pickle.dumps(TENSORS, 5)),
-    "torch legacy": (torch_legacy.read, weight_files.torch_legacy(TENSORS)),
-    "npz": (read_npz, saved_npz(np.savez)),
-    "npz compressed": (read_npz, saved_npz(np.savez_compressed)),
-    "safetensors": (
-        safetensors.read,
-        weight_files.safetensors(TENSORS, {"architecture": "alexnet"}),
-    ),
-}
 
 
 @st.composite
@@ -100,17 +47,14 @@ def test_seeds_are_valid(case):
     read, content = SEEDS[case]
     result = read(memoryview(content))
     tensors = result[0] if isinstance(result, tuple) else result
-    assert [values.shape for values in tensors.values()] == [
-        (2, 3, 3, 4) if case == "decaf" else (2, 3, 4),
-        (4,),
-    ]
+    assert tensors and all(isinstance(values, np.ndarray) for values in tensors.values())
 
 
 @pytest.mark.parametrize("case", SEEDS)
 def test_fuzz_reader(case):
     read, content = SEEDS[case]
 
-    @settings(max_examples=EXAMPLES, deadline=None, database=None)
+    @SETTINGS
     @given(damaged(content))
     def check(changed):
         try:
@@ -123,12 +67,7 @@ def test_fuzz_reader(case):
     check()
 
 
-@settings(
-    max_examples=EXAMPLES,
-    deadline=None,
-    database=None,
-    suppress_health_check=[HealthCheck.function_scoped_fixture],
-)
+@SETTINGS
 @given(st.sampled_from(sorted(SEEDS)).flatmap(lambda case: damaged(SEEDS[case][1])))
 def test_fuzz_recognition(weight_file, content):
     path = weight_file(content)
@@ -138,7 +77,7 @@ def test_fuzz_recognition(weight_file, content):
         assert str(path) in str(error)
 
 
-@settings(max_examples=EXAMPLES, deadline=None, database=None)
+@SETTINGS
 @given(st.lists(st.sampled_from([*map(bytes, zip(range(256)))]), max_size=60).map(b"".join))
 def test_fuzz_opcodes(tail):
     with contextlib.suppress(WeightsError):
