@@ -13,7 +13,7 @@ from sklearn.utils import Bunch, check_random_state
 #: What counts as an image unless the caller says otherwise; compared without case.
 IMAGE_EXTENSIONS = (
     *(".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".gif", ".tif", ".tiff", ".webp"),
-    *(".ppm", ".pgm", ".pbm", ".pnm"),
+    *(".avif", ".ppm", ".pgm", ".pbm", ".pnm"),
 )
 
 # Written by file managers and archivers beside the photographs; left out without a warning, like
@@ -72,7 +72,7 @@ def load_image_folder(
 
     extensions : str or sequence of str, default=IMAGE_EXTENSIONS
         Suffixes of the files to list, with or without the dot, upper and lower case alike. The
-        default has JPEG, PNG, BMP, GIF, TIFF, WebP and PNM files.
+        default has JPEG, PNG, BMP, GIF, TIFF, WebP, AVIF and PNM files.
 
     description : str, default=None
         A description of the data set for `DESCR`. None writes the number of images in each class.

@@ -7,15 +7,18 @@ import warnings
 from pathlib import Path
 
 import numpy as np
+import PIL
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from PIL import Image
 from sklearn.model_selection import GridSearchCV, train_test_split
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
 
-from sklearn_decaf.datasets import load_image_folder
+from sklearn_decaf.datasets import IMAGE_EXTENSIONS, load_image_folder
+from sklearn_decaf.images import read_image
 
 
 @pytest.fixture(autouse=True)
@@ -201,6 +204,18 @@ def test_a_folder_named_like_an_image_is_a_folder(tmp_path):
     data = load_image_folder(tmp_path)
     assert list(data.target_names) == ["a", "b.jpg"]
     assert relative(tmp_path, data.filenames) == ["a/1.jpg/x.jpg", "a/2.jpg", "b.jpg/1.jpg"]
+
+
+@pytest.mark.parametrize("extension", IMAGE_EXTENSIONS)
+def test_default_extensions_are_formats_that_can_be_read(tmp_path, extension):
+    path = tmp_path / f"a/image{extension}"
+    path.parent.mkdir()
+    try:
+        Image.new("L", (8, 6), 100).save(path)
+    except (KeyError, ValueError, OSError):
+        pytest.skip(f"Pillow {PIL.__version__} here does not write {extension}")
+    (filename,) = load_image_folder(tmp_path).filenames
+    assert read_image(filename).size == (8, 6)
 
 
 # classes
