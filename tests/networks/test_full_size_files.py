@@ -6,7 +6,7 @@ program is not installed.
 
 import numpy as np
 import pytest
-from oracles import caffe_network, decaf_network, decaf_writer
+from oracles import caffe_network, decaf_network, decaf_writer, onnx_writer
 from oracles.random_networks import he_parameters, random_images
 
 from sklearn_decaf.networks import get_architecture, load_weights
@@ -130,3 +130,36 @@ def test_decaf_pickle_against_its_own_layers(tmp_path):
     names = {blob: net.resolve(blob) for blob in expected}
     found = forward(net, weights.parameters, images, set(names.values()), np.float64)
     check_layers({blob: found[layer][0] for blob, layer in names.items()}, expected, 1e-10)
+
+
+@pytest.mark.parametrize(
+    "name, trans_b, tolerance",
+    [
+        ("alexnet", True, 1e-5),
+        ("alexnet", False, 1e-5),
+        ("caffenet", False, 1e-5),
+        ("bvlc_alexnet", False, 1e-5),
+        ("efficientnet_lite0", True, 3e-5),  # fifty layers deep, in float32 on the other side
+    ],
+)
+def test_onnx_against_onnxruntime(name, trans_b, tolerance, tmp_path):
+    runtime = pytest.importorskip("onnxruntime", reason="ONNX Runtime is not installed")
+    net = get_architecture(name)
+    path = tmp_path / "model.onnx"
+    model = onnx_writer.model(net, he_parameters(net), trans_b=trans_b)
+    path.write_bytes(model.SerializeToString())
+    weights = load_weights(path)
+    assert weights.architecture is net
+
+    images = random_images(net, 1)
+    options = runtime.SessionOptions()
+    options.graph_optimization_level = runtime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    session = runtime.InferenceSession(path, options)
+    layers = [output.name for output in session.get_outputs()]
+    x = preprocess(images, net.preprocessing).transpose(0, 3, 1, 2).copy()
+    expected = {
+        layer: blob.transpose(0, 2, 3, 1) if blob.ndim == 4 else blob
+        for layer, blob in zip(layers, session.run(None, {"data": x}))
+    }
+    found = forward(net, weights.parameters, images, layers, np.float64)
+    check_layers(found, expected, tolerance)

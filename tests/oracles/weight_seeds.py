@@ -14,6 +14,7 @@ from sklearn_decaf.networks.formats import (
     decaf_pickle,
     npz,
     numpy_pickle,
+    onnx,
     safetensors,
     torch_legacy,
     torch_zip,
@@ -54,6 +55,18 @@ def _read_member(data: memoryview):
     return npz.read(Archive(_zipped({"x.npy": bytes(data)})))
 
 
+def _onnx() -> bytes:
+    """A graph of one convolution."""
+    field = protobuf_writer.field
+    node = b"".join(field(1, name) for name in ("x", *TENSORS)) + field(4, "Conv")
+    node += field(5, field(1, "group") + field(3, 1))
+    graph = field(1, node)
+    for name, values in TENSORS.items():
+        axes = b"".join(field(1, n) for n in values.shape)
+        graph += field(5, axes + field(2, 1) + field(8, name) + field(9, values.tobytes()))
+    return field(1, 8) + field(7, graph)
+
+
 _STATE, _STORAGES = weight_files.torch_state(TENSORS)
 
 
@@ -76,6 +89,7 @@ SEEDS: dict[str, tuple[Callable[[memoryview], object], bytes]] = {
     "npz": (lambda data: npz.read(Archive(data)), _saved(np.savez)),
     "npz compressed": (lambda data: npz.read(Archive(data)), _saved(np.savez_compressed)),
     "npz member": (_read_member, _npy()),
+    "onnx": (onnx.read, _onnx()),
     "pickle 2": (numpy_pickle.read, pickle.dumps(LAYERS, 2)),
     "pickle 3": (numpy_pickle.read, weight_files.numpy_pickle(LAYERS)),
     "pickle 4": (numpy_pickle.read, pickle.dumps(TENSORS, 4)),

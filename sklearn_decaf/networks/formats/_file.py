@@ -13,7 +13,16 @@ from pathlib import Path
 import numpy as np
 
 from ...exceptions import WeightsError
-from . import caffemodel, decaf_pickle, npz, numpy_pickle, safetensors, torch_legacy, torch_zip
+from . import (
+    caffemodel,
+    decaf_pickle,
+    npz,
+    numpy_pickle,
+    onnx,
+    safetensors,
+    torch_legacy,
+    torch_zip,
+)
 from ._zip import Archive
 
 MAX_FILE = 2**30
@@ -116,6 +125,11 @@ def _read(data: memoryview) -> tuple[str, dict[str, np.ndarray], dict[str, str]]
         return "pickle", numpy_pickle.read(data), {}
     if safetensors.looks_like(data):
         return "safetensors", *safetensors.read(data)
+    if onnx.looks_like(data):
+        try:
+            return "onnx", *onnx.read(data)
+        except WeightsError as error:
+            raise WeightsError(f"read as an ONNX model: {error}") from error
     if start.startswith(_PROTOBUF_STARTS):
         try:
             return "caffemodel", *caffemodel.read(data)
@@ -123,6 +137,6 @@ def _read(data: memoryview) -> tuple[str, dict[str, np.ndarray], dict[str, str]]
             raise WeightsError(f"read as a caffemodel: {error}") from error
     raise WeightsError(
         f"not a weight file in a known format (it begins with {start!r}); known are npz, "
-        "safetensors, state dicts of torch, caffemodels, DeCAF's pickle of 2013 and pickles of "
-        "NumPy arrays"
+        "safetensors, state dicts of torch, caffemodels, ONNX models, DeCAF's pickle of 2013 and "
+        "pickles of NumPy arrays"
     )
