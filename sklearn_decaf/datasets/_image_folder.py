@@ -225,7 +225,8 @@ def _check_classes(directory, classes, folders):
         raise TypeError(f"classes must be a sequence of folder names, got {classes!r}")
     names = [str(name) for name in classes]
     repeated = [name for name, n in Counter(names).items() if n > 1]
-    missing = [name for name in names if name not in set(folders)]
+    known = set(folders)
+    missing = [name for name in names if name not in known]
     if not names or repeated or missing:
         problem = (
             f"names folders that are not there: {_shortened(missing)}"
@@ -311,9 +312,9 @@ def _refuse_empty_classes(directory, names, counts, suffixes, ignored):
     folder = os.path.join(directory, empty[0], "")
     other = [path for path in ignored if path.startswith(folder)]
     holds = f"; it holds {_summary(other)}" if other else ""
-    more = f" (as {len(empty) - 1} other class folders)" if len(empty) > 1 else ""
+    more = f" (nor do {len(empty) - 1} others)" if len(empty) > 1 else ""
     raise ValueError(
-        f"class folder {folder!r} holds no image ({', '.join(suffixes)}){holds}{more}. Put images "
+        f"class folder {folder!r} holds no image ({', '.join(suffixes)}){more}{holds}. Put images "
         f"into it, remove it, name the folders to load with classes=[...], or the suffixes of "
         f"its images with extensions=[...]."
     )
