@@ -38,15 +38,22 @@ def principal_planes(source, target):
     left, cosines, right = linalg.svd(source.T @ target, full_matrices=False)
     along = source @ left
     # What the source subspace misses of the target's directions has the sines as its lengths.
-    # They are exact where the cosines are near 1 and say nothing.
     rest = target @ right.T - along * cosines
     rest -= source @ (source.T @ rest)
     sines = linalg.norm(rest, axis=0)
-    angles = np.arctan2(sines, cosines)
-    floor = np.finfo(float).eps * len(source)
-    moving = sines > floor
-    across = np.where(moving, rest / np.where(moving, sines, 1.0), 0.0)
-    return np.where(moving, angles, 0.0), along, across
+    across = rest / np.where(sines > 0, sines, 1.0)
+    # Where angles are small the cosines are all near 1 and do not tell the directions apart. The
+    # sines do: there the directions are the singular vectors of what is missed.
+    near = cosines > np.sqrt(0.5)
+    if near.any():
+        across[:, near], sines[near], turn = linalg.svd(rest[:, near], full_matrices=False)
+        projected = (along * cosines)[:, near] @ turn.T
+        cosines[near] = linalg.norm(projected, axis=0)
+        along[:, near] = projected / cosines[near]
+    moving = sines > np.finfo(float).eps * len(source)
+    angles = np.where(moving, np.arctan2(sines, cosines), 0.0)
+    order = np.argsort(angles, kind="stable")
+    return angles[order], along[:, order], np.where(moving, across, 0.0)[:, order]
 
 
 def _one_minus_sinc(t):
@@ -63,8 +70,8 @@ def flow_moments(angles):
     t = 2 * angles
     small = _one_minus_sinc(t) / 2  # of sin^2
     half = np.where(angles > 0, angles, 1.0)
-    # sin^2(theta) / (2 theta) instead of (1 - cos(2 theta)) / (4 theta), which cancels
-    cross = np.where(angles > 0, np.sin(half) ** 2 / (2 * half), 0.0)
+    # sin(theta)^2 / (2 theta) instead of (1 - cos(2 theta)) / (4 theta), which cancels
+    cross = np.where(angles > 0, np.sin(half) * (np.sin(half) / half) / 2, 0.0)
     return 1 - small, cross, small
 
 

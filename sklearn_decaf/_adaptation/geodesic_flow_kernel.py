@@ -290,6 +290,27 @@ class GeodesicFlowKernel(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Base
         self.disagreement_ = curve
         return chosen
 
+    def fit_transform(self, X, y=None, sample_domain=None):
+        """Fit, and map the training rows; the same as ``fit(...).transform(X)``.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            The rows of all domains.
+
+        y : array-like of shape (n_samples,), default=None
+            Class labels; see `fit`.
+
+        sample_domain : int or array-like of shape (n_samples,), default=None
+            Domain labels; see `fit`.
+
+        Returns
+        -------
+        X_new : ndarray of shape (n_samples, 2 * n_components_)
+            The coordinates.
+        """
+        return self.fit(X, y, sample_domain=sample_domain).transform(X)
+
     def transform(self, X, sample_domain=None):
         """Map rows to coordinates whose inner products are the kernel.
 
