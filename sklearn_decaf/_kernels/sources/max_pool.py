@@ -1,8 +1,9 @@
 """Max pooling: first over the rows of a window, then over its columns.
 
 Windows that stick out below or to the right read the last row or column again, which
-changes no maximum and needs no branch. `a if a != a else b` keeps NaN: `np.maximum` of two
-scalars is compiled to a comparison that returns its first argument where the second is NaN.
+changes no maximum and needs no branch. `np.maximum` of two scalars is compiled to a comparison
+that loses a NaN in its second argument; `np.where(b != b, b, ...)` keeps it, at no cost: it
+becomes a mask on the instruction for the maximum (a conditional expression would not).
 """
 
 import numpy as np
@@ -22,10 +23,8 @@ def max_pool_3(x, stride, line, out):
                 a = x[row0, u, ch]
                 b = x[row1, u, ch]
                 c = x[row2, u, ch]
-                highest = np.maximum(a, b)
-                highest = b if b != b else highest
-                highest = np.maximum(highest, c)
-                line[u, ch] = c if c != c else highest
+                highest = np.where(b != b, b, np.maximum(a, b))
+                line[u, ch] = np.where(c != c, c, np.maximum(highest, c))
         for v in range(out.shape[1]):
             column0 = v * step
             column1 = max(min(column0 + 1, width - 1), 0)
@@ -34,10 +33,8 @@ def max_pool_3(x, stride, line, out):
                 a = line[column0, ch]
                 b = line[column1, ch]
                 c = line[column2, ch]
-                highest = np.maximum(a, b)
-                highest = b if b != b else highest
-                highest = np.maximum(highest, c)
-                out[y, v, ch] = c if c != c else highest
+                highest = np.where(b != b, b, np.maximum(a, b))
+                out[y, v, ch] = np.where(c != c, c, np.maximum(highest, c))
 
 
 # pythran export max_pool(float32[:,:,:], int, int, float32[:,:] order(C), float32[:,:,:])
@@ -53,15 +50,15 @@ def max_pool(x, size, stride, line, out):
             row = max(min(y * step + i, height - 1), 0)
             for u in range(width):
                 for ch in range(channels):
-                    value = x[row, u, ch]
-                    highest = np.maximum(line[u, ch], value)
-                    line[u, ch] = value if value != value else highest
+                    a = line[u, ch]
+                    b = x[row, u, ch]
+                    line[u, ch] = np.where(b != b, b, np.maximum(a, b))
         for v in range(out.shape[1]):
             for ch in range(channels):
                 out[y, v, ch] = line[v * step, ch]
             for j in range(1, size):
                 column = max(min(v * step + j, width - 1), 0)
                 for ch in range(channels):
-                    value = line[column, ch]
-                    highest = np.maximum(out[y, v, ch], value)
-                    out[y, v, ch] = value if value != value else highest
+                    a = out[y, v, ch]
+                    b = line[column, ch]
+                    out[y, v, ch] = np.where(b != b, b, np.maximum(a, b))
