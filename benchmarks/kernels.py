@@ -1,0 +1,181 @@
+"""Time the compiled kernels against NumPy and against copying the same bytes.
+
+    python benchmarks/kernels.py
+
+For every kernel set that this CPU has. Calls are interleaved and the best of many counts, so
+that other work on the machine matters little. GB/s counts every input and output byte once.
+"""
+
+import argparse
+import time
+
+import numpy as np
+
+from sklearn_decaf import _kernels
+from sklearn_decaf._kernels._functions import Kernels
+
+rng = np.random.default_rng(0)
+
+
+def normal(*shape):
+    return rng.standard_normal(shape, dtype=np.float32)
+
+
+def best_times(functions, repeats):
+    best = dict.fromkeys(functions, np.inf)
+    for _ in range(repeats):
+        for name, function in functions.items():
+            start = time.perf_counter()
+            function()
+            best[name] = min(best[name], time.perf_counter() - start)
+    return best
+
+
+def cases():
+    """Yield (title, bytes moved, operations, kernel call given a set, NumPy call)."""
+    for rows, channels in ((196, 112), (3136, 144), (3025, 96)):
+        x, bias, other = normal(rows, channels), normal(channels), normal(rows, channels)
+        wide = normal(rows, 2 * channels)
+
+        def numpy_clip(x=x, bias=bias):
+            np.add(x, bias, out=x)
+            np.clip(x, 0, 6, out=x)
+
+        title = f"{rows}x{channels}"
+        yield (
+            f"bias_clip {title}",
+            2 * x.nbytes,
+            0,
+            lambda k, x=x, bias=bias: k.bias_clip(x, bias, 0, 6),
+            numpy_clip,
+        )
+
+        def numpy_add(x=x, bias=bias, other=other):
+            np.add(x, bias, out=x)
+            np.add(x, other, out=x)
+
+        yield (
+            f"bias_add_clip {title}",
+            3 * x.nbytes,
+            0,
+            lambda k, x=x, bias=bias, other=other: k.bias_add_clip(x, bias, other),
+            numpy_add,
+        )
+
+        def numpy_into(x=x, bias=bias, wide=wide, channels=channels):
+            np.add(x, bias, out=wide[:, channels:])
+            np.maximum(wide[:, channels:], 0, out=wide[:, channels:])
+
+        yield (
+            f"bias_clip_into {title}",
+            2 * x.nbytes,
+            0,
+            lambda k, x=x, bias=bias, wide=wide, channels=channels: k.bias_clip_into(
+                x, bias, 0, np.inf, wide, channels
+            ),
+            numpy_into,
+        )
+
+    for side, channels in ((27, 96), (13, 256)):
+        x = normal(side * side, channels)
+        out = np.empty_like(x)
+
+        def numpy_lrn(x=x, out=out, channels=channels):
+            squares = np.pad(x * x, ((0, 0), (2, 2)))
+            window = sum(squares[:, i : i + channels] for i in range(5))
+            np.multiply(x, (1 + np.float32(2e-5) * window) ** np.float32(-0.75), out=out)
+
+        yield (
+            f"lrn {side}x{side}x{channels}",
+            2 * x.nbytes,
+            0,
+            lambda k, x=x, out=out: k.lrn(x, 5, 1e-4, 0.75, 1.0, out),
+            numpy_lrn,
+        )
+
+    for side, channels in ((55, 96), (27, 256), (112, 64)):
+        x = normal(side, side, channels)
+        size = (side - 3) // 2 + 1
+        out = np.empty((size, size, channels), np.float32)
+
+        def numpy_pool(x=x, out=out, size=size):
+            windows = [
+                x[i : i + 2 * size - 1 : 2, j : j + 2 * size - 1 : 2]
+                for i in range(3)
+                for j in range(3)
+            ]
+            np.copyto(out, windows[0])
+            for window in windows[1:]:
+                np.maximum(out, window, out=out)
+
+        yield (
+            f"max_pool {side}x{side}x{channels}",
+            x.nbytes + out.nbytes,
+            0,
+            lambda k, x=x, out=out: k.max_pool(x, 3, 2, out),
+            numpy_pool,
+        )
+
+    for side, channels, size, stride in (
+        (112, 32, 3, 1),
+        (112, 96, 3, 2),
+        (56, 144, 3, 1),
+        (56, 144, 5, 2),
+        (28, 240, 5, 1),
+        (14, 480, 3, 1),
+        (14, 672, 5, 1),
+        (7, 1152, 5, 1),
+    ):
+        side_out = -(-side // stride)
+        padded = (side_out - 1) * stride + size
+        x, kernel, bias = (
+            normal(padded, padded, channels),
+            normal(size, size, channels),
+            normal(channels),
+        )
+        out = np.empty((side_out, side_out, channels), np.float32)
+
+        def numpy_depthwise(x=x, kernel=kernel, bias=bias, out=out, stride=stride, size=size):
+            out[:] = bias
+            last = (out.shape[0] - 1) * stride + 1
+            for i in range(size):
+                for j in range(size):
+                    np.add(out, x[i : i + last : stride, j : j + last : stride] * kernel[i, j], out)
+            np.clip(out, 0, 6, out=out)
+
+        yield (
+            f"depthwise {side}x{side}x{channels} {size}x{size}/{stride}",
+            x.nbytes + out.nbytes,
+            2 * size * size * out.size,
+            lambda k, x=x, kernel=kernel, bias=bias, stride=stride, out=out: k.depthwise(
+                x, kernel, bias, stride, 0, 6, out
+            ),
+            numpy_depthwise,
+        )
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
+    parser.add_argument("--repeats", type=int, default=100)
+    arguments = parser.parse_args()
+    sets = {name: Kernels(name) for name in _kernels.available_sets()}
+    header = ["kernel", "NumPy, us", "copy, us", *(f"{name}, us" for name in sets), "best"]
+    print("|", " | ".join(header), "|")
+    print("|---|" + "---|" * (3 + len(sets)))
+    for title, size, operations, call, numpy_call in cases():
+        source, target = np.ones(size // 2, np.uint8), np.empty(size // 2, np.uint8)
+        functions = {
+            "numpy": numpy_call,
+            "copy": lambda source=source, target=target: np.copyto(target, source),
+        }
+        functions |= {name: lambda k=k, call=call: call(k) for name, k in sets.items()}
+        times = best_times(functions, arguments.repeats)
+        fastest = min(times[name] for name in sets)
+        rate = f"{size / fastest / 1e9:.0f} GB/s"
+        if operations:
+            rate = f"{operations / fastest / 1e9:.0f} GFLOP/s"
+        print(f"| {title} |", " | ".join(f"{t * 1e6:.0f}" for t in times.values()), f"| {rate} |")
+
+
+if __name__ == "__main__":
+    main()
