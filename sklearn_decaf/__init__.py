@@ -17,7 +17,16 @@ _HOMES = {
     "DeCAFTransformer": "transformers",
     "show_versions": "_show_versions",
 }
-_MODULES = ("datasets", "exceptions", "images", "networks", "transformers")
+_MODULES = (
+    "adaptation",
+    "datasets",
+    "exceptions",
+    "images",
+    "metrics",
+    "model_selection",
+    "networks",
+    "transformers",
+)
 
 __all__ = [*_HOMES, *_MODULES]
 
