@@ -93,24 +93,10 @@ class Kernels:
             Bounds of the activation; infinite for none.
         out : ndarray of shape (oh, ow, c)
         """
-        rows, columns, channels = out.shape
-        kernel_height, kernel_width = kernel.shape[:2]
-        _require(
-            stride >= 1
-            and x_padded.shape[2] == kernel.shape[2] == channels
-            and bias.shape == (channels,)
-            and (rows - 1) * stride + kernel_height <= x_padded.shape[0]
-            and (columns - 1) * stride + kernel_width <= x_padded.shape[1],
-            "depthwise",
-            x_padded=x_padded,
-            kernel=kernel,
-            bias=bias,
-            stride=stride,
-            out=out,
-        )
+        _require_depthwise("depthwise", x_padded, kernel, bias, stride, out)
         low, high = float(low), float(high)
-        fast = self._fast_depthwise.get((kernel_height, kernel_width, stride))
-        if fast is not None and columns >= 4:
+        fast = self._fast_depthwise.get((*kernel.shape[:2], stride))
+        if fast is not None and out.shape[1] >= 4:
             fast(x_padded, kernel, bias, low, high, out)
         else:
             self._depthwise.depthwise(x_padded, kernel, bias, int(stride), low, high, out)
