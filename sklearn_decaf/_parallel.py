@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import cache
 
 import joblib
 from joblib.parallel import get_active_backend
@@ -46,9 +47,14 @@ def effective_n_threads(n_jobs: int | None) -> int:
     return n_jobs if n_jobs > 0 else max(1, cores + 1 + n_jobs)
 
 
+@cache
+def _blas() -> ThreadpoolController:
+    """The BLAS libraries of this process; looking for them takes milliseconds, so once."""
+    return ThreadpoolController().select(user_api="blas")
+
+
 def _blas_threads() -> list[int]:
-    info = ThreadpoolController().info()
-    own = [pool["num_threads"] for pool in info if pool["user_api"] == "blas"]
+    own = [pool["num_threads"] for pool in _blas().info()]
     # while a limit of ours is in force, what BLAS had before it is what counts
     limit = single_threaded_blas
     return [limit.num_threads_outside] if limit.active else own
@@ -76,10 +82,8 @@ class _BlasLimit:
     def __call__(self):
         with self._lock:
             if self._users == 0:
-                controller = ThreadpoolController()
-                pools = controller.select(user_api="blas").info()
-                self.num_threads_outside = min([p["num_threads"] for p in pools], default=1)
-                self._limit = controller.limit(limits=1, user_api="blas")
+                self.num_threads_outside = min(_blas_threads(), default=1)
+                self._limit = _blas().limit(limits=1)
             self._users += 1
         try:
             yield
