@@ -104,9 +104,14 @@ class Kernels:
     def depthwise_double(self, x_padded, kernel, bias, stride, low, high, out):
         """The same as :meth:`depthwise`, with sums in float64: slower, and rounded once."""
         _require_depthwise("depthwise_double", x_padded, kernel, bias, stride, out)
-        sums = np.empty(out.shape[2], np.float64)
-        run = self._depthwise_double.depthwise_double
-        run(x_padded, kernel, bias, int(stride), float(low), float(high), sums, out)
+        low, high = float(low), float(high)
+        if (*kernel.shape[:2], stride) == (3, 3, 1) and out.shape[1] >= 4:
+            run = self._depthwise_double.depthwise_double_3x3_stride_1
+            run(x_padded, kernel, bias, low, high, out)
+        else:
+            sums = np.empty(out.shape[2], np.float64)
+            run = self._depthwise_double.depthwise_double
+            run(x_padded, kernel, bias, int(stride), low, high, sums, out)
 
     def max_pool(self, x, size, stride, out):
         """Maximum of each window of a map.
