@@ -35,7 +35,7 @@ _FORMATS = tuple(
     if name in Image.OPEN
 )
 _FORMAT_NAMES = ", ".join(_FORMATS)
-# Pillow's own threshold for its decompression bomb warning: a quarter of a gigabyte in RGB.
+# Pillow's own threshold for its decompression bomb warning: a third of a gigabyte, decoded.
 _MAX_PIXELS = 89_478_485
 
 _ORIENTATION_TAG = 0x0112
@@ -118,8 +118,8 @@ def decode(image, *, exif_transpose=True, at_least=None) -> Image.Image:
     """Read an image, perhaps reduced, and perhaps the very object that was passed.
 
     `at_least` (pixels) allows the JPEG decoder to reduce a picture whose sides stay that long,
-    which saves most of the time that a large photograph takes. The ImageErrors give
-    the reason only; the caller knows by which name to call the image.
+    which saves most of the time that a large photograph takes. The ImageErrors give the reason
+    only; the caller knows by which name to call the image.
     """
     problem = find_problem(image)
     if problem:
@@ -198,7 +198,7 @@ def _identify(stream) -> ImageFile.ImageFile:
         raise ImageError("empty, 0 bytes")
     for name in _FORMATS:
         factory, accepts = Image.OPEN[name]
-        accepted = accepts(start[:16])
+        accepted = accepts(start[:16].ljust(16, b"\0"))  # some index into it
         if isinstance(accepted, str):  # a format that this build of Pillow lacks
             raise ImageError(accepted)
         if accepted:
