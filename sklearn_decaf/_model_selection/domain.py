@@ -227,17 +227,17 @@ class PredefinedDomainSplit(_DomainSplitter):
         """
         from scipy.io import loadmat
 
-        content = loadmat(filename, squeeze_me=True, struct_as_record=False)
+        content = loadmat(filename)
         try:
-            train, test = content["train"], content["test"]
+            train, test = (content[name][0, 0] for name in ("train", "test"))
             columns = [
-                [np.atleast_1d(rows).astype(np.int64) for rows in np.atleast_1d(column)]
-                for column in (train.source, train.target, test.target)
+                [np.ravel(rows).astype(np.int64) for rows in column.ravel()]
+                for column in (train["source"], train["target"], test["target"])
             ]
-        except (KeyError, AttributeError) as error:
+        except (KeyError, IndexError, ValueError) as error:
             raise ValueError(
                 f"{filename} holds no splits: train.source, train.target and test.target are "
-                f"expected, {error} is missing."
+                f"expected ({error})."
             ) from error
         return cls(*columns, source=source, target=target, index_base=1)
 

@@ -29,7 +29,8 @@ def draw(rng, rows, labels, count, what):
         of_class = rng.permutation(rows[labels == label])
         if len(of_class) < count:
             raise ValueError(
-                f"class {shown(label)} has {len(of_class)} {what} rows, fewer than the {count} to draw."
+                f"class {shown(label)} has {len(of_class)} {what} rows, fewer than the {count} "
+                "to draw."
             )
         chosen.append(of_class[:count])
         rest.append(of_class[count:])
