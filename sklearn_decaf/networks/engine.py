@@ -9,8 +9,8 @@ with a fixed size a row has the same bits in a batch of one and in a batch of a 
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterable, Mapping
+from functools import partial
 
 import numpy as np
 
@@ -21,8 +21,9 @@ from .architecture import Architecture
 from .layers import Dense, Softmax
 from .trunk import TrunkProgram, pack_parameters
 
-# Rows of a block of the head: a multiple of the rows that a BLAS kernel takes at once, large
-# enough that reading the weights does not rule, small enough not to waste work on one image.
+# Rows of a block of the head: as many as a BLAS kernel holds side by side in its registers, so
+# that it treats all alike. Large enough that reading the weights does not rule, small enough not
+# to waste work on one image.
 HEAD_ROWS = 16
 
 
@@ -71,7 +72,6 @@ class Plan:
         else:
             _kernels.warn_if_missing()
         self._idle: list[TrunkProgram] = []
-        self._lock = threading.Lock()
 
     def run(self, images: np.ndarray, n_threads: int = 1) -> list[np.ndarray]:
         """Compute the outputs for a batch of images.
@@ -104,9 +104,9 @@ class Plan:
             for name, blob in blobs.items():
                 maps[name][i] = blob[0]
             return
-        with self._lock:
-            program = self._idle.pop() if self._idle else None
-        if program is None:
+        try:
+            program = self._idle.pop()  # atomic, as append is
+        except IndexError:
             program = TrunkProgram(
                 self.architecture, self._packed, self._trunk, self._trunk_outputs
             )
@@ -114,8 +114,7 @@ class Plan:
             for name, blob in program.run(images[i]).items():
                 maps[name][i] = blob
         finally:
-            with self._lock:
-                self._idle.append(program)
+            self._idle.append(program)
 
     def _run_head(self, maps: dict[str, np.ndarray], n: int, n_threads: int):
         shapes = self.architecture.shapes()
@@ -130,7 +129,8 @@ class Plan:
                 inputs = (blobs[name] for name in self.architecture.inputs(layer.name))
                 keys = self.architecture.layer_parameter_shapes(layer.name)
                 own = [self._parameters[key] for key in keys]
-                blobs[layer.name] = reference.compute(layer, own, *inputs)
+                compute = _dense if isinstance(layer, Dense) else partial(reference.compute, layer)
+                blobs[layer.name] = compute(own, *inputs)
             for name in wanted:
                 results[name][rows] = blobs[name][:count]
 
@@ -148,6 +148,17 @@ def _head_layers(architecture: Architecture, steps) -> tuple:
         ):
             names.add(layer.name)
     return tuple(layer for layer in steps if layer.name in names)
+
+
+def _dense(parameters: list[np.ndarray], x: np.ndarray) -> np.ndarray:
+    """A fully connected layer whose rows have the same bits wherever in the block they stand.
+
+    The product is computed transposed. BLAS kernels cut only one side of a product into vectors,
+    here that of the images; along the other some add up in an order that depends on the place.
+    """
+    kernel, bias = parameters
+    product = kernel.T @ x.reshape(len(x), -1).T  # (units, rows)
+    return np.add(product.T, bias, order="C")
 
 
 def _pad_rows(x: np.ndarray) -> np.ndarray:
