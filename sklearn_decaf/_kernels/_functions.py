@@ -164,8 +164,9 @@ class Kernels:
             self._lrn.lrn_5_075(x, float(alpha), float(k), squares, out)
         else:
             self._lrn.lrn_denominators(x, int(size), float(alpha), float(k), squares, out)
-            np.power(out, np.float32(-beta), out=out)
-            np.multiply(x, out, out=out)
+            with np.errstate(all="ignore"):  # as silent as the other kernels
+                np.power(out, np.float32(-beta), out=out)
+                np.multiply(x, out, out=out)
 
 
 def _require_depthwise(function, x_padded, kernel, bias, stride, out):
