@@ -19,10 +19,11 @@ from ._zip import Archive
 
 MAX_HEADER = 4096
 MAX_TEXT = 1000
+# Every number but the last ends in a comma, so that there is one way to match and no backtracking
 _HEADER = re.compile(
     r"""\{\s*'descr':\s*'([^']{2,8})',
         \s*'fortran_order':\s*(True|False),
-        \s*'shape':\s*\(((?:\d{1,12},?\s*)*)\),?\s*\}\s*""",
+        \s*'shape':\s*\(((?:\d{1,12},\s*)*(?:\d{1,12}\s*)?)\),?\s*\}\s*""",
     re.VERBOSE,
 )
 

@@ -107,6 +107,8 @@ BAD = {
     "an expression for a shape": (in_npz(header(FORMAT % ("<f4", "(2,)*12"))), "NumPy writes"),
     "nested header": (in_npz(header("(" * 100)), "NumPy writes"),
     "a negative shape": (in_npz(header(FORMAT % ("<f4", "(-24,)"))), "NumPy writes"),
+    # a careless pattern tries every way to cut the digits up, and never ends
+    "a shape of many digits": (in_npz(header(FORMAT % ("<f4", "(" + "1" * 60))), "NumPy writes"),
     "another shape": (in_npz(header(FORMAT % ("<f4", "(2, 3, 5)"))), "takes 120 bytes, but 96"),
     "a huge shape": (in_npz(header(FORMAT % ("<f4", "(99999999999, 9)"))), "takes|entries"),
     "many axes": (in_npz(header(FORMAT % ("<f4", "(24,%s)" % ("1," * 9)))), "at most 8"),
