@@ -6,7 +6,8 @@ Times are medians of interleaved runs, so that a busy machine slows both alike; 
 counts. Memory is the peak of what is allocated during the call, inputs excluded. The
 straightforward implementations follow the papers' equations with matrices over all features:
 for GFK the complement of the source subspace and G itself, for MMDT the map A, and its dual
-problem by coordinate ascent over all pairs of a class and a target row.
+problem by 20 sweeps of coordinate ascent over all pairs of a class and a target row, which is
+short of the optimum that ours reaches: hence the difference in the last column.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import argparse
 import time
 import tracemalloc
 import warnings
+from functools import partial
 
 import numpy as np
 from _markdown import table
@@ -66,7 +68,7 @@ def mmdt_ours(X, y, sample_domain, dimension):
     return model.decision_function(X[sample_domain < 0])
 
 
-def mmdt_plain(X, y, sample_domain, dimension):
+def mmdt_plain(X, y, sample_domain, dimension, sweeps=20):
     X = np.hstack([X, np.ones((len(X), 1))])
     source, target = X[sample_domain >= 0], X[sample_domain < 0]
     labels = np.concatenate([y[sample_domain >= 0], y[sample_domain < 0]])
@@ -78,7 +80,7 @@ def mmdt_plain(X, y, sample_domain, dimension):
         W = svm.coef_
         K_w, K_x = W @ W.T, target @ target.T
         multipliers, scores = np.zeros(Y.shape), target @ W.T
-        for _ in range(100):
+        for _ in range(sweeps):
             largest = 0.0
             for i in range(len(target)):
                 for c in range(len(W)):
@@ -103,8 +105,9 @@ def peak_memory(function, *args):
     return peak / 2**20
 
 
-def compare(name, ours, plain, args, repeats):
+def compare(name, ours, plain, args, repeats, lighter=None):
     """Median times of interleaved runs, memory, and the difference of the results."""
+    lighter = lighter or plain  # needs the same memory, and less time
     times = {ours: [], plain: []}
     results = {}
     for _ in range(repeats):
@@ -114,7 +117,7 @@ def compare(name, ours, plain, args, repeats):
             times[function].append(time.perf_counter() - start)
     fast, slow = np.median(times[ours]), np.median(times[plain])
     difference = np.abs(results[ours] - results[plain]).max() / np.abs(results[plain]).max()
-    memory = [peak_memory(function, *args) for function in (ours, plain)]
+    memory = [peak_memory(function, *args) for function in (ours, lighter)]
     return [
         name, f"{fast:.2f} s", f"{slow:.2f} s", f"{slow / fast:.1f}x",
         f"{memory[0]:.0f} MiB", f"{memory[1]:.0f} MiB", f"{difference:.0e}",
@@ -153,7 +156,7 @@ def main(argv=None):
     header = ["", "time", "plain", "ratio", "memory", "plain", "largest difference"]
     rows = [
         compare("GFK", gfk_ours, gfk_plain, data, args.repeats),
-        compare("MMDT", mmdt_ours, mmdt_plain, data, args.repeats),
+        compare("MMDT", mmdt_ours, mmdt_plain, data, args.repeats, partial(mmdt_plain, sweeps=1)),
     ]
     print(table(header, rows), flush=True)
     for title, sizes in (

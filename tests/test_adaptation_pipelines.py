@@ -139,6 +139,44 @@ def test_search_with_routing_off(data):
     )
 
 
+def test_default_score_of_a_search_takes_domains(data):
+    X, y, sample_domain = data
+    splitter = DomainShuffleSplit(10, 3, n_splits=2, random_state=0)
+    with config_context(enable_metadata_routing=True):
+        search = GridSearchCV(MMDTClassifier(), {"C_target": [0.1, 1]}, cv=splitter)
+        search.fit(X, y, sample_domain=sample_domain)
+        assert search.best_score_ > 0.5
+        by_hand = np.mean(search.best_estimator_.predict(X, sample_domain=sample_domain) == y)
+        assert search.score(X, y, sample_domain=sample_domain) == by_hand
+
+
+def test_photographs_of_two_domains():
+    """After the network, in a pipeline, with lists of images and routing on."""
+    from sklearn_decaf import DeCAFTransformer
+    from sklearn_decaf.datasets import load_sample_photos
+
+    photos = load_sample_photos(subset="train")
+    chosen = [i for label in (0, 1) for i in np.flatnonzero(photos.target == label)[:3]]
+    bright = [np.asarray(photos.images[i]) for i in chosen]
+    dark = [image // 3 for image in bright]
+    y = np.tile(photos.target[chosen], 2)
+    sample_domain = np.repeat([1, -2], 6)
+    network = DeCAFTransformer(weights="squeezenet1_1")
+    with config_context(enable_metadata_routing=True):
+        pipeline = make_pipeline(network, DomainScaler(), GeodesicFlowKernel(2), LinearSVC())
+        pipeline.fit(bright + dark, y, sample_domain=sample_domain)
+        assert pipeline.predict(dark).shape == (6,)
+    subset = DomainSubsetClassifier(make_pipeline(network, LinearSVC()), "source")
+    subset.fit(bright + dark, y, sample_domain=sample_domain)
+    assert subset.score(bright, y[:6]) == 1.0
+
+
+def test_html_links_to_the_documentation():
+    for estimator in (MMDTClassifier(), GeodesicFlowKernel(), LateFusionClassifier(LinearSVC())):
+        name = type(estimator).__name__
+        assert f"sklearn_decaf.adaptation.{name}.html" in estimator._repr_html_()
+
+
 def test_fold_without_target_rows_is_named(data):
     X, y, sample_domain = data
     folds = [(np.arange(60), np.arange(60, 120))]
@@ -185,7 +223,7 @@ def test_domains_are_requested_without_asking():
         assert "sample_domain" in routing.consumes("predict", ["sample_domain"])
 
 
-def test_importing_changes_no_configuration():
+def test_importing_changes_no_configuration(tmp_path):
     import subprocess
     import sys
 
@@ -194,7 +232,7 @@ def test_importing_changes_no_configuration():
         "import sklearn_decaf.adaptation, sklearn_decaf.metrics, sklearn_decaf.model_selection;"
         "assert sklearn.get_config() == before; import sys; assert 'skada' not in sys.modules"
     )
-    subprocess.run([sys.executable, "-P", "-c", code], check=True)
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=tmp_path)
 
 
 # ------------------------------------------------------------------------------------- skada

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 from scipy import sparse
-from sklearn.base import BaseEstimator, TransformerMixin
+from sklearn.base import TransformerMixin
 from sklearn.utils import check_array
 from sklearn.utils.validation import _check_feature_names_in, check_is_fitted, validate_data
 
+from .base import AdaptationEstimator
 from .domains import (
     check_sample_domain,
     fit_domains,
@@ -66,7 +67,7 @@ def augmented_kernel(kernel, sample_domain, sample_domain_other=None):
     return kernel * (1 + (rows[:, None] == columns[None, :])).astype(kernel.dtype)
 
 
-class FeatureAugmentation(TransformerMixin, BaseEstimator):
+class FeatureAugmentation(TransformerMixin, AdaptationEstimator):
     """Give every domain a copy of the features of its own, beside a shared one.
 
     A row x of domain k becomes (x, 0, ..., x, ..., 0): the shared copy, then one copy per domain

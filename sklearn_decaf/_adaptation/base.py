@@ -18,6 +18,16 @@ from sklearn.utils.validation import _num_samples
 from .domains import is_unlabelled, plain_labels
 
 
+class AdaptationEstimator(BaseEstimator):
+    """An estimator whose HTML representation links to its page of the documentation."""
+
+    _doc_link_module = "sklearn_decaf"
+    _doc_link_template = (
+        "https://sklearn-decaf.readthedocs.io/en/stable/generated/"
+        "sklearn_decaf.adaptation.{estimator_name}.html"
+    )
+
+
 class DomainClassifierMixin(ClassifierMixin):
     """A classifier whose methods take `sample_domain`."""
 
@@ -61,7 +71,7 @@ class DomainClassifierMixin(ClassifierMixin):
         return accuracy_score(y[labelled], predicted[labelled], sample_weight=sample_weight)
 
 
-class DomainMetaClassifier(DomainClassifierMixin, MetaEstimatorMixin, BaseEstimator):
+class DomainMetaClassifier(DomainClassifierMixin, MetaEstimatorMixin, AdaptationEstimator):
     """A classifier that trains copies of another one on chosen rows.
 
     The rows are not looked at here, so they may be anything that the inner estimator takes.

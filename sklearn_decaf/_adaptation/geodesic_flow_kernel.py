@@ -6,12 +6,13 @@ from numbers import Integral, Real
 
 import numpy as np
 from scipy import linalg
-from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
+from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.utils import check_array
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.extmath import safe_sparse_dot
 from sklearn.utils.validation import check_is_fitted, validate_data
 
+from .base import AdaptationEstimator
 from .domains import check_labels, fit_domains, plain_labels, predict_domains, require_rows, shown
 from .geodesic_flow import flow_components
 from .subspaces import pca_basis, pls_basis, subspace_disagreement
@@ -79,7 +80,7 @@ def geodesic_flow_kernel(X, Y=None, *, source_basis, target_basis):
     return flow[0] @ flow[1].T
 
 
-class GeodesicFlowKernel(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
+class GeodesicFlowKernel(ClassNamePrefixFeaturesOutMixin, TransformerMixin, AdaptationEstimator):
     """Geodesic flow kernel: features that change little from the source to the target domain.
 
     Source rows and target rows each span a subspace. The kernel [1]_ compares rows in all the

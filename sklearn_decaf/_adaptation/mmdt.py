@@ -7,19 +7,18 @@ from numbers import Integral, Real
 
 import numpy as np
 from scipy import sparse
-from sklearn.base import BaseEstimator
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.extmath import row_norms, safe_sparse_dot
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
-from .base import DomainClassifierMixin
+from .base import AdaptationEstimator, DomainClassifierMixin
 from .domains import check_labels, fit_domains, plain_labels, predict_domains, require_rows, shown
 from .squared_hinge import AffineRows, StackedRows, minimise
 from .subspaces import pca_basis
 
 
-class MMDTClassifier(DomainClassifierMixin, BaseEstimator):
+class MMDTClassifier(DomainClassifierMixin, AdaptationEstimator):
     """Max-margin domain transforms: a linear map from the target to the source, with the SVM.
 
     One linear map A brings target rows to where the source's classifiers work, the same map for

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import numpy as np
 from scipy import sparse
-from sklearn.base import BaseEstimator, OneToOneFeatureMixin, TransformerMixin
+from sklearn.base import OneToOneFeatureMixin, TransformerMixin
 from sklearn.utils.sparsefuncs import mean_variance_axis
 from sklearn.utils.validation import check_is_fitted, validate_data
 
+from .base import AdaptationEstimator
 from .domains import fit_domains, known_domains, ordered_domains, require_rows
 
 
-class DomainScaler(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
+class DomainScaler(OneToOneFeatureMixin, TransformerMixin, AdaptationEstimator):
     """Standardise each domain by itself: the first and simplest adaptation.
 
     After it, every feature has mean 0 and variance 1 in each domain, so that the domains differ
