@@ -9,6 +9,7 @@ import re
 import sys
 import tempfile
 import threading
+import time
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
@@ -34,6 +35,7 @@ from oracles.bad_images import (
     pgm,
     photo,
     png,
+    png_chunk,
 )
 
 # Pillow says in a warning what it finds wrong with the metadata of a file that it reads.
@@ -352,7 +354,11 @@ def test_exif_orientation(format, orientation):
 
 
 def test_damaged_exif_data_loses_no_picture():
-    file = encode(photo(), "WEBP", lossless=True, exif=b"Exif\0\0MM\0*\0\0\0\x08\0\xff\x01")
+    profile = png_chunk(b"tEXt", b"Raw profile type exif\0\nexif\n4\nno hexadecimal number")
+    file = encode(photo(), "PNG")
+    file = file[:33] + profile + file[33:]  # after the header
+    with pytest.raises(ValueError), Image.open(io.BytesIO(file)) as image:
+        image.getexif()
     assert_array_equal(read_image(file), photo())
 
 
@@ -455,6 +461,23 @@ def test_one_lazy_image_in_many_rows_and_threads(paths):
     lazy = Image.open(paths[0])
     pixels, _ = read_all([lazy] * 12, n_jobs=3, batch_size=4)
     assert (pixels == resize_and_crop(Image.fromarray(photo(seed=0)))).all()
+
+
+def test_one_image_is_loaded_by_one_thread_at_a_time():
+    class Slow(Image.Image):
+        loading, most = 0, 0
+
+        def load(self):
+            Slow.loading += 1
+            Slow.most = max(Slow.most, Slow.loading)
+            time.sleep(0.002)
+            Slow.loading -= 1
+            return super().load()
+
+    image = Image.fromarray(photo()[..., 0])  # grey, so that what is resized is another image
+    image.__class__ = Slow
+    read_all([image] * 20, n_jobs=4)
+    assert Slow.most == 1
 
 
 MUTABLE = {
