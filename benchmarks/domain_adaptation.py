@@ -227,7 +227,7 @@ def main(argv=None):
     domains = load(args)
     title = args.features
     if title == "images":
-        title += f", {args.weights}, layer {args.layer}, pooling {args.pooling}"
+        title += f", {Path(args.weights).name}, layer {args.layer}, pooling {args.pooling}"
     width = domains[args.pairs[0][0]][0].shape[1]
     print(f"## Office-Caltech10: {title} ({width} features)\n")
     header = ["", *(pair.replace("-", "→") for pair in args.pairs)]

@@ -37,7 +37,7 @@ def _target_rows(y_true, sample_domain):
     y_true = np.asarray(y_true)
     domains = predict_domains(sample_domain, len(y_true))
     rows = (domains < 0) & ~is_unlabelled(y_true)
-    require_rows(rows, "labelled target", domains, "a score of the target")
+    require_rows(rows, "labelled target", domains, "a score of the target", fold="test")
     return np.flatnonzero(rows)
 
 

@@ -146,25 +146,24 @@ def shown(label) -> str:
     return repr(label.item() if isinstance(label, np.generic) else label)
 
 
-def require_rows(mask: np.ndarray, kind: str, sample_domain: np.ndarray, caller: str) -> None:
-    """Raise unless `mask` has a row; `kind` names what is missing."""
+def require_rows(
+    mask: np.ndarray, kind: str, sample_domain: np.ndarray, caller: str, fold: str = "training"
+) -> None:
+    """Raise unless `mask` has a row; `kind` is source or target, with or without "labelled"."""
     if mask.any():
         return
     found, counts = np.unique(sample_domain, return_counts=True)
     listing = ", ".join(
         f"domain {d}: {n} sample{'s' if n > 1 else ''}" for d, n in zip(found, counts)
     )
-    hint = (
-        "Label source rows with sample_domain >= 0."
-        if kind.startswith("source") or "labelled source" in kind
-        else "Label target rows with sample_domain < 0, and give some of them a class label "
-        "(y != -1)."
-        if "labelled" in kind
-        else "Label target rows with sample_domain < 0."
-    )
+    advice = f"Give {kind.removeprefix('labelled ')} rows a sample_domain "
+    advice += ">= 0" if kind.endswith("source") else "< 0"
+    if kind.startswith("labelled"):
+        advice += ", and some of them a class label other than -1"
     raise ValueError(
-        f"{caller} needs {kind} rows, and there is none ({listing}). {hint} In cross-validation, "
-        "use a splitter that puts them in every training fold, such as DomainShuffleSplit."
+        f"{caller} needs {kind} rows, and there is none ({listing}). {advice}. In "
+        f"cross-validation, use a splitter that puts them in every {fold} fold, such as "
+        "DomainShuffleSplit."
     )
 
 
