@@ -3,7 +3,7 @@
 from .architecture import Architecture, Preprocessing
 from .architectures import ARCHITECTURES, get_architecture
 from .imagenet import imagenet_classes, imagenet_wnids
-from .weights import Weights, list_weights, load_weights
+from .weights import Weights, list_weights, load_weights, save_weights
 
 __all__ = [
     "ARCHITECTURES",
@@ -15,4 +15,5 @@ __all__ = [
     "imagenet_wnids",
     "list_weights",
     "load_weights",
+    "save_weights",
 ]
