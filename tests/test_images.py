@@ -6,7 +6,6 @@ import collections
 import io
 import os
 import re
-import sys
 import tempfile
 import threading
 import time
@@ -20,13 +19,6 @@ import sklearn.datasets
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
-from PIL import Image, ImageFile
-
-from sklearn_decaf import _image_reading, images
-from sklearn_decaf.exceptions import ImageError
-from sklearn_decaf.images import check_images, iter_batches, read_image, resize_and_crop
-
-sys.path.insert(0, os.fspath(Path(__file__).parent))
 from oracles.bad_images import (
     bad_inputs,
     encode,
@@ -37,6 +29,11 @@ from oracles.bad_images import (
     png,
     png_chunk,
 )
+from PIL import Image, ImageFile
+
+from sklearn_decaf import _image_reading, images
+from sklearn_decaf.exceptions import ImageError
+from sklearn_decaf.images import check_images, iter_batches, read_image, resize_and_crop
 
 # Pillow says in a warning what it finds wrong with the metadata of a file that it reads.
 pytestmark = pytest.mark.filterwarnings("ignore:Corrupt EXIF|Truncated File|.*MPO:UserWarning")
