@@ -28,7 +28,7 @@ from sklearn_decaf.adaptation import GeodesicFlowKernel, MMDTClassifier
 
 
 def make_data(rows, features, classes=10, seed=0):
-    """Rows of unit norm around class means, half of them in a shifted and turned domain."""
+    """float32 rows of unit norm around class means, half of them in a shifted and turned domain."""
     rng = np.random.default_rng(seed)
     means = rng.normal(size=(classes, features))
     y = np.arange(rows) % classes
@@ -36,7 +36,7 @@ def make_data(rows, features, classes=10, seed=0):
     half = rows // 2
     X[half:] = np.roll(X[half:], 1, axis=1) + 0.3 * rng.normal(size=features)
     X /= np.linalg.norm(X, axis=1, keepdims=True)
-    return X, y, np.where(np.arange(rows) < half, 1, -2)
+    return X.astype(np.float32), y, np.where(np.arange(rows) < half, 1, -2)
 
 
 def gfk_ours(X, y, sample_domain, dimension):

@@ -280,3 +280,36 @@ def test_constant_and_zero_features(data):
     assert np.allclose(mmdt.coef_[:, 4:6], 0)
     empty = MMDTClassifier().fit(np.zeros((42, 2)), y, sample_domain=sample_domain)
     assert np.isfinite(empty.decision_function(np.zeros((1, 2)))).all()
+
+
+def test_single_precision_stays_single_and_agrees():
+    """Features of networks are float32: no float64 copy of them is made."""
+    import tracemalloc
+
+    rng = np.random.default_rng(0)
+    y = np.tile(np.arange(5), 60)
+    sample_domain = np.repeat([1, -2], 150)
+    X = (rng.normal(size=(300, 2000)) + 3 * rng.normal(size=(5, 2000))[y]).astype(np.float32)
+    X /= np.linalg.norm(X, axis=1, keepdims=True)
+    tracemalloc.start()
+    single = MMDTClassifier().fit(X, y, sample_domain=sample_domain)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 3 * X.nbytes
+    double = MMDTClassifier().fit(X.astype(float), y, sample_domain=sample_domain)
+    scores = double.decision_function(X)
+    assert np.allclose(single.decision_function(X), scores, atol=1e-3 * np.abs(scores).max())
+    assert np.allclose(single.objective_, double.objective_, rtol=1e-5)
+
+
+def test_no_square_matrix_of_features():
+    """4096 features: the map as a matrix would take 128 MiB."""
+    import tracemalloc
+
+    rng = np.random.default_rng(0)
+    X, y = rng.normal(size=(80, 4096)) / 64, np.tile(np.arange(4), 20)
+    tracemalloc.start()
+    MMDTClassifier().fit(X, y, sample_domain=np.repeat([1, -2], 40))
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 30 * 2**20

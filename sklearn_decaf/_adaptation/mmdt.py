@@ -17,6 +17,10 @@ from .domains import check_labels, fit_domains, plain_labels, predict_domains, r
 from .squared_hinge import AffineRows, StackedRows, minimise
 from .subspaces import pca_basis
 
+# How far the gradient of each step is brought down. To be exact costs nothing on small problems;
+# on large ones, and in single precision, this is still far below what changes a prediction.
+_EXACT, _LARGE, _TOLERANCE = 1e-8, 1_000_000, 1e-5
+
 
 class MMDTClassifier(DomainClassifierMixin, AdaptationEstimator):
     """Max-margin domain transforms: a linear map from the target to the source, with the SVM.
@@ -196,7 +200,7 @@ class MMDTClassifier(DomainClassifierMixin, AdaptationEstimator):
             `n_components` is more than the directions in which the rows vary.
         """
         self._validate_params()
-        X = validate_data(self, X, accept_sparse="csr", dtype=np.float64)
+        X = validate_data(self, X, accept_sparse="csr", dtype=[np.float64, np.float32])
         n = X.shape[0]
         y, labelled = check_labels(y, n, self)
         domains = fit_domains(sample_domain, y, n)
@@ -233,17 +237,20 @@ class MMDTClassifier(DomainClassifierMixin, AdaptationEstimator):
                 "or None for all features."
             )
         self.components_ = basis.T
-        return safe_sparse_dot(X, basis, dense_output=True)
+        return _product(X, self.components_)
 
     def _alternate(self, X_source, X_target, Y_source, Y_target, w_source, w_target):
         Y = np.concatenate([Y_source, Y_target])
         cost = np.concatenate([self.C_source * w_source, self.C_target * w_target])[:, None]
         target, mapped, W, previous = AffineRows(X_target), AffineRows(X_target), None, None
+        size = X_source.shape[1] * len(Y)
+        exact = size <= _LARGE and X_source.dtype == np.float64
+        tol = _EXACT if exact else _TOLERANCE
         objectives, changes = [], []
         for _ in range(self.max_iter):
             rows = StackedRows((AffineRows(X_source), mapped))
-            W, _, svm_objective = minimise(rows, Y, cost, start=W)
-            left, step_objective = self._transform_step(W, X_target, Y_target, w_target)
+            W, _, svm_objective = minimise(rows, Y, cost, start=W, tol=tol)
+            left, step_objective = self._transform_step(W, X_target, Y_target, w_target, tol)
             # x A = x + (x left) W; target classifiers W A' = W + (W W') left'
             W_target = W + (W @ W.T) @ left
             mapped = AffineRows(X_target, left=target.dot(left), right=W)
@@ -268,7 +275,7 @@ class MMDTClassifier(DomainClassifierMixin, AdaptationEstimator):
         self.coef_, self.intercept_ = self._in_features(W_target)
         self.source_coef_, self.source_intercept_ = self._in_features(W)
 
-    def _transform_step(self, W, X, Y, weight):
+    def _transform_step(self, W, X, Y, weight, tol):
         """The map for fixed classifiers: A = I + left' W, with `left` of shape (k, d + 1).
 
         With A - I = M'W the scores are W x + (W W') M x; a root R of W W' = R R' turns the penalty
@@ -284,7 +291,7 @@ class MMDTClassifier(DomainClassifierMixin, AdaptationEstimator):
         values, vectors = np.linalg.eigh(W @ W.T)
         root = vectors * np.sqrt(np.maximum(values, 0.0))  # (k, k)
         cost = self.C_transform * weight[:, None]
-        _, scores, objective = minimise(rows, Y, cost, mixing=root, offset=rows.dot(W))
+        _, scores, objective = minimise(rows, Y, cost, mixing=root, offset=rows.dot(W), tol=tol)
         derivative = 2 * cost * Y * np.maximum(0.0, 1.0 - Y * scores)  # (n, k)
         return AffineRows(X).tdot(derivative), objective
 
@@ -311,14 +318,11 @@ class MMDTClassifier(DomainClassifierMixin, AdaptationEstimator):
             The scores; one column, positive for the second class, if there are two classes.
         """
         check_is_fitted(self)
-        X = validate_data(self, X, accept_sparse="csr", dtype=np.float64, reset=False)
+        X = validate_data(self, X, accept_sparse="csr", dtype=[np.float64, np.float32], reset=False)
         source = predict_domains(sample_domain, X.shape[0]) >= 0
-        scores = safe_sparse_dot(X, self.coef_.T, dense_output=True) + self.intercept_
+        scores = _product(X, self.coef_) + self.intercept_
         if source.any():
-            scores[source] = (
-                safe_sparse_dot(X[source], self.source_coef_.T, dense_output=True)
-                + self.source_intercept_
-            )
+            scores[source] = _product(X[source], self.source_coef_) + self.source_intercept_
         return scores[:, 0] if len(self.classes_) == 2 else scores
 
     def predict(self, X, sample_domain=None):
@@ -356,9 +360,9 @@ class MMDTClassifier(DomainClassifierMixin, AdaptationEstimator):
             The constant feature, which the map may change as well, is left out.
         """
         check_is_fitted(self)
-        X = validate_data(self, X, accept_sparse="csr", dtype=np.float64, reset=False)
+        X = validate_data(self, X, accept_sparse="csr", dtype=[np.float64, np.float32], reset=False)
         if self.n_components is not None:
-            X = safe_sparse_dot(X, self.components_.T, dense_output=True)
+            X = _product(X, self.components_)
         left, W = self._map
         dense = X.toarray() if sparse.issparse(X) else X
         return dense + AffineRows(X).dot(left) @ W[:, :-1]
@@ -381,3 +385,8 @@ def _signs(y, classes):
     if len(classes) == 2:
         return np.where(y == classes[1], 1.0, -1.0)[:, None]
     return np.where(y[:, None] == classes, 1.0, -1.0)
+
+
+def _product(X, weights):
+    """X times the transpose of float64 weights, in the precision of X."""
+    return safe_sparse_dot(X, weights.T.astype(X.dtype, copy=False), dense_output=True)

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import sparse
 from sklearn.exceptions import ConvergenceWarning
+from sklearn.utils import gen_batches
 from sklearn.utils.extmath import safe_sparse_dot
 
 
@@ -34,9 +35,13 @@ class AffineRows:
     left: np.ndarray | None = None
     right: np.ndarray | None = None
 
+    # Products are made in the precision of X, and everything else in float64: a copy of X would
+    # cost more than the products.
+
     def dot(self, V):
         """Products with the columns of V.T: (n, k) from V (k, d + 1)."""
-        out = safe_sparse_dot(self.X, V[:, :-1].T, dense_output=True) + V[:, -1]
+        weights = V[:, :-1].T.astype(self.X.dtype, copy=False)
+        out = safe_sparse_dot(self.X, weights, dense_output=True) + V[:, -1]
         if self.scale is not None:
             out *= self.scale[:, None]
         return out if self.left is None else out + self.left @ (self.right @ V.T)
@@ -45,16 +50,18 @@ class AffineRows:
         """Sums of the rows weighted by the columns of G: (k, d + 1) from G (n, k)."""
         H = G if self.scale is None else G * self.scale[:, None]
         out = np.empty((G.shape[1], self.X.shape[1] + 1))
-        out[:, :-1] = safe_sparse_dot(self.X.T, H, dense_output=True).T
-        out[:, -1] = H.sum(axis=0)
+        sums = safe_sparse_dot(self.X.T, H.astype(self.X.dtype, copy=False), dense_output=True)
+        out[:, :-1], out[:, -1] = sums.T, H.sum(axis=0)
         return out if self.left is None else out + (G.T @ self.left) @ self.right
 
     def tdot_squares(self, G):
         """As `tdot` for the squared features, the change of low rank left out."""
         H = G if self.scale is None else G * self.scale[:, None] ** 2
-        squares = self.X.multiply(self.X) if sparse.issparse(self.X) else self.X**2
-        out = np.empty((G.shape[1], self.X.shape[1] + 1))
-        out[:, :-1] = safe_sparse_dot(squares.T, H, dense_output=True).T
+        out = np.zeros((G.shape[1], self.X.shape[1] + 1))
+        for rows in gen_batches(len(H), 512):  # the squares of all rows would be a second X
+            X = self.X[rows]
+            squares = X.multiply(X) if sparse.issparse(X) else X**2
+            out[:, :-1] += safe_sparse_dot(squares.T, H[rows], dense_output=True).T
         out[:, -1] = H.sum(axis=0)
         return out
 
