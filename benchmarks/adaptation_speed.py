@@ -2,12 +2,13 @@
 
     OMP_NUM_THREADS=1 python benchmarks/adaptation_speed.py [--rows 3000] [--features 4096]
 
-Times are medians of interleaved runs, so that a busy machine slows both alike; the ratio is what
-counts. Memory is the peak of what is allocated during the call, inputs excluded. The
+Times are CPU seconds, medians of interleaved runs, so that a busy machine slows both alike; the
+ratio is what counts. Memory is the peak of what is allocated during the call, inputs excluded. The
 straightforward implementations follow the papers' equations with matrices over all features:
 for GFK the complement of the source subspace and G itself, for MMDT the map A, and its dual
 problem by 20 sweeps of coordinate ascent over all pairs of a class and a target row, which is
-short of the optimum that ours reaches: hence the difference in the last column.
+short of the optimum that ours reaches: hence the difference in the last column. (On 300 rows of
+128 features the plain ascent is 14 % above the optimum after 10 sweeps, 0.1 % after 100.)
 """
 
 from __future__ import annotations
@@ -112,9 +113,9 @@ def compare(name, ours, plain, args, repeats, lighter=None):
     results = {}
     for _ in range(repeats):
         for function in (ours, plain):
-            start = time.perf_counter()
+            start = time.process_time()
             results[function] = function(*args)
-            times[function].append(time.perf_counter() - start)
+            times[function].append(time.process_time() - start)
     fast, slow = np.median(times[ours]), np.median(times[plain])
     difference = np.abs(results[ours] - results[plain]).max() / np.abs(results[plain]).max()
     memory = [peak_memory(function, *args) for function in (ours, lighter)]
@@ -133,9 +134,9 @@ def growth(functions, sizes, dimension, repeats):
         for function in functions:
             times = []
             for _ in range(repeats):
-                start = time.perf_counter()
+                start = time.process_time()
                 function(*data, dimension)
-                times.append(time.perf_counter() - start)
+                times.append(time.process_time() - start)
             cells.append(f"{1000 * np.median(times):.0f} ms")
         rows.append(cells)
     return rows
