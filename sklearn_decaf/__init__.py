@@ -1,9 +1,9 @@
 """Features of deep convolutional networks as scikit-learn transformers.
 
+>>> from sklearn.linear_model import LogisticRegression
 >>> from sklearn.pipeline import make_pipeline
->>> from sklearn.svm import LinearSVC
 >>> from sklearn_decaf import DeCAFTransformer
->>> classifier = make_pipeline(DeCAFTransformer(), LinearSVC())
+>>> classifier = make_pipeline(DeCAFTransformer(), LogisticRegression())
 """
 
 from importlib import import_module as _import_module

@@ -56,8 +56,8 @@ class DeCAFTransformer(TransformerMixin, BaseEstimator):
     pooling : {"auto", "avg", "max", "avg+max", None}, default="auto"
         How the maps of a convolutional layer become a row: average, maximum or both over all
         positions, or None for all values in (h, w, c) order. "auto" is the architecture's own:
-        average for EfficientNet-Lite0, average and maximum for SqueezeNet, None for the AlexNet
-        family, as in the paper.
+        average for EfficientNet-Lite0; average and maximum for SqueezeNet, average alone for its
+        layer 7; None for the AlexNet family, as in the paper.
     resize : {"warp", "crop", None}, default="warp"
         How a photograph comes to the network's input size. "warp", the paper's way, resizes it
         to 256 x 256 pixels whatever its shape; "crop" resizes the shorter side to 256 and keeps
@@ -123,13 +123,13 @@ class DeCAFTransformer(TransformerMixin, BaseEstimator):
 
     Examples
     --------
+    >>> from sklearn.linear_model import LogisticRegression
     >>> from sklearn.pipeline import make_pipeline
-    >>> from sklearn.svm import LinearSVC
     >>> from sklearn_decaf import DeCAFTransformer
     >>> from sklearn_decaf.datasets import load_sample_photos
     >>> train = load_sample_photos(subset="train")
     >>> test = load_sample_photos(subset="test")
-    >>> classifier = make_pipeline(DeCAFTransformer(), LinearSVC())
+    >>> classifier = make_pipeline(DeCAFTransformer(), LogisticRegression())
     >>> classifier = classifier.fit(train.images, train.target)
     >>> bool(classifier.score(test.images, test.target) > 0.8)
     True
@@ -142,7 +142,7 @@ class DeCAFTransformer(TransformerMixin, BaseEstimator):
         "dropout": ["boolean", StrOptions({"auto"})],
         "weights": [str, os.PathLike],
         "architecture": [str, None],
-        "pooling": [StrOptions({"auto", *filter(None, POOLINGS)}), None],
+        "pooling": [StrOptions({*filter(None, POOLINGS)}), None],
         "resize": [StrOptions({"warp", "crop"}), None],
         "ten_crop": ["boolean"],
         "exif_transpose": ["boolean"],
@@ -371,11 +371,8 @@ class DeCAFTransformer(TransformerMixin, BaseEstimator):
         weights.require([block.name for block in self._blocks()])
         self.weights_sha256_ = weights.sha256
 
-    def _pooling(self) -> str | None:
-        return self._weights().architecture.pooling if self.pooling == "auto" else self.pooling
-
     def _blocks(self) -> tuple[FeatureBlock, ...]:
-        return feature_blocks(self._weights().architecture, self._layers(), self._pooling())[1]
+        return feature_blocks(self._weights().architecture, self._layers(), self.pooling)[1]
 
     # The images ------------------------------------------------------------------------------
 
@@ -401,7 +398,7 @@ class DeCAFTransformer(TransformerMixin, BaseEstimator):
 
     def _extract(self, images) -> np.ndarray:
         """Features of all images, without dropout: (n, n_features)."""
-        extractor = get_extractor(self._weights(), self._layers(), self._pooling())
+        extractor = get_extractor(self._weights(), self._layers(), self.pooling)
         preprocessing = self._weights().architecture.preprocessing
         n_threads = effective_n_threads(self.n_jobs)
         features = np.empty((len(images), extractor.n_features), np.float32)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 from .layers import Layer, Shape
@@ -45,6 +45,8 @@ class Architecture:
         class predictions, 6 and 5 the ones before it, 8 the class scores.
     pooling : {"avg", "max", "avg+max", None}
         How a map becomes a vector unless told otherwise; None flattens it in (h, w, c) order.
+    layer_pooling : dict of str to str or None
+        The same for single layers, where another pooling was measured to be better.
     dropout_layers : frozenset of str
         Layers to which ``dropout="auto"`` applies the paper's dropout.
     aliases : dict of str to str
@@ -56,6 +58,7 @@ class Architecture:
     preprocessing: Preprocessing
     decaf_layers: Mapping[int, str]
     pooling: str | None = None
+    layer_pooling: Mapping[str, str | None] = field(default_factory=dict)
     dropout_layers: frozenset[str] = frozenset()
     aliases: Mapping[str, str] = field(default_factory=dict)
 
@@ -67,7 +70,12 @@ class Architecture:
                 problem = f"reads {missing}, which come later" if missing else "is there twice"
                 raise ValueError(f"architecture {self.name!r}: layer {layer.name!r} {problem}")
             known.add(layer.name)
-        for target in (*self.decaf_layers.values(), *self.aliases.values(), *self.dropout_layers):
+        for target in (
+            *self.decaf_layers.values(),
+            *self.layer_pooling,
+            *self.dropout_layers,
+            *self.aliases.values(),
+        ):
             if target not in known:
                 raise ValueError(f"architecture {self.name!r} has no layer {target!r}")
 
@@ -131,15 +139,11 @@ class Architecture:
 
     def with_layers(self, *layers: Layer) -> Architecture:
         """The same network with more layers at its end."""
-        return Architecture(
-            self.name,
-            (*self.layers, *layers),
-            self.preprocessing,
-            self.decaf_layers,
-            self.pooling,
-            self.dropout_layers,
-            self.aliases,
-        )
+        return replace(self, layers=(*self.layers, *layers))
+
+    def default_pooling(self, layer: str) -> str | None:
+        """How the named layer's map becomes a vector unless told otherwise."""
+        return self.layer_pooling.get(layer, self.pooling)
 
     def resolve(self, layer: int | str) -> str:
         """Name of a layer given by number (5, 6, 7 or 8), by name or by alias.

@@ -187,6 +187,9 @@ def squeezenet1_1() -> Architecture:
         Preprocessing(crop=227, channel_order="bgr", mean=(104.006, 116.669, 122.679)),
         {5: "fire8", 6: "fire9", 7: "relu10", 8: "pool10"},
         pooling="avg+max",
+        # the largest score of a class anywhere says less than its mean: with 1, 5 and 30 images
+        # for each of 20 classes the mean is better by 8, 6 and 3 points
+        layer_pooling={"conv10": "avg", "relu10": "avg"},
     )
 
 

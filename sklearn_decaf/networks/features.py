@@ -13,7 +13,7 @@ from .engine import Plan
 from .layers import GlobalAveragePool, GlobalMaxPool, Layer
 from .weights import Weights
 
-POOLINGS = ("avg", "max", "avg+max", None)
+POOLINGS = ("auto", "avg", "max", "avg+max", None)
 _POOLING_LAYERS = {"avg": GlobalAveragePool, "max": GlobalMaxPool}
 
 
@@ -69,11 +69,12 @@ def feature_blocks(
         name = architecture.resolve(layer)
         if any(block.name == name for block in blocks):
             raise ValueError(f"layer={layers!r} asks twice for layer {name!r}; name it once")
-        if len(shapes[name]) == 1 or pooling is None:
+        kind = architecture.default_pooling(name) if pooling == "auto" else pooling
+        if len(shapes[name]) == 1 or kind is None:
             outputs, width = (name,), math.prod(shapes[name])
         else:
-            kinds = pooling.split("+")
-            pools = [_POOLING_LAYERS[kind](f"{name}:{kind}", (name,)) for kind in kinds]
+            parts = kind.split("+")
+            pools = [_POOLING_LAYERS[part](f"{name}:{part}", (name,)) for part in parts]
             extra += pools
             outputs = tuple(pool.name for pool in pools)
             width = shapes[name][-1] * len(pools)
@@ -90,8 +91,9 @@ class FeatureExtractor:
     weights : Weights
     layers : tuple of int or str
         Numbers or names; their columns stand in this order.
-    pooling : {"avg", "max", "avg+max", None}
-        How maps become vectors; None flattens them in (h, w, c) order.
+    pooling : {"auto", "avg", "max", "avg+max", None}
+        How maps become vectors: "auto" as the architecture says; None flattens them in
+        (h, w, c) order.
 
     Raises
     ------
