@@ -161,6 +161,9 @@ def test_poolings():
         "squeezenet1_1": "avg+max",
         **dict.fromkeys(ALEXNETS),
     }
+    squeezenet = get_architecture("squeezenet1_1")
+    layers = ("fire8", "fire9", "conv10", "relu10")
+    assert [squeezenet.default_pooling(layer) for layer in layers] == ["avg+max"] * 2 + ["avg"] * 2
 
 
 @pytest.mark.parametrize(
@@ -186,6 +189,13 @@ def test_other_names(name, alias, layer):
 def test_a_layer_that_does_not_exist(layer):
     with pytest.raises(ValueError, match=r"is not a layer of caffenet.*6 \(relu6\).*conv1, relu1"):
         get_architecture("caffenet").resolve(layer)
+
+
+def test_true_is_not_layer_number_one():
+    architecture = Architecture("one", (ReLU("a"),), Preprocessing(), {1: "a"})
+    assert architecture.resolve(1) == "a"
+    with pytest.raises(ValueError, match="layer=True is not a layer"):
+        architecture.resolve(True)
 
 
 def test_an_architecture_that_does_not_exist():
