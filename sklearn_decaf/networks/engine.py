@@ -87,6 +87,11 @@ class Plan:
         -------
         list of ndarray, float32
             One array an output, of shape (n, h, w, c) or (n, c).
+
+        Raises
+        ------
+        ValueError
+            If the images are not of the network's input size.
         """
         n = len(images)
         shapes = self.architecture.shapes()
@@ -97,6 +102,11 @@ class Plan:
         return [blobs[name] for name in self.outputs]
 
     def _run_trunk(self, images: np.ndarray, i: int, maps: dict[str, np.ndarray]) -> None:
+        if images.shape[1:] != self.architecture.input_shape:
+            raise ValueError(
+                f"images of shape {images.shape}; {self.architecture.name} takes images of shape "
+                f"{self.architecture.input_shape}"
+            )
         if not self._compiled:
             blobs = reference.forward(
                 self.architecture, self._parameters, images[i : i + 1], self._trunk_outputs
