@@ -73,7 +73,7 @@ def reference_of(architecture, n=2):
 def run_in_process(program: str, given, environment, folder) -> bytes:
     """What a program prints in a new process, which reads `given` from a pickle."""
     done = subprocess.run(
-        [sys.executable, "-W", "error::UserWarning", "-c", program],
+        [sys.executable, "-c", program],
         input=pickle.dumps(given),
         env=environment,
         cwd=folder,
@@ -537,14 +537,14 @@ def test_blas_has_its_threads_back_afterwards(classifier):
     plan, images, _ = classifier
     before = [pool["num_threads"] for pool in threadpool_info()]
     plan.run(images, n_threads=2)
-    with pytest.raises(ValueError, match="shape"):
+    with pytest.raises(ValueError, match="shape|smaller"):
         plan.run(np.zeros((3, 7, 7, 3), np.uint8), n_threads=2)
     assert [pool["num_threads"] for pool in threadpool_info()] == before
 
 
 def test_a_plan_survives_a_bad_batch(classifier):
     plan, images, expected = classifier
-    with pytest.raises(ValueError, match="shape"):
+    with pytest.raises(ValueError, match="shape|smaller"):
         plan.run(np.zeros((3, 7, 7, 3), np.uint8))
     assert_same_bits(plan.run(images), expected)
 
@@ -646,11 +646,12 @@ def test_without_kernels_the_reference_runs_and_one_warning_says_so(monkeypatch)
 
 
 EVERY_LAYER = """
-import pickle, sys
+import pickle, sys, warnings
 import numpy as np
 from sklearn_decaf import _kernels
 from sklearn_decaf.networks.engine import Plan
 
+warnings.simplefilter("error", UserWarning)
 results = {"kernel set": _kernels.KERNEL_SET}
 for name, (architecture, parameters, images) in pickle.load(sys.stdin.buffer).items():
     outputs = architecture.layer_names
