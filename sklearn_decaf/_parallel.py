@@ -11,7 +11,7 @@ from functools import cache
 
 import joblib
 from joblib.parallel import get_active_backend
-from threadpoolctl import ThreadpoolController
+from threadpoolctl import OpenBLASController, ThreadpoolController
 
 
 def effective_n_threads(n_jobs: int | None) -> int:
@@ -37,7 +37,9 @@ def effective_n_threads(n_jobs: int | None) -> int:
     cores = joblib.cpu_count()
     if n_jobs is None:
         backend, _ = get_active_backend()
-        if getattr(backend, "nesting_level", 0) and getattr(backend, "uses_threads", False):
+        nested = getattr(backend, "nesting_level", 0) and getattr(backend, "uses_threads", False)
+        # a process of joblib says the same of itself, but works in its main thread
+        if nested and threading.current_thread() is not threading.main_thread():
             return 1
         return max(1, min([cores, *_blas_threads()]))
     if n_jobs == 0:
@@ -83,6 +85,7 @@ class _BlasLimit:
         with self._lock:
             if self._users == 0:
                 self.num_threads_outside = min(_blas_threads(), default=1)
+                _let_this_thread_set_limits()
                 self._limit = _blas().limit(limits=1)
             self._users += 1
         try:
@@ -91,8 +94,17 @@ class _BlasLimit:
             with self._lock:
                 self._users -= 1
                 if self._users == 0:
+                    _let_this_thread_set_limits()
                     self._limit.restore_original_limits()
                     self._limit = None
+                    _let_this_thread_set_limits()  # and then whoever asks next
+
+
+def _let_this_thread_set_limits() -> None:
+    """From 3.8 on threadpoolctl ignores all threads but the first that set a limit of OpenBLAS."""
+    forget_the_first = getattr(OpenBLASController, "clear_controlling_thread", None)
+    if forget_the_first is not None:
+        forget_the_first(force=True)
 
 
 single_threaded_blas = _BlasLimit()

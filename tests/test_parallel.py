@@ -13,12 +13,6 @@ from threadpoolctl import OpenBLASController, threadpool_info, threadpool_limits
 from sklearn_decaf import _parallel
 from sklearn_decaf._parallel import effective_n_threads, run_in_threads, single_threaded_blas
 
-one_thread_rules = pytest.mark.xfail(
-    hasattr(OpenBLASController, "clear_controlling_thread"),
-    reason="threadpoolctl from 3.8 on ignores limits of all threads but the first to set one",
-    strict=True,
-)
-
 
 def blas_threads():
     np.ones((2, 2)) @ np.ones((2, 2))
@@ -110,10 +104,7 @@ def test_none_within_a_choice_of_threads_but_outside_a_loop(cores):
 
 
 @pytest.mark.skipif(joblib.cpu_count() < 2, reason="there is one core only")
-@pytest.mark.parametrize(
-    "inner",
-    [1, pytest.param(2, marks=pytest.mark.xfail(reason="taken for a thread", strict=True))],
-)
+@pytest.mark.parametrize("inner", [1, 2])
 def test_none_within_a_process_of_joblib_is_what_joblib_gives_it(inner):
     with joblib.parallel_config("loky", inner_max_num_threads=inner):
         counts = Parallel(n_jobs=2)([delayed(effective_n_threads)(None)] * 2)
@@ -158,7 +149,6 @@ def in_another_thread(function, *args):
         return pool.submit(function, *args).result()
 
 
-@one_thread_rules
 def test_limit_in_another_thread_than_the_first():
     with single_threaded_blas():
         pass
@@ -171,7 +161,7 @@ def test_limit_in_another_thread_than_the_first():
     assert set(blas_threads()) == {2}
 
 
-@pytest.mark.parametrize("first_to_leave", [pytest.param(0, marks=one_thread_rules), 1])
+@pytest.mark.parametrize("first_to_leave", [0, 1])
 def test_limits_of_two_threads_that_overlap(first_to_leave):
     """The limit holds until both are gone, whoever is first."""
     entered, leave, left = ([threading.Event() for _ in range(2)] for _ in range(3))
@@ -203,7 +193,6 @@ def test_limits_of_two_threads_that_overlap(first_to_leave):
             thread.join()
 
 
-@one_thread_rules
 def test_the_user_may_set_limits_in_any_thread_afterwards():
     with single_threaded_blas():
         pass

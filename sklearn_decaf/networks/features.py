@@ -128,7 +128,8 @@ class FeatureExtractor:
         ndarray of shape (n, n_features), float32
         """
         outputs = self._plan.run(images, n_threads)
-        return np.concatenate([output.reshape(len(images), -1) for output in outputs], axis=1)
+        rows = [output.reshape(len(output), math.prod(output.shape[1:])) for output in outputs]
+        return np.concatenate(rows, axis=1)
 
 
 @lru_cache(maxsize=8)

@@ -111,7 +111,7 @@ def relu(x: np.ndarray, layer: layers.ReLU) -> np.ndarray:
 
 def dense(x: np.ndarray, kernel: np.ndarray, bias: np.ndarray) -> np.ndarray:
     """Matrix product with a (d, m) kernel; maps are flattened in (h, w, c) order."""
-    return x.reshape(len(x), -1) @ kernel + bias
+    return x.reshape(len(x), len(kernel)) @ kernel + bias
 
 
 def softmax(x: np.ndarray) -> np.ndarray:

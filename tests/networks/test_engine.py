@@ -24,7 +24,7 @@ from oracles.random_networks import (
     he_parameters,
     random_images,
 )
-from threadpoolctl import OpenBLASController, threadpool_info
+from threadpoolctl import threadpool_info
 
 from sklearn_decaf import _kernels
 from sklearn_decaf.exceptions import KernelWarning
@@ -48,9 +48,6 @@ from sklearn_decaf.networks.layers import (
 
 BGR = Preprocessing(crop=9, channel_order="bgr", mean=(10.0, 60.0, 200.0), std=(1.0, 2.0, 4.0))
 FLIPPED = Preprocessing(crop=10, mean=(100.0, 120.0, 140.0), flip_vertical=True)
-
-one_thread_rules = hasattr(OpenBLASController, "clear_controlling_thread")
-IGNORED = "threadpoolctl from 3.8 on ignores limits of all threads but the first to set one"
 
 compiled = pytest.mark.skipif(
     _kernels.KERNEL_SET is None, reason="no compiled kernels: the trunk is the reference itself"
@@ -518,7 +515,6 @@ def test_a_row_has_the_same_bits_anywhere_whatever_the_blas_kernel(blas_kernel, 
     run_in_process(SAME_IMAGE, given, environment, tmp_path)
 
 
-@pytest.mark.xfail(one_thread_rules, reason=IGNORED, strict=True)
 def test_a_plan_runs_in_several_threads_at_once(classifier):
     plan, images, expected = classifier
     together = threading.Barrier(4)
@@ -559,7 +555,6 @@ def test_no_images(name):
         assert values.dtype == np.float32
 
 
-@pytest.mark.xfail(one_thread_rules, reason=f"{IGNORED}: OpenBLAS may hang in a fork", run=False)
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
 @pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
 @pytest.mark.parametrize("n_threads", [1, 2])

@@ -169,7 +169,6 @@ def test_results_belong_to_the_caller(small):
     np.testing.assert_array_equal(second, kept[::-1])
 
 
-@pytest.mark.xfail(reason="no images cannot be reshaped to rows of -1 columns", strict=True)
 @pytest.mark.parametrize("layers", [(5,), (6,), (5, 7)])
 @pytest.mark.parametrize("pooling", POOLINGS)
 def test_no_images(small, layers, pooling):

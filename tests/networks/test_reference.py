@@ -278,7 +278,6 @@ def test_forward_keeps_what_was_asked_for_in_that_order():
             np.testing.assert_array_equal(blob, everything[name], strict=True)
 
 
-@pytest.mark.xfail(reason="no images cannot be reshaped to rows of -1 columns", strict=True)
 def test_forward_without_images():
     layers = (Conv("c", filters=2), MaxPool("p"), LRN("n"), Dense("fc", units=3), Softmax("s"))
     architecture = Architecture("tiny", layers, Preprocessing(crop=5), {})
