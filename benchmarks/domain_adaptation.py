@@ -3,7 +3,7 @@
     python benchmarks/domain_adaptation.py --data-home DATA --features surf
     python benchmarks/domain_adaptation.py --data-home DATA --features decaf6 --pairs D-W W-D
     python benchmarks/domain_adaptation.py --data-home DATA --features images \
-        --weights squeezenet1_1 --layer 6 --pooling avg --cache /tmp/features
+        --weights squeezenet1_1 --layer 6 --pooling avg --cache features
 
 Every number is the accuracy on the target's test rows in per cent. First all source rows against
 all target rows with a nearest neighbour, with and without the geodesic flow kernel; then every
