@@ -149,6 +149,7 @@ class ActivationDropout(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         X_new : {ndarray, sparse matrix} of shape (n_samples, n_features)
             A scaled copy; float32 for float32, else float64.
         """
+        self._validate_params()
         X = self._check(X, reset=False)
         if sp.issparse(X):
             X.data *= X.dtype.type(1 - self.p)

@@ -136,6 +136,8 @@ def _check_container(X) -> ImageInputs:
     """Dispatch on the type: `np.asarray` would turn a list of PIL images into their pixels."""
     if isinstance(X, str | os.PathLike | bytes | bytearray | memoryview | Image.Image):
         raise ImageError(_single_image_message(X))
+    if type(X).__name__ == "LazyFrame":  # of polars
+        raise ImageError("X is a LazyFrame, a plan without rows: pass X.collect().")
     if isinstance(X, np.ndarray):
         return _check_array(X)
     if hasattr(X, "tocsr"):
@@ -244,7 +246,8 @@ def _check_matrix(X, image_shape, check_range) -> ImageInputs:
             "channels), positive integers, with 1, 3 or 4 channels."
         )
     first = X[0] if isinstance(X, list | tuple) and X else X
-    if isinstance(first, str | os.PathLike | bytes | Image.Image) or np.ndim(first) > 2:
+    is_image = isinstance(first, str | os.PathLike | bytes | Image.Image)
+    if is_image or np.ndim(first) + (first is not X) > 2:
         raise ImageError(
             f"X holds images, and image_shape={image_shape!r} says that it holds rows of numbers: "
             "leave image_shape=None."
@@ -271,6 +274,8 @@ def find_problem(image) -> str | None:
         if image.startswith("data:") or re.match(r"[A-Za-z][A-Za-z0-9+.-]+://", image):
             return "a URL: download the file, and pass its path or its bytes"
         return None if image else "an empty path"
+    if isinstance(image, np.ma.MaskedArray):
+        return "masked pixels have no value: pass x.filled(0), say"
     if isinstance(image, np.ndarray):
         return _array_problem(image.shape, image.dtype, "x", "x.transpose(1, 2, 0)")
     if isinstance(image, Image.Image):

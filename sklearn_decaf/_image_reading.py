@@ -80,7 +80,8 @@ def read_image(image, *, exif_transpose=True) -> Image.Image:
     -----
     What is not plain 8-bit RGB is read as follows.
 
-    - 16-bit pixels and floats are scaled to 8 bits and rounded, never clipped. 16-bit pixels
+    - 16-bit grey pixels and floats are scaled to 8 bits and rounded, never clipped; of 16-bit
+      colour files Pillow keeps the upper 8 bits. 16-bit grey pixels
       that are all below 256 are refused: they would come out black, and are 8-bit values in
       the wrong type. So are 32-bit integers outside [0, 65535], whose range is unknown.
     - Transparent and half-transparent pixels are laid over white, the usual page beneath a
@@ -236,6 +237,9 @@ def _guess_content(start: bytes, in_memory: bool) -> str:
 
 
 def _decode_pil(image, exif_transpose) -> Image.Image:
+    fresh = _reopen(image)
+    if fresh is not None:
+        return _upright_rgb(fresh, exif_transpose)
     try:
         image.load()
     except Exception as error:
@@ -246,6 +250,28 @@ def _decode_pil(image, exif_transpose) -> Image.Image:
             "image.load() while it is open, or pass the path"
         ) from error
     return _upright_rgb(image, exif_transpose)
+
+
+def _reopen(image) -> Image.Image | None:
+    """Read the file of a picture that is only opened so far, where that is surely the same.
+
+    To load the caller's own object would leave the pixels in it: a list of ten thousand opened
+    photographs would not fit into memory.
+    """
+    if not isinstance(image, ImageFile.ImageFile) or not image.tile or not image.filename:
+        return None
+    if image.fp is None or image.fp.closed:
+        return None  # closed by its owner, which is reported
+    with contextlib.suppress(Exception):  # then the caller's own object is loaded
+        if image.tell() != 0:
+            return None
+        with _open_file(image.filename) as stream:
+            fresh = _identify(stream)
+            if (fresh.format, fresh.mode, fresh.size) != (image.format, image.mode, image.size):
+                return None
+            fresh.load()
+            return fresh
+    return None
 
 
 def _upright_rgb(image, exif_transpose) -> Image.Image:

@@ -8,7 +8,7 @@ from numbers import Integral
 
 import numpy as np
 from PIL import Image
-from sklearn.base import BaseEstimator, TransformerMixin, _fit_context
+from sklearn.base import BaseEstimator, TransformerMixin, _fit_context, clone
 from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import validate_data
@@ -49,8 +49,9 @@ class DeCAFTransformer(TransformerMixin, BaseEstimator):
         is decided for each.
     weights : str or path, default="efficientnet_lite0"
         A network whose weights come with the installation, ``"efficientnet_lite0"`` or
-        ``"squeezenet1_1"``, or the path of an ``.npz`` or ``.safetensors`` file with weights of
-        a known architecture. A file without the last layers serves every layer it can reach.
+        ``"squeezenet1_1"``, or the path of a file with weights of a known architecture: npz,
+        safetensors, torch state dict, caffemodel, ONNX or the 2013 DeCAF pickle, recognised by
+        content. A file without the last layers serves every layer it can reach.
     architecture : str, default=None
         Architecture of a weight file that fits several, such as ``"caffenet"``.
     pooling : {"auto", "avg", "max", "avg+max", None}, default="auto"
@@ -106,6 +107,10 @@ class DeCAFTransformer(TransformerMixin, BaseEstimator):
     :class:`ActivationDropout` for what that means inside pipelines.
 
     Weights are not part of a pickle: it carries their name or path and the checksum.
+
+    ``Pipeline(memory=...)`` and other caches of joblib know a photograph by what is passed: of a
+    path that is its text, so a file that was edited since gives its old features. Pass bytes or
+    arrays, or clear the cache, where files change.
 
     Inputs can be
 
@@ -208,6 +213,7 @@ class DeCAFTransformer(TransformerMixin, BaseEstimator):
         self : object
             Fitted transformer.
         """
+        effective_n_threads(self.n_jobs)
         self._check_X(X, reset=True)
         self._remember_weights()
         return self
@@ -302,9 +308,11 @@ class DeCAFTransformer(TransformerMixin, BaseEstimator):
         classes = imagenet_classes()
         if not isinstance(top, Integral) or isinstance(top, bool) or not 1 <= top <= len(classes):
             raise ValueError(f"top={top!r} must be an integer from 1 to {len(classes)}")
-        names = DeCAFTransformer(**{**self.get_params(), "layer": "prob", "dropout": False})
+        network = clone(self).set_params(layer="prob", dropout=False)
+        if hasattr(self, "weights_sha256_"):
+            network.weights_sha256_ = self.weights_sha256_
         labels = []
-        for row in names.transform(X):
+        for row in network.set_output(transform="default").transform(X):
             best = [] if np.isnan(row).any() else np.argsort(-row, kind="stable")[:top]
             labels.append([(classes[i], float(row[i])) for i in best])
         return labels
@@ -338,7 +346,10 @@ class DeCAFTransformer(TransformerMixin, BaseEstimator):
 
     @property
     def _n_features_out(self) -> int:
-        return self._blocks()[-1].columns.stop
+        try:
+            return self._blocks()[-1].columns.stop
+        except (ValueError, TypeError) as error:  # dir() and hasattr() ask, whatever the parameters
+            raise AttributeError(str(error)) from error
 
     # The network -----------------------------------------------------------------------------
 
@@ -378,14 +389,18 @@ class DeCAFTransformer(TransformerMixin, BaseEstimator):
 
     def _check_X(self, X, *, reset):
         """Check the container; return images that are read one by one."""
+        if reset:  # what an earlier fit remembered of other columns
+            for name in ("n_features_in_", "feature_names_in_"):
+                vars(self).pop(name, None)
         if self.image_shape is None:
             images = check_images(X, on_error=self.on_error)
             # a data frame: remember its column, or compare it where one was remembered
             if hasattr(X, "columns") and (reset or hasattr(self, "weights_sha256_")):
                 validate_data(self, X, reset=reset, skip_check_array=True)
             return images
-        first = X[0] if isinstance(X, list | tuple) and X else None
-        if isinstance(first, str | os.PathLike | bytes | Image.Image):
+        first = X[0] if isinstance(X, list | tuple) and len(X) else None
+        is_image = isinstance(first, str | os.PathLike | bytes | Image.Image)
+        if is_image or (X.ndim if hasattr(X, "ndim") else 1 + np.ndim(first)) > 2:
             check_images(X, image_shape=self.image_shape)  # says that these are not rows
         X = validate_data(self, X, reset=reset, ensure_all_finite=self.on_error == "raise")
         shape = self._row_shape(X.shape[1])

@@ -620,9 +620,10 @@ def test_large_jpegs_are_reduced_while_they_are_decoded(tmp_path, monkeypatch):
     large = Image.fromarray(china).resize((1920, 1280), Image.Resampling.BICUBIC)
     file = encode(large, "JPEG", quality=95)
     (tmp_path / "large.jpg").write_bytes(file)
-    reduced, _ = read_all([file, tmp_path / "large.jpg"])
+    reduced, _ = read_all([file, tmp_path / "large.jpg"], draft=True)
     assert_array_equal(reduced[0], reduced[1])
     exact = resize_and_crop(read_image(file)).astype(int)
+    assert_array_equal(read_all([file])[0][0], exact)  # not unless asked for
     difference = np.abs(reduced[0] - exact)
     assert 0 < difference.mean() < 0.5
     sizes = []
@@ -630,14 +631,15 @@ def test_large_jpegs_are_reduced_while_they_are_decoded(tmp_path, monkeypatch):
     monkeypatch.setattr(
         Image.Image, "resize", lambda self, *args: sizes.append(self.size) or resize(self, *args)
     )
-    read_all([file])
-    read_all([file], size=100, crop=90)
-    read_all([file], size=400)  # half would be 640 pixels, less than 2 * 400
-    read_all([encode(large.resize((1920, 1281)), "JPEG")])  # not a multiple of 2
+    read_all([file], draft=True)
+    read_all([file], size=100, crop=90, draft=True)
+    read_all([file], size=400, draft=True)  # half would be 640 pixels, less than 2 * 400
+    read_all([encode(large.resize((1920, 1281)), "JPEG")], draft=True)  # not a multiple of 2
     assert sizes[:3] == [(960, 640), (480, 320), (1920, 1280)]
     assert sizes[-1] == (1920, 1281)
     assert_array_equal(
-        read_all([file], resize=None)[0][0], resize_and_crop(read_image(file), resize=None)
+        read_all([file], resize=None, draft=True)[0][0],
+        resize_and_crop(read_image(file), resize=None),
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import pickle
+from collections.abc import Sequence
 from pathlib import Path
 
 import joblib
@@ -17,7 +18,7 @@ from sklearn.base import clone
 from sklearn.compose import ColumnTransformer
 from sklearn.datasets import load_sample_image
 from sklearn.linear_model import LogisticRegression
-from sklearn.model_selection import GridSearchCV, cross_val_score
+from sklearn.model_selection import GridSearchCV, StratifiedKFold, cross_val_score
 from sklearn.pipeline import FeatureUnion, Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import LinearSVC
@@ -562,10 +563,10 @@ def test_column_transformer_and_feature_union(files):
 
 def test_set_output_pandas_keeps_the_index(files):
     X, _ = files
-    series = pd.Series(X, index=[f"photo {i}" for i in range(12)])
-    frame = DeCAFTransformer(**CHEAP).set_output(transform="pandas").fit_transform(series)
+    photos = pd.DataFrame({"photo": X}, index=[f"photo {i}" for i in range(12)])
+    frame = DeCAFTransformer(**CHEAP).set_output(transform="pandas").fit_transform(photos)
     assert frame.columns.tolist() == DeCAFTransformer(**CHEAP).get_feature_names_out().tolist()
-    assert frame.index.tolist() == series.index.tolist()
+    assert frame.index.tolist() == photos.index.tolist()
     assert (frame.dtypes == np.float32).all()
 
 
@@ -644,3 +645,116 @@ def test_sample_photographs_end_to_end():
     train, test = load_sample_photos(subset="train"), load_sample_photos(subset="test")
     classifier = make_pipeline(DeCAFTransformer(), LinearSVC()).fit(train.images, train.target)
     assert classifier.score(test.images, test.target) > 0.8  # guessing: 0.07
+
+
+# Traps and mishaps ----------------------------------------------------------------------------
+
+
+def test_joblib_knows_a_path_by_its_text(files, tmp_path):
+    """A documented trap: an edited file gives its old features from a cache of joblib."""
+    path = tmp_path / "photo.png"
+    path.write_bytes(Path(files[0][0]).read_bytes())
+    pipe = Pipeline(
+        [("decaf", DeCAFTransformer(**CHEAP)), ("scale", StandardScaler(with_std=False))],
+        memory=str(tmp_path / "cache"),
+    )
+    X = [str(path), files[0][2]]
+    first = pipe.fit_transform(X)
+    path.write_bytes(Path(files[0][1]).read_bytes())
+    assert_array_equal(pipe.fit_transform(X), first)
+    assert not np.array_equal(DeCAFTransformer(**CHEAP).transform(X[:1]), first[:1])
+
+
+def test_train_scores_show_test_behaviour():
+    """A documented trap: scoring on training rows transforms them, without zeros."""
+    X = np.random.default_rng(0).standard_normal((40, 6))
+    y = (X[:, 0] > 0).astype(int)
+    pipe = make_pipeline(ActivationDropout(p=0.9, random_state=0), LogisticRegression())
+    search = GridSearchCV(pipe, {"logisticregression__C": [1.0]}, cv=2, return_train_score=True)
+    search.fit(X, y)
+    rows, _ = next(StratifiedKFold(2).split(X, y))
+    again = clone(pipe).fit(X[rows], y[rows])
+    assert search.cv_results_["split0_train_score"][0] == again.score(X[rows], y[rows])
+
+
+@pytest.mark.parametrize("parameters", [{"weights": "missing.npz"}, {"layer": 99}, {"layer": None}])
+def test_what_cannot_be_resolved_can_still_be_shown(parameters):
+    transformer = DeCAFTransformer(**parameters)
+    assert "fit" in dir(transformer)
+    assert not hasattr(transformer, "_n_features_out")
+    assert "DeCAFTransformer" in transformer._repr_html_()
+
+
+def test_predict_labels_under_another_output_container(photos):
+    from sklearn import config_context
+
+    expected = DeCAFTransformer().predict_labels(photos[0][:2], top=2)
+    with config_context(transform_output="pandas"):
+        assert DeCAFTransformer().predict_labels(photos[0][:2], top=2) == expected
+    transformer = DeCAFTransformer().set_output(transform="pandas")
+    assert transformer.predict_labels(photos[0][:2], top=2) == expected
+
+
+def test_predict_labels_refuses_weights_that_changed(photos):
+    transformer = DeCAFTransformer().fit(photos[0])
+    transformer.weights_sha256_ = "0" * 64
+    with pytest.raises(WeightsError, match="changed"):
+        transformer.predict_labels(photos[0])
+
+
+def test_another_fit_forgets_the_columns_of_the_first(files):
+    paths, _ = files
+    transformer = DeCAFTransformer(**CHEAP).fit(pd.DataFrame({"a": paths}))
+    assert transformer.feature_names_in_.tolist() == ["a"]
+    transformer.fit(paths)
+    assert not hasattr(transformer, "feature_names_in_")
+    assert not hasattr(transformer, "n_features_in_")
+
+
+def test_images_where_rows_are_expected(photos):
+    for X in (np.stack(photos[0]), photos[0]):
+        with pytest.raises(ImageError, match="image_shape=None"):
+            DeCAFTransformer(image_shape=(200, 240, 3), **CHEAP).transform(X)
+
+
+def test_opened_photographs_are_not_loaded_in_place(files):
+    """Or a long list of them would end up in memory."""
+    paths, _ = files
+    opened = [Image.open(path) for path in paths]
+    rows = DeCAFTransformer(**CHEAP).transform(opened)
+    assert_array_equal(rows, DeCAFTransformer(**CHEAP).transform(paths))
+    assert all(image.tile for image in opened)  # still to be decoded
+    for image in opened:
+        image.close()
+
+
+def test_large_jpeg_as_path_and_as_array(tmp_path):
+    photo = Image.fromarray(load_sample_image("china.jpg")).resize((2560, 1920))
+    path = tmp_path / "large.jpg"
+    photo.save(path, quality=95)
+    transformer = DeCAFTransformer(**CHEAP)
+    with Image.open(path) as image:
+        pixels = np.asarray(image)
+    assert_array_equal(transformer.transform([path]), transformer.transform([pixels]))
+
+
+def test_items_that_cannot_be_fetched(photos):
+    class OnDemand(Sequence):
+        def __len__(self):
+            return 3
+
+        def __getitem__(self, row):
+            if row == 1:
+                raise OSError("the disk is gone")
+            return photos[0][row]
+
+    with pytest.raises(ImageError, match=r"row 1.*the disk is gone"):
+        DeCAFTransformer(**CHEAP).transform(OnDemand())
+    with pytest.warns(ImageWarning, match="row 1"):
+        rows = DeCAFTransformer(on_error="nan", **CHEAP).transform(OnDemand())
+    assert np.isnan(rows[1]).all() and not np.isnan(rows[[0, 2]]).any()
+
+
+def test_activation_dropout_validates_in_transform_too():
+    with pytest.raises(ValueError, match="'p'"):
+        ActivationDropout(p=7).transform(np.ones((2, 2)))
