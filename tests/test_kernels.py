@@ -78,6 +78,10 @@ def test_all_sets_are_installed():
 
 def run_python(code, **environment):
     environment = {**os.environ, **environment}
+    try:
+        distribution("sklearn-decaf")
+    except PackageNotFoundError:  # a bare source tree
+        environment["PYTHONPATH"] = str(Path(sklearn_decaf.__file__).parents[1])
     return subprocess.run(
         [sys.executable, "-c", code],
         env=environment,
