@@ -14,6 +14,11 @@ from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+# no test asserts a time, and machines that run tests are busy
+settings.register_profile("no deadline", deadline=None, print_blob=True)
+settings.load_profile("no deadline")
 
 TESTS = Path(__file__).resolve().parent
 REPOSITORY = TESTS.parent
