@@ -15,6 +15,7 @@ from sklearn.utils.metadata_routing import (
 )
 from sklearn.utils.validation import _num_samples
 
+from .._doc_link import doc_link_template
 from .domains import is_unlabelled, plain_labels
 
 
@@ -22,10 +23,7 @@ class AdaptationEstimator(BaseEstimator):
     """An estimator whose HTML representation links to its page of the documentation."""
 
     _doc_link_module = "sklearn_decaf"
-    _doc_link_template = (
-        "https://sklearn-decaf.readthedocs.io/en/stable/generated/"
-        "sklearn_decaf.adaptation.{estimator_name}.html"
-    )
+    _doc_link_template = doc_link_template("sklearn_decaf.adaptation")
 
 
 class DomainClassifierMixin(ClassifierMixin):

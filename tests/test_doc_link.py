@@ -1,0 +1,61 @@
+"""The link to its documentation in the HTML representation of each public estimator."""
+
+import os
+import subprocess
+import sys
+from importlib import import_module
+
+import pytest
+from sklearn.base import BaseEstimator
+
+import sklearn_decaf
+
+
+def public_estimators():
+    """(public name, class), the shortest name of each class."""
+    found = {}
+    for name in ("", *(f".{module}" for module in sklearn_decaf._MODULES)):
+        module = import_module("sklearn_decaf" + name)
+        for attribute in getattr(module, "__all__", ()):
+            value = getattr(module, attribute)
+            if isinstance(value, type) and issubclass(value, BaseEstimator):
+                found.setdefault(value, f"{module.__name__}.{attribute}")
+    return [(name, cls) for cls, name in found.items()]
+
+
+def links(**environment):
+    """The link of each public estimator, as a process with these variables gives it."""
+    program = (
+        "import sys; sys.path.insert(0, sys.argv[1]); import test_doc_link as t\n"
+        "for name, cls in t.public_estimators(): print(name, cls.__new__(cls)._get_doc_link())"
+    )
+    clean = {k: v for k, v in os.environ.items() if k != "SKLEARN_DECAF_DOC_URL"}
+    printed = subprocess.run(
+        [sys.executable, "-c", program, os.path.dirname(__file__)],
+        env={**clean, **environment},
+        cwd=os.path.dirname(os.path.dirname(sklearn_decaf.__file__)),
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+    return dict(line.split(" ", 1) for line in printed.splitlines())
+
+
+def test_there_is_no_link_unless_an_address_is_given():
+    assert {name: "" for name, _ in public_estimators()} == links()
+
+
+@pytest.mark.parametrize("url", ["https://docs.example.org/decaf", "file:///home/me/{html}/"])
+def test_the_link_leads_to_the_page_of_the_public_name(url):
+    found = links(SKLEARN_DECAF_DOC_URL=url)
+    assert found.pop("sklearn_decaf.metrics.TargetScorer") == ""  # never part of a diagram
+    assert "sklearn_decaf.DeCAFTransformer" in found
+    assert "sklearn_decaf.adaptation.MMDTClassifier" in found
+    for name in found:
+        assert found[name] == f"{url.rstrip('/')}/generated/{name}.html"
+
+
+def test_the_diagram_has_no_dead_link():
+    html = sklearn_decaf.DeCAFTransformer()._repr_html_()
+    assert "readthedocs" not in html
+    assert "Documentation for DeCAFTransformer" not in html
