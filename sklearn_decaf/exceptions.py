@@ -1,7 +1,8 @@
 """The package's own errors and warnings.
 
-Both errors are `ValueError`s, so code written for scikit-learn's conventions keeps working;
-their own names let a caller tell a bad photograph or a bad weight file from any other mistake.
+The errors about inputs are `ValueError`s, so code written for scikit-learn's conventions keeps
+working; their own names let a caller tell a bad photograph or a bad weight file from any other
+mistake. A download that fails is an `OSError`, as scikit-learn's fetchers raise.
 """
 
 
@@ -11,6 +12,10 @@ class ImageError(ValueError):
 
 class WeightsError(ValueError):
     """A weight file cannot be found, is not what it should be, or lacks what was asked of it."""
+
+
+class DownloadError(OSError):
+    """A file cannot be downloaded, or what was downloaded is not what it should be."""
 
 
 class KernelWarning(UserWarning):
