@@ -54,6 +54,7 @@ def download(
     timeout: float = 30.0,
     stall_timeout: float = 60.0,
     n_retries: int = 5,
+    delay: float | None = None,
     progress: bool = True,
 ) -> Path:
     """Download a file, unless it is there.
@@ -86,6 +87,8 @@ def download(
     n_retries : int, default=5
         How often all URLs are tried again, at growing intervals (1, 2, 4, ... seconds), before
         giving up. Attempts that brought the file forward are not counted.
+    delay : float, default=1.0
+        Seconds before the first retry, instead of 1; each further one waits twice as long.
     progress : bool, default=True
         Show a progress bar.
 
@@ -123,7 +126,9 @@ def download(
             if wanted.is_there():  # another process was faster
                 return wanted.path
             with PartialFile(wanted, shared=locked) as part:
-                _Download(urls, wanted, part, timeout, stall_timeout, progress).run(n_retries)
+                _Download(urls, wanted, part, timeout, stall_timeout, progress).run(
+                    n_retries, BACK_OFF if delay is None else delay
+                )
                 part.publish()
     except DownloadError:
         raise
@@ -148,7 +153,7 @@ class _Download:
     no_ranges: set[str] = field(default_factory=set)  # URLs that answer them wrongly
     bar: Progress | None = None
 
-    def run(self, n_retries: int) -> None:
+    def run(self, n_retries: int, delay: float) -> None:
         if self.part.fits():  # the process ended just before the file got its name
             return
         urls, failures, best = list(self.urls), 0, self.part.position
@@ -169,7 +174,7 @@ class _Download:
                 failures += 1
             if not urls or failures > n_retries:
                 raise self._give_up()
-            pause = min(BACK_OFF * 2 ** max(failures - 1, 0), MAX_BACK_OFF)
+            pause = min(delay * 2 ** max(failures - 1, 0), MAX_BACK_OFF)
             asked = min(ready[url] for url in urls) - time.monotonic()
             time.sleep(max(asked, pause * random.uniform(0.5, 1.0)))
 
