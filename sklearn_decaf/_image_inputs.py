@@ -53,6 +53,12 @@ class ImageInputs(Sequence):
         return f"row {row} (index {label!r})"
 
 
+class FileContent(bytes):
+    """The bytes of a file that was read already, with its `path` for messages."""
+
+    path: str | os.PathLike = ""
+
+
 class _FlatRows(ImageInputs):
     """Rows of a matrix, each of them a flattened image."""
 
@@ -334,6 +340,8 @@ def _dtype_problem(dtype, name) -> str | None:
 
 def describe(image) -> str:
     """Name an item for a message: a path in full, anything else by its kind and size."""
+    if isinstance(image, FileContent):
+        image = image.path
     if isinstance(image, str | os.PathLike):
         text = repr(os.fsdecode(image))
         return text if len(text) <= 300 else f"{text[:120]}...{text[-120:]}"

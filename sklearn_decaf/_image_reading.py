@@ -21,7 +21,7 @@ from PIL import (
     WebPImagePlugin,  # noqa: F401
 )
 
-from ._image_inputs import describe, find_problem
+from ._image_inputs import FileContent, describe, find_problem
 from .exceptions import ImageError
 
 with contextlib.suppress(ImportError):  # Pillow before 11.3 has none
@@ -130,10 +130,17 @@ def decode(image, *, exif_transpose=True, at_least=None) -> Image.Image:
     if isinstance(image, Image.Image):
         with _PIL_LOCKS[id(image) // 64 % len(_PIL_LOCKS)]:
             return _decode_pil(image, exif_transpose)
+    if isinstance(image, FileContent):  # messages speak of the file
+        return _decode_stream(io.BufferedReader(io.BytesIO(image)), exif_transpose, at_least)
     if isinstance(image, bytes | bytearray | memoryview):
         return _decode_stream(io.BytesIO(image), exif_transpose, at_least)
     with _open_file(image) as stream:
         return _decode_stream(stream, exif_transpose, at_least)
+
+
+def max_pixels() -> int:
+    """Pixels above which no file is decoded."""
+    return min(_MAX_PIXELS, Image.MAX_IMAGE_PIXELS or _MAX_PIXELS)
 
 
 def _open_file(path):
@@ -161,7 +168,7 @@ def _open_file(path):
 
 def _decode_stream(stream, exif_transpose, at_least) -> Image.Image:
     image = _identify(stream)
-    limit = min(_MAX_PIXELS, Image.MAX_IMAGE_PIXELS or _MAX_PIXELS)
+    limit = max_pixels()
     if image.width * image.height > limit:
         raise ImageError(
             f"{image.width} x {image.height} pixels, more than the {limit:,} that are read from a "

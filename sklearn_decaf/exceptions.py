@@ -24,3 +24,7 @@ class KernelWarning(UserWarning):
 
 class ImageWarning(UserWarning):
     """Some images could not be read and became rows of NaN (``on_error="nan"``)."""
+
+
+class CacheWarning(UserWarning):
+    """The cache of activations cannot be used or written to, so features are computed again."""

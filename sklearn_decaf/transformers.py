@@ -13,17 +13,20 @@ from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import validate_data
 
+from ._activation_cache import ActivationCache
 from ._activation_dropout import ActivationDropout
+from ._cached_rows import cached_rows
 from ._doc_link import DOC_LINK_TEMPLATE
+from ._feature_rows import Recipe
 from ._parallel import effective_n_threads
 from ._progress import Progress
 from .exceptions import ImageWarning, WeightsError
-from .images import check_images, iter_batches
-from .networks.features import POOLINGS, FeatureBlock, feature_blocks, get_extractor
+from .images import check_images
+from .networks.features import POOLINGS, FeatureBlock, feature_blocks
 from .networks.imagenet import imagenet_classes
 from .networks.weights import Weights, load_weights
 
-__all__ = ["ActivationDropout", "DeCAFTransformer"]
+__all__ = ["ActivationCache", "ActivationDropout", "DeCAFTransformer"]
 
 
 class DeCAFTransformer(TransformerMixin, BaseEstimator):
@@ -73,6 +76,10 @@ class DeCAFTransformer(TransformerMixin, BaseEstimator):
     on_error : {"raise", "nan"}, default="raise"
         What to do with an image that cannot be read: raise an error that names its row, or give
         a row of NaN and one warning that lists all of them. No row is ever left out.
+    cache : str, path or ActivationCache, default=None
+        A folder in which activations are kept: each distinct image is computed once, for all
+        layers by number, all values of `dropout` and all classifiers of a search, its folds and
+        its processes, and for later runs. Changes speed, not results.
     batch_size : int, default=32
         Images decoded and held at a time. Changes memory and speed, not results.
     n_jobs : int, default=None
@@ -96,6 +103,8 @@ class DeCAFTransformer(TransformerMixin, BaseEstimator):
     See Also
     --------
     ActivationDropout : Dropout by itself, with any probability.
+    ActivationCache : Where activations are kept, and how much room they may take.
+    extract : Features of millions of images, to files.
 
     Notes
     -----
@@ -109,8 +118,8 @@ class DeCAFTransformer(TransformerMixin, BaseEstimator):
     Weights are not part of a pickle: it carries their name or path and the checksum.
 
     ``Pipeline(memory=...)`` and other caches of joblib know a photograph by what is passed: of a
-    path that is its text, so a file that was edited since gives its old features. Pass bytes or
-    arrays, or clear the cache, where files change.
+    path that is its text, so a file that was edited since gives its old features. `cache` knows a
+    photograph by its content.
 
     Inputs can be
 
@@ -153,6 +162,7 @@ class DeCAFTransformer(TransformerMixin, BaseEstimator):
         "exif_transpose": ["boolean"],
         "image_shape": [tuple, list, None],
         "on_error": [StrOptions({"raise", "nan"})],
+        "cache": [str, os.PathLike, ActivationCache, None],
         "batch_size": [Interval(Integral, 1, None, closed="left")],
         "n_jobs": [Integral, None],
         "random_state": ["random_state"],
@@ -174,6 +184,7 @@ class DeCAFTransformer(TransformerMixin, BaseEstimator):
         exif_transpose=True,
         image_shape=None,
         on_error="raise",
+        cache=None,
         batch_size=32,
         n_jobs=None,
         random_state=None,
@@ -189,6 +200,7 @@ class DeCAFTransformer(TransformerMixin, BaseEstimator):
         self.exif_transpose = exif_transpose
         self.image_shape = image_shape
         self.on_error = on_error
+        self.cache = cache
         self.batch_size = batch_size
         self.n_jobs = n_jobs
         self.random_state = random_state
@@ -413,34 +425,38 @@ class DeCAFTransformer(TransformerMixin, BaseEstimator):
 
     def _extract(self, images) -> np.ndarray:
         """Features of all images, without dropout: (n, n_features)."""
-        extractor = get_extractor(self._weights(), self._layers(), self.pooling)
-        preprocessing = self._weights().architecture.preprocessing
-        n_threads = effective_n_threads(self.n_jobs)
-        features = np.empty((len(images), extractor.n_features), np.float32)
-        failures: list[tuple[int, str]] = []
         progress = Progress(len(images), type(self).__name__, enabled=bool(self.verbose))
-        batches = iter_batches(
-            images,
-            size=preprocessing.resize,
-            crop=preprocessing.crop,
-            resize=self.resize,
-            ten_crop=self.ten_crop,
-            exif_transpose=self.exif_transpose,
-            batch_size=self.batch_size,
-            n_jobs=n_threads,
-            on_error=self.on_error,
-        )
-        for start, batch, failed in batches:  # (m, h, w, 3) or (m, 10, h, w, 3)
-            rows = extractor(batch.reshape(-1, *batch.shape[-3:]), n_threads)
-            if self.ten_crop:
-                rows = rows.reshape(len(batch), -1, rows.shape[1]).mean(axis=1)
-            features[start : start + len(batch)] = rows
-            features[[row for row, _ in failed]] = np.nan
-            failures += failed
-            progress.update(len(batch))
+        features, failures = self._compute(images, progress.update)
         if failures:
             _warn_of_failures(failures, len(images))
         return features
+
+    def _compute(self, images, count) -> tuple[np.ndarray, list[tuple[int, str]]]:
+        """Features, with NaN for what failed, and the failures: (row, message)."""
+        recipe = self._recipe()
+        n_threads = effective_n_threads(self.n_jobs)
+        how = {"batch_size": self.batch_size, "n_threads": n_threads, "on_error": self.on_error}
+        if self.cache is not None:
+            known = isinstance(self.cache, ActivationCache)
+            cache = self.cache if known else ActivationCache(self.cache)
+            return cached_rows(images, recipe, cache, count=count, **how)
+        features = np.empty((len(images), recipe.n_features), np.float32)
+        failures: list[tuple[int, str]] = []
+        for start, rows, failed in recipe.iter_rows(images, **how):
+            features[start : start + len(rows)] = rows
+            failures += failed
+            count(len(rows))
+        return features, failures
+
+    def _recipe(self) -> Recipe:
+        return Recipe(
+            self._weights(),
+            self._layers(),
+            self.pooling,
+            resize=self.resize,
+            ten_crop=self.ten_crop,
+            exif_transpose=self.exif_transpose,
+        )
 
     # Dropout ---------------------------------------------------------------------------------
 

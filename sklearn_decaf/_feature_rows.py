@@ -1,0 +1,95 @@
+"""From images to rows of features: all that decides an image's row, and the loop over batches."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from ._image_inputs import ImageInputs
+from .images import iter_batches
+from .networks.features import FeatureExtractor, feature_blocks, get_extractor
+from .networks.weights import Weights
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """All that decides the features of an image, the image itself aside.
+
+    The parameters are those of :class:`~sklearn_decaf.DeCAFTransformer`.
+    """
+
+    weights: Weights
+    layers: tuple[int | str, ...]
+    pooling: str | None
+    resize: str | None = "warp"
+    ten_crop: bool = False
+    exif_transpose: bool = True
+
+    def extractor(self) -> FeatureExtractor:
+        """The network, ready to run; the same object for the same recipe."""
+        return get_extractor(self.weights, self.layers, self.pooling)
+
+    def output_columns(self) -> dict[str, slice]:
+        """Where the values of each output, a layer or a pooling of it, stand in a row."""
+        columns = {}
+        for block in feature_blocks(self.weights.architecture, self.layers, self.pooling)[1]:
+            width = block.width // len(block.outputs)
+            for i, output in enumerate(block.outputs):
+                start = block.columns.start + i * width
+                columns[output] = slice(start, start + width)
+        return columns
+
+    @property
+    def n_features(self) -> int:
+        """Number of columns."""
+        return max(columns.stop for columns in self.output_columns().values())
+
+    def widened(self) -> Recipe:
+        """The same with all numbered layers within reach, if one of them is wanted.
+
+        The layers of a network are computed one from another, so the others cost little more,
+        and a search over layers then needs one pass for all of them.
+        """
+        architecture = self.weights.architecture
+        wanted = {architecture.resolve(layer) for layer in self.layers}
+        numbered = architecture.decaf_layers.values()
+        if wanted.isdisjoint(numbered):
+            return self
+        reachable = self.weights.available_layers()
+        others = (name for name in numbered if name in reachable and name not in wanted)
+        return replace(self, layers=(*self.layers, *others))
+
+    def iter_rows(
+        self, images: ImageInputs, *, batch_size: int, n_threads: int, on_error: str
+    ) -> Iterator[tuple[int, np.ndarray, list[tuple[int, str]]]]:
+        """Compute features batch by batch.
+
+        Yields
+        ------
+        start : int
+            Row of the first image of the batch.
+        rows : ndarray of shape (m, n_features), float32
+            NaN for an image that failed.
+        failed : list of (row, message)
+        """
+        extractor = self.extractor()
+        preprocessing = self.weights.architecture.preprocessing
+        batches = iter_batches(
+            images,
+            size=preprocessing.resize,
+            crop=preprocessing.crop,
+            resize=self.resize,
+            ten_crop=self.ten_crop,
+            exif_transpose=self.exif_transpose,
+            batch_size=batch_size,
+            n_jobs=n_threads,
+            on_error=on_error,
+        )
+        for start, batch, failed in batches:  # (m, h, w, 3) or (m, 10, h, w, 3)
+            rows = extractor(batch.reshape(-1, *batch.shape[-3:]), n_threads)
+            if self.ten_crop:
+                rows = rows.reshape(len(batch), -1, rows.shape[1]).mean(axis=1)
+            rows[[row - start for row, _ in failed]] = np.nan
+            yield start, rows, failed
