@@ -20,6 +20,7 @@ _HOMES = {
 _MODULES = (
     "adaptation",
     "datasets",
+    "descriptors",
     "exceptions",
     "images",
     "metrics",
