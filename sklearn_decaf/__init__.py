@@ -13,6 +13,7 @@ __version__ = "0.1.0.dev0"
 # Where the public names live. They are imported when first used, so that importing the package,
 # for its version or a single module, stays cheap.
 _HOMES = {
+    "ActivationCache": "transformers",
     "ActivationDropout": "transformers",
     "DeCAFTransformer": "transformers",
     "show_versions": "_show_versions",
