@@ -55,12 +55,10 @@ def dense_sift(grey, *, patch_sizes=(16, 25, 31), step=8) -> tuple[np.ndarray, n
 
 def orientation_maps(grey: np.ndarray) -> np.ndarray:
     """Length of the gradient at each pixel, split over the two nearest directions: (8, h, w)."""
-    smooth = (
-        gaussian_filter1d(grey, _SMOOTHING, axis=0),
-        gaussian_filter1d(grey, _SMOOTHING, axis=1),
-    )
-    dx = gaussian_filter1d(smooth[0], _SMOOTHING, axis=1, order=1)
-    dy = gaussian_filter1d(smooth[1], _SMOOTHING, axis=0, order=1)
+    down = gaussian_filter1d(grey, _SMOOTHING, axis=0)
+    across = gaussian_filter1d(grey, _SMOOTHING, axis=1)
+    dx = gaussian_filter1d(down, _SMOOTHING, axis=1, order=1)
+    dy = gaussian_filter1d(across, _SMOOTHING, axis=0, order=1)
     length = np.hypot(dx, dy)
     position = np.arctan2(dy, dx) * np.float32(N_BINS / (2 * np.pi))  # -4 to 4
     below = np.floor(position)
