@@ -1,6 +1,7 @@
 """Archives that are good, damaged, or made to do harm."""
 
 import bz2
+import contextlib
 import gzip
 import io
 import os
@@ -308,10 +309,8 @@ def test_random_damage_never_surprises(tmp_path_factory, data):
         at = data.draw(st.integers(0, len(changed) - 1))
         changed[at] = data.draw(st.integers(0, 255))
     top = tmp_path_factory.mktemp("fuzz")
-    try:
+    with contextlib.suppress(ArchiveError):
         extract(bytes(changed), top / "folder")
-    except ArchiveError:
-        pass
     assert os.listdir(top) == ["folder"]
 
 

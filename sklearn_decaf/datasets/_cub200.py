@@ -1,0 +1,373 @@
+"""Caltech-UCSD Birds: 200 species, with bounding boxes and the official split."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from scipy.io import loadmat
+from sklearn.utils import Bunch
+
+from ._collection import (
+    Archive,
+    Collection,
+    first_with,
+    keep_below,
+    locate,
+    read_lines,
+    require_all,
+)
+
+_N_CLASSES = 200
+
+_DESCR_2011 = """\
+Caltech-UCSD Birds-200-2011
+---------------------------
+
+11,788 photographs of 200 species of birds, about 60 a species, with a bounding box and 15 key
+points each; the official split has 5994 training and 5794 test images.
+
+Licence: for non-commercial research and education; the photographs belong to their photographers
+(https://data.caltech.edu/records/65de6-vp158). Cite
+
+- C. Wah, S. Branson, P. Welinder, P. Perona and S. Belongie. The Caltech-UCSD Birds-200-2011
+  Dataset. Technical report CNS-TR-2011-001, California Institute of Technology, 2011.
+"""
+
+_DESCR_2010 = """\
+Caltech-UCSD Birds 200 (2010)
+-----------------------------
+
+6033 photographs of 200 species of birds, about 30 a species, with a bounding box each; the official
+split has 3000 training images, 15 a species, and 3033 test images.
+
+Licence: for non-commercial research and education; the photographs belong to their photographers.
+Cite
+
+- P. Welinder, S. Branson, T. Mita, C. Wah, F. Schroff, S. Belongie and P. Perona. Caltech-UCSD
+  Birds 200. Technical report CNS-TR-2010-001, California Institute of Technology, 2010.
+"""
+
+
+# 2011 ----------------------------------------------------------------------------------------
+
+
+def _read_2011(root: Path, allow_incomplete: bool = False) -> dict:
+    """Everything that the list files say; rows in the order of images.txt."""
+    ids, paths = zip(*read_lines(root / "images.txt", 2))
+    by_id = {}
+    for file, columns in (
+        ("image_class_labels.txt", 2),
+        ("train_test_split.txt", 2),
+        ("bounding_boxes.txt", 5),
+    ):
+        table = {row[0]: row[1:] for row in read_lines(root / file, columns)}
+        if table.keys() != set(ids):
+            raise ValueError(f"{root / file} and images.txt do not list the same images")
+        by_id[file] = [table[i] for i in ids]
+    numbers, names = zip(*read_lines(root / "classes.txt", 2))
+    left, upper, width, height = np.array(by_id["bounding_boxes.txt"], dtype=float).T
+    part_names, parts = _read_parts(root / "parts", ids)
+    return {
+        "paths": [root / "images" / path for path in paths],
+        "target": np.array([numbers.index(row[0]) for row in by_id["image_class_labels.txt"]]),
+        "classes": names,
+        "train": np.array([row[0] == "1" for row in by_id["train_test_split.txt"]]),
+        "boxes": np.column_stack([left, upper, left + width, upper + height]),
+        "parts": parts,
+        "part_names": part_names,
+    }
+
+
+def _read_parts(folder: Path, ids):
+    """Key points (n, 15, 3) as x, y, visible; None where their files are missing."""
+    if not (folder / "part_locs.txt").is_file():
+        return None, None
+    lines = (folder / "parts.txt").read_text(encoding="utf-8").splitlines()
+    names = [line.split(maxsplit=1)[1] for line in lines if line.strip()]
+    rows = {image: i for i, image in enumerate(ids)}
+    parts = np.full((len(ids), len(names), 3), np.nan)
+    for image, part, *location in read_lines(folder / "part_locs.txt", 5):
+        if image in rows:
+            parts[rows[image], int(part) - 1] = [float(value) for value in location]
+    return np.array(names), parts
+
+
+# 2010 ----------------------------------------------------------------------------------------
+
+
+def _read_2010(root: Path, allow_incomplete: bool = False) -> dict:
+    train, test = (
+        [row[0] for row in read_lines(root / "lists" / f"{part}.txt", 1)]
+        for part in ("train", "test")
+    )
+    if set(train) & set(test):
+        raise ValueError(f"{root / 'lists'}: an image is listed for training and for testing")
+    paths = sorted(train + test)
+    classes = sorted({path.partition("/")[0] for path in paths})
+    boxes = [
+        _read_box(root / "annotations-mat" / Path(path).with_suffix(".mat"), allow_incomplete)
+        for path in paths
+    ]
+    train = set(train)
+    return {
+        "paths": [root / "images" / path for path in paths],
+        "target": np.array([classes.index(path.partition("/")[0]) for path in paths]),
+        "classes": classes,
+        "train": np.array([path in train for path in paths]),
+        "boxes": np.array(boxes, dtype=float),
+        "parts": None,
+        "part_names": None,
+    }
+
+
+def _read_box(path: Path, allow_incomplete: bool):
+    """Left, upper, right and lower edge, from the annotations of an image."""
+    if allow_incomplete and not path.is_file():
+        return [np.nan] * 4
+    try:
+        box = loadmat(path, variable_names=["bbox"], squeeze_me=True)["bbox"]
+        return [float(box[edge]) for edge in ("left", "top", "right", "bottom")]
+    except OSError as error:
+        raise ValueError(f"{path} cannot be read: {error}") from error
+    except Exception as error:  # a damaged file makes the reader fail in any way
+        raise ValueError(f"{path} holds no bounding box ({type(error).__name__})") from error
+
+
+# Both ----------------------------------------------------------------------------------------
+
+
+def _checker(read, n_images):
+    def check(root: Path) -> None:
+        data = read(root)
+        if len(data["paths"]) != n_images or len(data["classes"]) != _N_CLASSES:
+            raise ValueError(
+                f"it lists {len(data['paths'])} images of {len(data['classes'])} classes, "
+                f"published are {n_images} of {_N_CLASSES}"
+            )
+        require_all(data["paths"], "images")
+
+    return check
+
+
+def _drive(identifier):
+    return (
+        f"https://drive.usercontent.google.com/download?id={identifier}&export=download&confirm=t",
+        f"https://drive.google.com/uc?export=download&confirm=t&id={identifier}",
+    )
+
+
+def _archive_2010(published, identifier, sha256, folder, max_size):
+    return Archive(
+        name=f"CUB_200_2010_{published}",
+        published=published,
+        urls=_drive(identifier),
+        sha256=sha256,
+        max_size=max_size,
+        max_files=20_000,
+        max_bytes=2 * max_size,
+        place=keep_below(folder),
+    )
+
+
+COLLECTIONS = {
+    "2011": Collection(
+        name="cub200_2011",
+        title="CUB-200-2011",
+        layout="CUB_200_2011/images.txt, bounding_boxes.txt, images/001.Black_footed_Albatross/...",
+        archives=(
+            Archive(
+                name="CUB_200_2011.tgz",
+                urls=(
+                    "https://data.caltech.edu/records/65de6-vp158/files/CUB_200_2011.tgz?download=1",
+                ),
+                sha256="0c685df5597a8b24909f6a7c9db6d11e008733779a671760afef78feb49bf081",
+                size=1_150_585_339,
+                max_files=30_000,
+                max_bytes=3_000_000_000,
+                place=keep_below("CUB_200_2011"),
+            ),
+        ),
+        find=first_with("images.txt", "CUB_200_2011", "cub200_2011/CUB_200_2011"),
+        check=_checker(_read_2011, 11_788),
+    ),
+    "2010": Collection(
+        name="cub200_2010",
+        title="CUB-200 (2010)",
+        layout="lists/train.txt, lists/test.txt, annotations-mat/ and images/",
+        archives=(
+            _archive_2010(
+                "lists.tgz",
+                "1vZuZPqha0JjmwkdaS_XtYryE3Jf5Q1AC",
+                "aeacbd5e3539ae84ea726e8a266a9a119c18f055cd80f3836d5eb4500b005428",
+                "lists",
+                50_000_000,
+            ),
+            _archive_2010(
+                "annotations.tgz",
+                "16NsbTpMs5L6hT4hUJAmpW2u7wH326WTR",
+                "c17b7841c21a66aa44ba8fe92369cc95dfc998946081828b1d7b8a4b716805c1",
+                "annotations-mat",
+                200_000_000,
+            ),
+            _archive_2010(
+                "images.tgz",
+                "1GDr1OkoXdhaXWGA8S3MAq3a522Tak-nx",
+                "2a6d2246bbb9778ca03aa94e2e683ccb4f8821a36b7f235c0822e659d60a803e",
+                "images",
+                1_500_000_000,
+            ),
+        ),
+        find=first_with("lists/train.txt", "cub200_2010", "CUB_200_2010", "CUB_200"),
+        check=_checker(_read_2010, 6033),
+    ),
+}
+_READ = {"2011": _read_2011, "2010": _read_2010}
+_DESCR = {"2011": _DESCR_2011, "2010": _DESCR_2010}
+
+
+def fetch_cub200(
+    *,
+    version="2011",
+    subset="all",
+    data_home=None,
+    local=None,
+    allow_incomplete=False,
+    download_if_missing=True,
+    n_retries=3,
+    delay=1.0,
+    return_X_y=False,
+):
+    """Load Caltech-UCSD Birds, photographs of 200 species with bounding boxes; fetch if need be.
+
+    A copy is looked for in `data_home`, else the published archives are downloaded (1.2 GB for
+    2011, 0.7 GB for 2010), compared with their checksums and extracted there.
+
+    ================   ======   ======
+    Version              2010     2011
+    ================   ======   ======
+    Images               6033   11,788
+    Training images      3000     5994
+    Test images          3033     5794
+    Key points              -       15
+    ================   ======   ======
+
+    Parameters
+    ----------
+    version : {"2011", "2010"}, default="2011"
+        Which edition. 2011 has twice the images; most of those of 2010 are among them.
+
+    subset : {"all", "train", "test"}, default="all"
+        Which part of the official split.
+
+    data_home : str or path-like, default=None
+        The folder for downloads. None: see :func:`~sklearn_decaf.datasets.get_data_home`.
+
+    local : str or path-like, default=None
+        A copy of your own, which is used where it lies: the folder with ``images.txt`` (2011) or
+        ``lists/`` (2010), or one that holds it. Or the published archives (a folder with them, or
+        the only one), which are extracted to `data_home`.
+
+    allow_incomplete : bool, default=False
+        Whether a copy of your own may have fewer images than were published. Rows of the missing
+        ones are left out.
+
+    download_if_missing : bool, default=True
+        If False, raise an error where no copy is found.
+
+    n_retries : int, default=3
+        How often a download that fails is tried again.
+
+    delay : float, default=1.0
+        Seconds before the first retry; twice as long before each further one.
+
+    return_X_y : bool, default=False
+        If True, return ``(filenames, target)`` instead of a Bunch.
+
+    Returns
+    -------
+    data : :class:`~sklearn.utils.Bunch`
+        Dictionary-like object, with the following attributes.
+
+        filenames : ndarray of shape (n_images,), dtype=object
+            The paths of the images (str).
+        target : ndarray of shape (n_images,), dtype=intp
+            The species of each image, an index into `target_names`.
+        target_names : ndarray of shape (200,)
+            The names of the species, such as "001.Black_footed_Albatross".
+        boxes : ndarray of shape (n_images, 4)
+            Left, upper, right and lower edge of the bird's bounding box, in pixels; what
+            :class:`~sklearn_decaf.BoundingBoxCropper` takes.
+        parts : ndarray of shape (n_images, 15, 3), or None
+            The key points: x and y in pixels, and 1 if visible, else 0. None for 2010.
+        part_names : ndarray of shape (15,), or None
+            Their names.
+        split : ndarray of shape (n_images,)
+            "train" or "test" for each image.
+        splits : list of (train, test)
+            The rows of the official split, once; what scikit-learn takes as `cv`. Empty unless
+            `subset` is "all".
+        DESCR : str
+            The description, with licence and reference.
+
+    (filenames, target) : tuple if ``return_X_y`` is True
+        The two arrays described above.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no copy and none may be downloaded.
+    DownloadError
+        If the download fails.
+    ValueError
+        If `version` or `subset` is unknown, a copy is not complete, or an archive is damaged.
+
+    See Also
+    --------
+    sklearn_decaf.BoundingBoxCropper : Cut the birds out.
+
+    Examples
+    --------
+    >>> from sklearn_decaf.datasets import fetch_cub200
+    >>> data = fetch_cub200(version="2011")  # doctest: +SKIP
+    >>> data.boxes.shape, data.parts.shape  # doctest: +SKIP
+    ((11788, 4), (11788, 15, 3))
+    """
+    version = str(version)
+    if version not in COLLECTIONS:
+        raise ValueError(f"version must be '2010' or '2011'; got {version!r}.")
+    if subset not in ("all", "train", "test"):
+        raise ValueError(f"subset must be 'all', 'train' or 'test'; got {subset!r}.")
+    root = locate(
+        COLLECTIONS[version],
+        data_home=data_home,
+        local=local,
+        allow_incomplete=allow_incomplete,
+        download_if_missing=download_if_missing,
+        n_retries=n_retries,
+        delay=delay,
+    )
+    data = _READ[version](root, allow_incomplete)
+    rows = np.ones(len(data["paths"]), dtype=bool)
+    if allow_incomplete:
+        rows &= [path.is_file() for path in data["paths"]]
+        if not rows.any():
+            raise FileNotFoundError(f"there is none of the images, such as {data['paths'][0]}.")
+    if subset != "all":
+        rows &= data["train"] == (subset == "train")
+    filenames = np.array([str(path) for path in data["paths"]], dtype=object)[rows]
+    target, train = data["target"][rows], data["train"][rows]
+    if return_X_y:
+        return filenames, target
+    splits = [(np.flatnonzero(train), np.flatnonzero(~train))] if subset == "all" else []
+    return Bunch(
+        filenames=filenames,
+        target=target,
+        target_names=np.array(data["classes"]),
+        boxes=data["boxes"][rows],
+        parts=None if data["parts"] is None else data["parts"][rows],
+        part_names=data["part_names"],
+        split=np.where(train, "train", "test"),
+        splits=splits,
+        DESCR=_DESCR[version],
+    )

@@ -1,0 +1,236 @@
+"""Office-31: 31 classes of things in an office, in three domains."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from sklearn.utils import Bunch
+
+from ._collection import Archive, Collection, class_images, keep_below, locate
+
+#: Domains, in the order of their labels 1, 2, 3; and their numbers of images.
+_N_IMAGES = {"amazon": 2817, "dslr": 498, "webcam": 795}
+_N_CLASSES = 31
+
+_DESCR = """\
+Office-31
+---------
+
+Photographs of 31 classes of things that stand in an office, in three domains:
+
+========  ======  =====================================
+domain    images  where the images come from
+========  ======  =====================================
+amazon      2817  pictures of goods of a web shop
+dslr         498  an office, with a digital SLR camera
+webcam       795  the same office, with a web camera
+========  ======  =====================================
+
+The usual protocol draws 20 labelled source images of each class (8 if the source is dslr or
+webcam) and 3 labelled target images, and tests on the other target images, over several draws:
+``DomainShuffleSplit({1: 20, 2: 8, 3: 8}, 3)``. The DeCAF paper takes the shifts from amazon to
+webcam and from dslr to webcam, and five draws.
+
+Licence: none is stated. The images belong to their photographers and vendors; use them for
+research. Cite
+
+- K. Saenko, B. Kulis, M. Fritz and T. Darrell. Adapting Visual Category Models to New Domains.
+  ECCV 2010.
+"""
+
+
+def _find(folder: Path) -> Path | None:
+    for root in (folder, folder / "office31", folder / "domain_adaptation_images"):
+        if any(_domain_folder(root, name).is_dir() for name in _N_IMAGES):
+            return root
+    return None
+
+
+def _domain_folder(root: Path, name: str) -> Path:
+    return root / name / "images"
+
+
+def _check(root: Path) -> None:
+    for name, expected in _N_IMAGES.items():
+        folder = _domain_folder(root, name)
+        images = class_images(folder) if folder.is_dir() else {}
+        total = sum(map(len, images.values()))
+        if total < expected or len(images) != _N_CLASSES:
+            raise ValueError(
+                f"{name} has {total} images of {len(images)} classes, published are {expected} of "
+                f"{_N_CLASSES}"
+            )
+
+
+_ID = "0B4IapRTv9pJ1WGZVd1VDMmhwdlE"
+
+COLLECTION = Collection(
+    name="office31",
+    title="Office-31",
+    layout="amazon/images/<class>/frame_0001.jpg ..., dslr/images/..., webcam/images/...",
+    archives=(
+        Archive(
+            # nobody publishes a checksum: the numbers of images have to do
+            name="domain_adaptation_images.tar.gz",
+            urls=(
+                f"https://drive.usercontent.google.com/download?id={_ID}&export=download&confirm=t",
+                f"https://drive.google.com/uc?export=download&confirm=t&id={_ID}",
+            ),
+            max_size=400_000_000,
+            max_files=20_000,
+            max_bytes=800_000_000,
+            place=keep_below(*_N_IMAGES),
+        ),
+    ),
+    find=_find,
+    check=_check,
+)
+
+
+def fetch_office31(
+    *,
+    domains=None,
+    target=None,
+    data_home=None,
+    local=None,
+    allow_incomplete=False,
+    download_if_missing=True,
+    n_retries=3,
+    delay=1.0,
+    return_X_y=False,
+):
+    """Load Office-31, 31 classes of objects in three domains; fetch it if need be.
+
+    A copy is looked for in `data_home`, else the published archive is downloaded and extracted
+    there. No checksum of it is published: that everything is there is known by the numbers of
+    images and classes.
+
+    Parameters
+    ----------
+    domains : str or sequence of str, default=None
+        Domains to load, in this order: "amazon", "dslr", "webcam". None: all three.
+
+    target : str or sequence of str, default=None
+        Which of `domains` are target domains. None: the last one, if there are two or more.
+
+    data_home : str or path-like, default=None
+        The folder for downloads. None: see :func:`~sklearn_decaf.datasets.get_data_home`.
+
+    local : str or path-like, default=None
+        A copy of your own, which is used where it lies: a folder that holds ``amazon/images/``,
+        ``dslr/images/`` and ``webcam/images/``. Or the published archive, which is extracted to
+        `data_home`.
+
+    allow_incomplete : bool, default=False
+        Whether a copy of your own may have fewer classes or images than were published.
+
+    download_if_missing : bool, default=True
+        If False, raise an error where no copy is found.
+
+    n_retries : int, default=3
+        How often a download that fails is tried again.
+
+    delay : float, default=1.0
+        Seconds before the first retry; twice as long before each further one.
+
+    return_X_y : bool, default=False
+        If True, return ``(filenames, target, sample_domain)`` instead of a Bunch.
+
+    Returns
+    -------
+    data : :class:`~sklearn.utils.Bunch`
+        Dictionary-like object, with the following attributes.
+
+        filenames : ndarray of shape (n_images,), dtype=object
+            The paths of the images (str), by domain, then class, then name.
+        target : ndarray of shape (n_images,), dtype=intp
+            The class of each image, an index into `target_names`.
+        sample_domain : ndarray of shape (n_images,)
+            1 amazon, 2 dslr, 3 webcam; negative for target domains.
+        target_names : ndarray of shape (31,)
+            The names of the classes, sorted.
+        domain_names : dict
+            The name of each label in `sample_domain`.
+        DESCR : str
+            The description, with licence and reference.
+
+    (filenames, target, sample_domain) : tuple if ``return_X_y`` is True
+        The arrays described above.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no copy and none may be downloaded.
+    DownloadError
+        If the download fails.
+    ValueError
+        If a domain or a target is unknown, a copy is not complete, or an archive is damaged.
+
+    See Also
+    --------
+    fetch_office_caltech10 : Ten of these classes, with Caltech-256 as fourth domain.
+    sklearn_decaf.model_selection.DomainShuffleSplit : The splits of the usual protocol.
+
+    Examples
+    --------
+    >>> from sklearn_decaf.datasets import fetch_office31
+    >>> data = fetch_office31(domains=["amazon", "webcam"])  # doctest: +SKIP
+    >>> len(data.filenames), data.domain_names  # doctest: +SKIP
+    (3612, {1: 'amazon', -3: 'webcam'})
+    """
+    names = list(_N_IMAGES) if domains is None else _domain_names(domains, "domains")
+    if not names or len(set(names)) != len(names):
+        raise ValueError(f"domains must name one or more domains, each once; got {domains!r}.")
+    if target is None:
+        targets = names[-1:] if len(names) > 1 else []
+    else:
+        targets = _domain_names(target, "target")
+        missing = [name for name in targets if name not in names]
+        if missing:
+            raise ValueError(f"target {missing[0]!r} is not among the domains {names}.")
+    root = locate(
+        COLLECTION,
+        data_home=data_home,
+        local=local,
+        allow_incomplete=allow_incomplete,
+        download_if_missing=download_if_missing,
+        n_retries=n_retries,
+        delay=delay,
+    )
+    images = {}
+    for name in names:
+        folder = _domain_folder(root, name)
+        if not folder.is_dir():
+            raise FileNotFoundError(f"{str(folder)!r} is missing: leave {name!r} out of domains.")
+        images[name] = class_images(folder)
+    classes = sorted(set().union(*images.values()))
+    filenames, labels, sample_domain, domain_names = [], [], [], {}
+    for name in names:
+        label = list(_N_IMAGES).index(name) + 1
+        label = -label if name in targets else label
+        domain_names[label] = name
+        for class_name, paths in images[name].items():
+            filenames += paths
+            labels += [classes.index(class_name)] * len(paths)
+            sample_domain += [label] * len(paths)
+    filenames = np.array(filenames, dtype=object)
+    labels, sample_domain = np.array(labels, dtype=np.intp), np.array(sample_domain)
+    if return_X_y:
+        return filenames, labels, sample_domain
+    return Bunch(
+        filenames=filenames,
+        target=labels,
+        sample_domain=sample_domain,
+        target_names=np.array(classes),
+        domain_names=domain_names,
+        DESCR=_DESCR,
+    )
+
+
+def _domain_names(names, parameter):
+    names = [names] if isinstance(names, str) else list(names)
+    for name in names:
+        if name not in _N_IMAGES:
+            raise ValueError(f"{parameter} must be among {', '.join(_N_IMAGES)}; got {name!r}.")
+    return names

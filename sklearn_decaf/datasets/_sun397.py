@@ -1,0 +1,245 @@
+"""SUN-397: scenes, with the official partitions."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path, PurePosixPath
+
+import numpy as np
+from sklearn.utils import Bunch
+
+from ._collection import Archive, Collection, is_junk, keep_below, locate, read_lines, require_all
+
+_N_PARTITIONS = 10
+_N_CLASSES = 397
+_N_IMAGES = 108_754
+_PER_CLASS = 50
+
+_DESCR = """\
+SUN-397
+-------
+
+Photographs of 397 categories of scenes, from abbey to zoo exterior: 108,754 images, 100 or more a
+class, of very different sizes.
+
+`splits` has the ten official partitions: 50 training and 50 test images of each class, the same
+numbers for all, so that accuracy and mean accuracy per class are one. The DeCAF paper averages over
+five.
+
+Licence: none is stated; the images were found on the web, belong to their owners and are offered
+for research (https://vision.princeton.edu/projects/2010/SUN/). Cite
+
+- J. Xiao, J. Hays, K. Ehinger, A. Oliva and A. Torralba. SUN Database: Large-scale Scene
+  Recognition from Abbey to Zoo. CVPR 2010.
+- J. Xiao, K. Ehinger, J. Hays, A. Torralba and A. Oliva. SUN Database: Exploring a Large Collection
+  of Scene Categories. International Journal of Computer Vision, 2014.
+"""
+
+
+def _find(folder: Path) -> Path | None:
+    for root in (folder, folder / "sun397"):
+        if (root / "SUN397").is_dir() and _partitions(root) is not None:
+            return root
+    return None
+
+
+def _partitions(root: Path) -> Path | None:
+    for folder in (root / "Partitions", root / "SUN397" / "Partitions", root / "SUN397", root):
+        if (folder / "Training_01.txt").is_file():
+            return folder
+    return None
+
+
+def _check(root: Path) -> None:
+    folder = _partitions(root)
+    names = _class_names(root)
+    if len(names) != _N_CLASSES:
+        raise ValueError(f"it lists {len(names)} classes, published are {_N_CLASSES}")
+    listed = set()
+    for kind in ("Training", "Testing"):
+        for number in range(1, _N_PARTITIONS + 1):
+            paths = _read_partition(folder, kind, number)
+            if len(paths) != _N_CLASSES * _PER_CLASS:
+                raise ValueError(
+                    f"{kind}_{number:02}.txt lists {len(paths)} images, expected "
+                    f"{_N_CLASSES * _PER_CLASS}"
+                )
+            listed.update(paths)
+    require_all((root / "SUN397" / path for path in sorted(listed)), "images of the partitions")
+
+
+def _class_names(root: Path) -> list[str]:
+    """The classes in their official order: folders such as "a/abbey", "b/bakery/shop"."""
+    for folder in (_partitions(root), root / "SUN397"):
+        if (folder / "ClassName.txt").is_file():
+            return [row[0].strip("/") for row in read_lines(folder / "ClassName.txt", 1)]
+    raise ValueError(f"there is no ClassName.txt in {root}")
+
+
+def _read_partition(folder: Path, kind: str, number: int) -> list[str]:
+    return [row[0].strip("/") for row in read_lines(folder / f"{kind}_{number:02}.txt", 1)]
+
+
+def _place_partition(path: PurePosixPath) -> PurePosixPath | None:
+    if is_junk(path) or path.suffix != ".txt":
+        return None
+    return PurePosixPath("Partitions", path.name)
+
+
+_HOME = "https://vision.princeton.edu/projects/2010/SUN/"
+
+COLLECTION = Collection(
+    name="sun397",
+    title="SUN-397",
+    layout="SUN397/a/abbey/sun_....jpg ... and Partitions/Training_01.txt, Testing_01.txt ...",
+    archives=(
+        # the small one first: what is wrong shows before 39 GB are on their way
+        Archive(
+            name="Partitions.zip",
+            urls=(f"{_HOME}download/Partitions.zip",),
+            sha256="e3311ea5f812d4cc6faef194688343d1111f6cd6f70f2c62f393c2b8d6ba1ec9",
+            max_size=100_000_000,
+            max_files=200,
+            max_bytes=200_000_000,
+            place=_place_partition,
+        ),
+        Archive(
+            name="SUN397.tar.gz",
+            urls=(f"{_HOME}SUN397.tar.gz",),
+            sha256="f404130965a7ad77bed5ececc71e720ab50f3cc1e1bb257257610d38f3b928ec",
+            size=39_077_296_924,
+            max_size=40_000_000_000,
+            max_files=150_000,
+            max_bytes=60_000_000_000,
+            place=keep_below("SUN397"),
+        ),
+    ),
+    find=_find,
+    check=_check,
+)
+
+
+def fetch_sun397(
+    *,
+    data_home=None,
+    local=None,
+    allow_incomplete=False,
+    download_if_missing=True,
+    n_retries=3,
+    delay=1.0,
+    return_X_y=False,
+):
+    """Load SUN-397, photographs of scenes, with the official partitions; fetch it if need be.
+
+    A copy is looked for in `data_home`, else the published archives are downloaded (39 GB),
+    compared with their checksums and extracted there, for which as much room is needed again.
+
+    ==========================   =======
+    Classes                          397
+    Images                       108,754
+    Partitions                        10
+    Training images per class         50
+    Test images per class             50
+    ==========================   =======
+
+    Parameters
+    ----------
+    data_home : str or path-like, default=None
+        The folder for downloads. None: see :func:`~sklearn_decaf.datasets.get_data_home`.
+
+    local : str or path-like, default=None
+        A copy of your own, which is used where it lies: a folder that holds ``SUN397/`` and
+        ``Partitions/``. Or one with the published archives, which are extracted to `data_home`.
+
+    allow_incomplete : bool, default=False
+        Whether a copy of your own may have fewer classes or images than were published. Missing
+        images are missing in `splits` too.
+
+    download_if_missing : bool, default=True
+        If False, raise an error where no copy is found.
+
+    n_retries : int, default=3
+        How often a download that fails is tried again.
+
+    delay : float, default=1.0
+        Seconds before the first retry; twice as long before each further one.
+
+    return_X_y : bool, default=False
+        If True, return ``(filenames, target)`` instead of a Bunch.
+
+    Returns
+    -------
+    data : :class:`~sklearn.utils.Bunch`
+        Dictionary-like object, with the following attributes.
+
+        filenames : ndarray of shape (n_images,), dtype=object
+            The paths of the images (str), by class, sorted.
+        target : ndarray of shape (n_images,), dtype=intp
+            The class of each image, an index into `target_names`.
+        target_names : ndarray of shape (397,)
+            The names of the classes, such as "abbey" or "bakery/shop", in the official order.
+        splits : list of (train, test)
+            For each of the ten partitions the rows of the training and of the test images; what
+            scikit-learn takes as `cv`.
+        DESCR : str
+            The description, with licence and references.
+
+    (filenames, target) : tuple if ``return_X_y`` is True
+        The two arrays described above.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no copy and none may be downloaded.
+    DownloadError
+        If the download fails.
+    ValueError
+        If a copy is not complete, or an archive is damaged.
+
+    Examples
+    --------
+    >>> from sklearn_decaf.datasets import fetch_sun397
+    >>> data = fetch_sun397(local="/data/SUN")  # doctest: +SKIP
+    >>> train, test = data.splits[0]  # doctest: +SKIP
+    >>> len(train), len(test)  # doctest: +SKIP
+    (19850, 19850)
+    """
+    root = locate(
+        COLLECTION,
+        data_home=data_home,
+        local=local,
+        allow_incomplete=allow_incomplete,
+        download_if_missing=download_if_missing,
+        n_retries=n_retries,
+        delay=delay,
+    )
+    folders, filenames, target, rows = [], [], [], {}
+    for folder in _class_names(root):
+        path = root / "SUN397" / folder
+        if not path.is_dir() and allow_incomplete:
+            continue
+        for name in sorted(os.listdir(path)):
+            if name.lower().endswith(".jpg") and not name.startswith("."):
+                rows[f"{folder}/{name}"] = len(filenames)
+                filenames.append(str(path / name))
+                target.append(len(folders))
+        folders.append(folder)
+    filenames, target = np.array(filenames, dtype=object), np.array(target, dtype=np.intp)
+    if return_X_y:
+        return filenames, target
+    partitions = _partitions(root)
+    splits = [
+        tuple(
+            np.array([rows[p] for p in _read_partition(partitions, kind, number) if p in rows], int)
+            for kind in ("Training", "Testing")
+        )
+        for number in range(1, _N_PARTITIONS + 1)
+        if (partitions / f"Testing_{number:02}.txt").is_file()
+    ]
+    return Bunch(
+        filenames=filenames,
+        target=target,
+        target_names=np.array([folder.partition("/")[2] for folder in folders]),
+        splits=splits,
+        DESCR=_DESCR,
+    )
