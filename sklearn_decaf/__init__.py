@@ -24,6 +24,7 @@ _MODULES = (
     "descriptors",
     "exceptions",
     "images",
+    "inspection",
     "metrics",
     "model_selection",
     "networks",

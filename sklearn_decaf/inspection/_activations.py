@@ -1,0 +1,278 @@
+"""What the first layer looks for, and where a layer finds it in a photograph."""
+
+from __future__ import annotations
+
+from numbers import Integral
+
+import numpy as np
+from sklearn.base import clone
+from sklearn.pipeline import Pipeline
+
+from ..images import read_image, resize_and_crop
+from ..networks import load_weights
+from ..networks.architecture import INPUT
+from ..networks.layers import Conv
+from ..transformers import DeCAFTransformer
+from ._plotting import get_axes, tile
+
+
+def find_transformer(estimator, caller: str) -> DeCAFTransformer:
+    """The DeCAFTransformer that is, or is a step of, an estimator."""
+    if isinstance(estimator, DeCAFTransformer):
+        return estimator
+    if isinstance(estimator, Pipeline):
+        for _, step in estimator.steps:
+            if isinstance(step, DeCAFTransformer):
+                return step
+    raise TypeError(
+        f"{caller} takes a DeCAFTransformer or a pipeline with one as a step, "
+        f"not {estimator!r:.200}"
+    )
+
+
+def _enlarge(pictures: np.ndarray, least: int) -> np.ndarray:
+    """Repeat the pixels of pictures (n, h, w, 3) until they are at least so high."""
+    factor = -(-least // pictures.shape[1])
+    return pictures.repeat(factor, axis=1).repeat(factor, axis=2)
+
+
+class FilterDisplay:
+    """The filters of a network's first layer, as small pictures.
+
+    It is recommended to use :meth:`from_estimator`.
+
+    Parameters
+    ----------
+    filters : ndarray of shape (n_filters, height, width, 3)
+        Weights for red, green and blue.
+    layer : str, default=None
+        Name of the layer, for the title.
+
+    Attributes
+    ----------
+    ax_ : matplotlib Axes
+        Axes that the last :meth:`plot` drew on.
+    figure_ : matplotlib Figure
+        Their figure.
+
+    Examples
+    --------
+    >>> import matplotlib.pyplot as plt
+    >>> from sklearn_decaf import DeCAFTransformer
+    >>> from sklearn_decaf.inspection import FilterDisplay
+    >>> display = FilterDisplay.from_estimator(DeCAFTransformer(weights="squeezenet1_1"))
+    >>> display.filters.shape
+    (64, 3, 3, 3)
+    >>> plt.show()
+    """
+
+    def __init__(self, filters, *, layer=None):
+        self.filters = filters
+        self.layer = layer
+
+    @classmethod
+    def from_estimator(cls, estimator, *, ax=None, **plot_parameters):
+        """Take the filters from a transformer's weights and draw them.
+
+        Parameters
+        ----------
+        estimator : DeCAFTransformer or Pipeline
+            The transformer, or a pipeline with it as a step.
+        ax : matplotlib Axes, default=None
+            Axes to draw on; None makes new ones.
+        **plot_parameters : dict
+            Passed to :meth:`plot`.
+
+        Returns
+        -------
+        display : FilterDisplay
+            Its filters are in the order of red, green and blue and as photographs stand, however
+            the network reads them.
+        """
+        transformer = find_transformer(estimator, f"{cls.__name__}.from_estimator")
+        weights = load_weights(transformer.weights, architecture=transformer.architecture)
+        architecture = weights.architecture
+        (layer,) = (
+            layer
+            for layer in architecture.layers
+            if isinstance(layer, Conv) and architecture.inputs(layer.name) == (INPUT,)
+        )
+        filters = weights.parameters[f"{layer.name}.kernel"].transpose(3, 0, 1, 2)  # (n, k, k, 3)
+        if architecture.preprocessing.channel_order == "bgr":
+            filters = filters[..., ::-1]
+        if architecture.preprocessing.flip_vertical:
+            filters = filters[:, ::-1]
+        return cls(filters, layer=layer.name).plot(ax=ax, **plot_parameters)
+
+    def plot(self, ax=None, *, n_columns=None, share_scale=False):
+        """Draw the filters side by side; grey is a weight of 0.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, default=None
+            Axes to draw on; None makes new ones.
+        n_columns : int, default=None
+            Filters in a row; None makes about a square.
+        share_scale : bool, default=False
+            One scale for all filters, which shows that some are weak; otherwise each has its own.
+
+        Returns
+        -------
+        self : FilterDisplay
+        """
+        filters = np.asarray(self.filters)
+        ax = get_axes(self, ax, figsize=(5, 5))
+        axes = None if share_scale else (1, 2, 3)
+        largest = np.abs(filters).max(axis=axes, keepdims=True)
+        pictures = 0.5 + 0.5 * filters / np.where(largest > 0, largest, 1)
+        pictures = _enlarge(pictures, 32)
+        ax.imshow(tile(pictures, n_columns, gap=4), interpolation="nearest")
+        ax.set_axis_off()
+        name = "" if self.layer is None else f" of {self.layer}"
+        ax.set_title(f"{len(filters)} filters{name}")
+        return self
+
+
+class ActivationDisplay:
+    """A photograph's maps at a layer: where in the picture each channel is active.
+
+    It is recommended to use :meth:`from_estimator`.
+
+    Parameters
+    ----------
+    maps : ndarray of shape (height, width, n_channels)
+        Activations.
+    layer : str, default=None
+        Name of the layer, for the title.
+    photograph : ndarray of shape (height, width, 3), default=None
+        What the network saw, drawn as the first picture.
+
+    Attributes
+    ----------
+    channels_ : ndarray of int
+        Channels that the last :meth:`plot` drew, in its order.
+    ax_ : matplotlib Axes
+        Axes that the last :meth:`plot` drew on.
+    figure_ : matplotlib Figure
+        Their figure.
+
+    Examples
+    --------
+    >>> import matplotlib.pyplot as plt
+    >>> from sklearn.datasets import load_sample_image
+    >>> from sklearn_decaf import DeCAFTransformer
+    >>> from sklearn_decaf.inspection import ActivationDisplay
+    >>> display = ActivationDisplay.from_estimator(
+    ...     DeCAFTransformer(), load_sample_image("china.jpg"), layer="block3"
+    ... )
+    >>> display.maps.shape
+    (56, 56, 24)
+    >>> plt.show()
+    """
+
+    def __init__(self, maps, *, layer=None, photograph=None):
+        self.maps = maps
+        self.layer = layer
+        self.photograph = photograph
+
+    @classmethod
+    def from_estimator(cls, estimator, image, *, layer=None, ax=None, **plot_parameters):
+        """Compute a photograph's maps and draw them.
+
+        Parameters
+        ----------
+        estimator : DeCAFTransformer or Pipeline
+            The transformer, or a pipeline with it as a step.
+        image : image
+            One image: a path, encoded bytes, a PIL image or an array.
+        layer : int or str, default=None
+            The layer; None is the transformer's own, the first of several.
+        ax : matplotlib Axes, default=None
+            Axes to draw on; None makes new ones.
+        **plot_parameters : dict
+            Passed to :meth:`plot`.
+
+        Returns
+        -------
+        display : ActivationDisplay
+
+        Raises
+        ------
+        ValueError
+            If the layer's output is a vector and not a map.
+        """
+        transformer = find_transformer(estimator, f"{cls.__name__}.from_estimator")
+        if layer is None:
+            layer = transformer.layer
+            layer = layer[0] if isinstance(layer, tuple | list) else layer
+        weights = load_weights(transformer.weights, architecture=transformer.architecture)
+        architecture = weights.architecture
+        name = architecture.resolve(layer)
+        shape = architecture.shapes()[name]
+        if len(shape) != 3:
+            maps = [n for n, s in architecture.shapes().items() if len(s) == 3]
+            raise ValueError(
+                f"layer={layer!r} ({name}) of {architecture.name} gives a vector of {shape[0]} "
+                f"values, not maps; the last layer with maps is {maps[-1]!r}"
+            )
+        plain = clone(transformer).set_params(
+            layer=name, pooling=None, dropout=False, ten_crop=False, image_shape=None
+        )
+        plain.set_output(transform="default")
+        photograph = read_image(image, exif_transpose=transformer.exif_transpose)
+        maps = plain.transform([photograph])[0].reshape(shape)
+        if architecture.preprocessing.flip_vertical:
+            maps = maps[::-1]
+        seen = resize_and_crop(
+            photograph,
+            size=architecture.preprocessing.resize,
+            crop=architecture.preprocessing.crop,
+            resize=transformer.resize,
+        )
+        return cls(maps, layer=name, photograph=seen).plot(ax=ax, **plot_parameters)
+
+    def plot(self, ax=None, *, channels=15, n_columns=None, cmap="magma", share_scale=False):
+        """Draw maps side by side, after the photograph.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, default=None
+            Axes to draw on; None makes new ones.
+        channels : int or array-like of int, default=15
+            Which channels; a number takes so many of those with the highest peaks, the strongest
+            first.
+        n_columns : int, default=None
+            Pictures in a row; None makes about a square.
+        cmap : str or Colormap, default="magma"
+            Colours from the smallest to the largest value.
+        share_scale : bool, default=False
+            One scale for all maps; otherwise each has its own.
+
+        Returns
+        -------
+        self : ActivationDisplay
+        """
+        from PIL import Image
+
+        maps = np.asarray(self.maps)
+        if isinstance(channels, Integral):
+            channels = np.argsort(-maps.max(axis=(0, 1)), kind="stable")[:channels]
+        self.channels_ = np.asarray(channels, dtype=np.intp)
+        ax = get_axes(self, ax, figsize=(6, 6))
+        chosen = maps[..., self.channels_].transpose(2, 0, 1)  # (n, h, w)
+        axes = None if share_scale else (1, 2)
+        low, high = chosen.min(axis=axes, keepdims=True), chosen.max(axis=axes, keepdims=True)
+        scaled = (chosen - low) / np.where(high > low, high - low, 1)
+        from matplotlib import colormaps
+
+        colored = colormaps.get_cmap(cmap)(scaled)[..., :3]  # (n, h, w, 3)
+        colored = _enlarge(colored, 96)  # the photograph beside them has to be recognised
+        if self.photograph is not None:
+            size = (colored.shape[2], colored.shape[1])
+            small = Image.fromarray(self.photograph).resize(size, Image.Resampling.BILINEAR)
+            colored = np.concatenate([np.asarray(small)[None] / 255, colored])
+        ax.imshow(tile(colored, n_columns, gap=3), interpolation="nearest")
+        ax.set_axis_off()
+        name = "" if self.layer is None else f" of {self.layer}"
+        ax.set_title(f"{len(chosen)} of {maps.shape[2]} channels{name}")
+        return self

@@ -1,0 +1,428 @@
+"""Features in the plane, coloured by what they show: Figures 1, 2 and 5 of the DeCAF paper."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+from sklearn.base import clone
+from sklearn.decomposition import PCA
+from sklearn.manifold import TSNE
+from sklearn.metrics import silhouette_score
+from sklearn.neighbors import NearestNeighbors
+from sklearn.utils import Bunch, check_array, check_consistent_length
+
+from ..images import check_images, read_image
+from ._plotting import get_axes, import_pyplot
+
+_PCA_COMPONENTS = 50
+
+
+def group_labels(y, hierarchy, *, level=0):
+    """Replace class labels by what they are kinds of.
+
+    Parameters
+    ----------
+    y : array-like of shape (n_samples,)
+        Class labels.
+    hierarchy : mapping of label to str or sequence of str
+        The group of each class; or all its ancestors, such as WordNet's, the widest first.
+    level : int, default=0
+        Which ancestor: 0 is the widest, -1 the narrowest.
+
+    Returns
+    -------
+    groups : ndarray of shape (n_samples,), dtype=object
+        The group of each sample.
+
+    Raises
+    ------
+    ValueError
+        If a class is not in the hierarchy, or has no ancestor at this level. The message names it.
+
+    Examples
+    --------
+    >>> from sklearn_decaf.inspection import group_labels
+    >>> wordnet = {"lion": ("animal", "cat"), "wolf": ("animal", "dog"), "oak": ("plant", "tree")}
+    >>> group_labels(["wolf", "lion", "oak"], wordnet).tolist()
+    ['animal', 'animal', 'plant']
+    >>> group_labels(["wolf", "lion", "oak"], wordnet, level=-1).tolist()
+    ['dog', 'cat', 'tree']
+    """
+    labels = np.asarray(y)
+    groups = {}
+    for label in np.unique(labels).tolist():
+        if label not in hierarchy:
+            raise ValueError(
+                f"class {label!r} is not in the hierarchy, which has "
+                f"{', '.join(repr(key) for key in list(hierarchy)[:10])}"
+                f"{', ...' if len(hierarchy) > 10 else ''}"
+            )
+        path = hierarchy[label]
+        path = (path,) if isinstance(path, str) else tuple(path)
+        try:
+            groups[label] = path[level]
+        except IndexError:
+            raise ValueError(
+                f"class {label!r} has {len(path)} ancestors in the hierarchy, {path}: "
+                f"there is none at level={level}"
+            ) from None
+    return np.array([groups[label] for label in labels.tolist()], dtype=object)
+
+
+def cluster_quality(X, y, *, n_neighbors=5, metric="euclidean"):
+    """Say in numbers how well classes are separated, without training anything.
+
+    Parameters
+    ----------
+    X : array-like of shape (n_samples, n_features)
+        Features, or coordinates of an embedding.
+    y : array-like of shape (n_samples,)
+        Labels; at least two different ones.
+    n_neighbors : int, default=5
+        Neighbours that vote.
+    metric : str, default="euclidean"
+        Distance, such as "cosine".
+
+    Returns
+    -------
+    quality : :class:`~sklearn.utils.Bunch`
+        silhouette : float
+            Mean silhouette coefficient, from -1 to 1: how much closer samples are to their own
+            class than to the nearest other.
+        knn_accuracy : float
+            Share of samples whose nearest other samples, by majority, have their label, from 0 to
+            1. In a tie the label of the nearest of them counts.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_iris
+    >>> from sklearn_decaf.inspection import cluster_quality
+    >>> quality = cluster_quality(*load_iris(return_X_y=True))
+    >>> round(quality.silhouette, 2), round(quality.knn_accuracy, 2)
+    (0.5, 0.97)
+    """
+    X = check_array(X)
+    classes, codes = np.unique(np.asarray(y), return_inverse=True)
+    check_consistent_length(X, codes)
+    if len(classes) < 2:
+        raise ValueError(f"y has one class, {classes[0]!r}: quality needs at least two")
+    if len(X) <= n_neighbors:
+        raise ValueError(f"n_neighbors={n_neighbors} needs more than the {len(X)} samples in X")
+    search = NearestNeighbors(n_neighbors=n_neighbors, metric=metric).fit(X)
+    neighbors = codes[search.kneighbors(return_distance=False)]  # (n, k), never the sample itself
+    votes = (neighbors[:, :, None] == neighbors[:, None, :]).sum(axis=2)  # for each one's label
+    # the first of the largest is the nearest of those that win
+    winners = np.take_along_axis(neighbors, votes.argmax(axis=1)[:, None], axis=1)[:, 0]
+    return Bunch(
+        silhouette=float(silhouette_score(X, codes, metric=metric)),
+        knn_accuracy=float((winners == codes).mean()),
+    )
+
+
+class EmbeddingDisplay:
+    """Samples as points, or as thumbnails, in the plane: similar features lie close together.
+
+    It is recommended to use :meth:`from_estimator` or :meth:`from_features`. The figures 1, 2 and
+    5 of the DeCAF paper [1]_ are such pictures.
+
+    Parameters
+    ----------
+    embedding : ndarray of shape (n_samples, 2)
+        Coordinates.
+    labels : array-like of shape (n_samples,), default=None
+        What the colours mean.
+    images : images, default=None
+        Pictures for thumbnails, whatever :class:`~sklearn_decaf.DeCAFTransformer` takes.
+    quality : Bunch, default=None
+        What :func:`cluster_quality` says of the features.
+
+    Attributes
+    ----------
+    ax_ : matplotlib Axes
+        Axes that the last :meth:`plot` drew on.
+    figure_ : matplotlib Figure
+        Their figure.
+
+    References
+    ----------
+    .. [1] Donahue et al., "DeCAF: A Deep Convolutional Activation Feature for Generic Visual
+       Recognition", ICML 2014, sections 3.2 and 4.2.
+
+    Examples
+    --------
+    >>> import matplotlib.pyplot as plt
+    >>> from sklearn_decaf import DeCAFTransformer
+    >>> from sklearn_decaf.datasets import load_sample_photos
+    >>> from sklearn_decaf.inspection import EmbeddingDisplay
+    >>> photos = load_sample_photos(subset="train")
+    >>> names = photos.target_names[photos.target]
+    >>> display = EmbeddingDisplay.from_estimator(
+    ...     DeCAFTransformer(), photos.images, names, random_state=0
+    ... )
+    >>> display.embedding.shape
+    (168, 2)
+    >>> plt.show()
+    """
+
+    def __init__(self, embedding, *, labels=None, images=None, quality=None):
+        self.embedding = embedding
+        self.labels = labels
+        self.images = images
+        self.quality = quality
+
+    @classmethod
+    def from_estimator(
+        cls,
+        estimator,
+        X,
+        y=None,
+        *,
+        hierarchy=None,
+        level=0,
+        embedder=None,
+        random_state=None,
+        thumbnails=False,
+        ax=None,
+        **plot_parameters,
+    ):
+        """Compute features with a transformer, embed them and draw.
+
+        Parameters
+        ----------
+        estimator : transformer
+            With ``transform``: a :class:`~sklearn_decaf.DeCAFTransformer` or a fitted pipeline.
+        X : images
+            What `estimator` takes.
+        y : array-like of shape (n_samples,), default=None
+            Labels.
+        hierarchy : mapping, default=None
+            Groups of the labels, for colours and for the quality. See :func:`group_labels`.
+        level : int, default=0
+            Which ancestor in `hierarchy`.
+        embedder : transformer, default=None
+            With ``fit_transform`` to two columns. None: the first 50 principal components (if
+            there are more features), then t-SNE with `random_state`.
+        random_state : int, RandomState instance or None, default=None
+            For the default embedder.
+        thumbnails : bool, default=False
+            Draw the images of `X` instead of points.
+        ax : matplotlib Axes, default=None
+            Axes to draw on; None makes new ones.
+        **plot_parameters : dict
+            Passed to :meth:`plot`.
+
+        Returns
+        -------
+        display : EmbeddingDisplay
+        """
+        return cls.from_features(
+            estimator.transform(X),
+            y,
+            hierarchy=hierarchy,
+            level=level,
+            embedder=embedder,
+            random_state=random_state,
+            images=X if thumbnails else None,
+            ax=ax,
+            **plot_parameters,
+        )
+
+    @classmethod
+    def from_features(
+        cls,
+        features,
+        y=None,
+        *,
+        hierarchy=None,
+        level=0,
+        embedder=None,
+        random_state=None,
+        images=None,
+        ax=None,
+        **plot_parameters,
+    ):
+        """Embed features and draw.
+
+        Parameters
+        ----------
+        features : array-like of shape (n_samples, n_features)
+            Rows of any transformer.
+        y : array-like of shape (n_samples,), default=None
+            Labels.
+        hierarchy : mapping, default=None
+            Groups of the labels, for colours and for the quality. See :func:`group_labels`.
+        level : int, default=0
+            Which ancestor in `hierarchy`.
+        embedder : transformer, default=None
+            With ``fit_transform`` to two columns. None: the first 50 principal components (if
+            there are more features), then t-SNE with `random_state`.
+        random_state : int, RandomState instance or None, default=None
+            For the default embedder.
+        images : images, default=None
+            Pictures to draw instead of points.
+        ax : matplotlib Axes, default=None
+            Axes to draw on; None makes new ones.
+        **plot_parameters : dict
+            Passed to :meth:`plot`.
+
+        Returns
+        -------
+        display : EmbeddingDisplay
+            Its `quality` is that of the features, not of the embedding.
+        """
+        import_pyplot(f"{cls.__name__}.from_features")  # before the long computation
+        features = check_array(features, ensure_min_samples=3)
+        labels = None if y is None else np.asarray(y)
+        if labels is not None:
+            check_consistent_length(features, labels)
+            if isinstance(hierarchy, Mapping):
+                labels = group_labels(labels, hierarchy, level=level)
+        elif hierarchy is not None:
+            raise ValueError("hierarchy groups the labels in y: pass y too")
+        quality = None
+        if labels is not None and len(np.unique(labels)) > 1:
+            quality = cluster_quality(features, labels, n_neighbors=min(5, len(features) - 1))
+        embedding = _embed(features, embedder, random_state)
+        display = cls(embedding, labels=labels, images=images, quality=quality)
+        return display.plot(ax=ax, **plot_parameters)
+
+    def plot(
+        self,
+        ax=None,
+        *,
+        cmap=None,
+        colors=None,
+        marker_size=12,
+        thumbnail_size=40,
+        max_thumbnails=None,
+        legend="auto",
+        show_quality=True,
+    ):
+        """Draw.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, default=None
+            Axes to draw on; None makes new ones.
+        cmap : str or Colormap, default=None
+            Where the labels' colours come from. None: "tab10", "tab20" or "turbo", by how many
+            labels there are.
+        colors : mapping of label to colour, default=None
+            Colours of single labels.
+        marker_size : float, default=12
+            Area of a point, in points squared.
+        thumbnail_size : int, default=40
+            Longer side of a thumbnail, in points of 1/72 inch.
+        max_thumbnails : int, default=None
+            Draw at most so many, evenly spread over the samples; the others are points.
+        legend : bool or "auto", default="auto"
+            Say which colour is which label; "auto" does so for up to 24 labels.
+        show_quality : bool, default=True
+            Write silhouette and k-NN accuracy of the features below the picture.
+
+        Returns
+        -------
+        self : EmbeddingDisplay
+        """
+        ax = get_axes(self, ax, figsize=(7, 5.5))
+        embedding = np.asarray(self.embedding)
+        if embedding.ndim != 2 or embedding.shape[1] != 2:
+            raise ValueError(
+                f"embedding of shape {embedding.shape}: a picture needs two coordinates a sample, "
+                "(n_samples, 2)"
+            )
+        point_colors, names = self._colors(cmap, colors, len(embedding))
+        with_picture = self._draw_thumbnails(
+            ax, embedding, point_colors, thumbnail_size, max_thumbnails
+        )
+        points = ~with_picture
+        if self.labels is None:
+            ax.scatter(*embedding[points].T, s=marker_size, c=point_colors[points], lw=0)
+        for label, color in names.items():
+            own = points & (np.asarray(self.labels) == label)
+            ax.scatter(*embedding[own].T, s=marker_size, color=[color], lw=0, label=str(label))
+        ax.set(xticks=[], yticks=[])
+        # thumbnails do not count for the limits
+        ax.update_datalim(embedding)
+        ax.margins(0.06)
+        ax.autoscale_view()
+        if names and (legend is True or (legend == "auto" and len(names) <= 24)):
+            self._draw_legend(ax, names)
+        if show_quality and self.quality is not None:
+            ax.set_xlabel(
+                f"silhouette {self.quality.silhouette:.2f}, "
+                f"k-NN accuracy {100 * self.quality.knn_accuracy:.0f} %"
+            )
+        return self
+
+    def _colors(self, cmap, colors, n):
+        """A colour for each sample, and one for each label."""
+        plt = import_pyplot(f"{type(self).__name__}.plot")
+        if self.labels is None:
+            return np.tile(plt.cm.tab10(0), (n, 1)), {}
+        labels = np.asarray(self.labels)
+        check_consistent_length(np.empty(n), labels)
+        classes, codes = np.unique(labels, return_inverse=True)
+        if cmap is None:
+            cmap = "tab10" if len(classes) <= 10 else "tab20" if len(classes) <= 20 else "turbo"
+        cmap = plt.get_cmap(cmap)
+        listed = cmap.N <= 20
+        positions = np.arange(len(classes))
+        palette = cmap(positions % cmap.N if listed else positions / max(len(classes) - 1, 1))
+        for i, label in enumerate(classes.tolist()):
+            if colors is not None and label in colors:
+                from matplotlib.colors import to_rgba
+
+                palette[i] = to_rgba(colors[label])
+        return palette[codes], dict(zip(classes.tolist(), palette))
+
+    def _draw_thumbnails(self, ax, embedding, colors, size, max_thumbnails) -> np.ndarray:
+        """Draw pictures at points; return which points have one."""
+        drawn = np.zeros(len(embedding), bool)
+        if self.images is None:
+            return drawn
+        from matplotlib.offsetbox import AnnotationBbox, OffsetImage
+
+        images = check_images(self.images)
+        if len(images) != len(embedding):
+            raise ValueError(f"{len(images)} images for {len(embedding)} points")
+        n = len(images) if max_thumbnails is None else min(max_thumbnails, len(images))
+        for i in np.linspace(0, len(images) - 1, n).round().astype(int):
+            image = read_image(images[int(i)])
+            image.thumbnail((2 * size, 2 * size))  # twice as fine as 72 dots an inch
+            picture = OffsetImage(np.asarray(image), zoom=size / max(image.size))
+            frame = {"edgecolor": colors[i], "linewidth": 1.5, "boxstyle": "square,pad=0"}
+            ax.add_artist(AnnotationBbox(picture, embedding[i], pad=0.0, bboxprops=frame, zorder=3))
+            drawn[i] = True
+        return drawn
+
+    def _draw_legend(self, ax, names):
+        from matplotlib.lines import Line2D
+
+        handles = [
+            Line2D([], [], marker="o", ls="", color=color, label=str(name))
+            for name, color in names.items()
+        ]
+        ax.legend(
+            handles=handles,
+            loc="center left",
+            bbox_to_anchor=(1.0, 0.5),
+            frameon=False,
+            handletextpad=0.2,
+            fontsize="small",
+        )
+
+
+def _embed(features: np.ndarray, embedder, random_state) -> np.ndarray:
+    if embedder is not None:
+        return np.asarray(clone(embedder).fit_transform(features))
+    n, width = features.shape
+    components = min(_PCA_COMPONENTS, n)
+    if width > components:
+        # as van der Maaten and Hinton (2008) do before t-SNE: less noise, and faster
+        features = PCA(components, random_state=random_state).fit_transform(features)
+    perplexity = min(30.0, (n - 1) / 3)
+    return TSNE(perplexity=perplexity, init="pca", random_state=random_state).fit_transform(
+        features
+    )

@@ -1,0 +1,391 @@
+"""Where the time of a network goes: Figure 3 of the DeCAF paper."""
+
+from __future__ import annotations
+
+import time
+from numbers import Integral
+
+import numpy as np
+from sklearn.utils import check_random_state
+
+from .._parallel import effective_n_threads, single_threaded_blas
+from ..networks import load_weights
+from ..networks.architecture import INPUT
+from ..networks.engine import Plan
+from ..networks.flops import layer_flops
+from ..networks.layers import LRN, Conv, Dense, Layer, Softmax
+from ..networks.reference import compute, preprocess
+from ._activations import find_transformer
+from ._plotting import get_axes
+
+# name of the type, and the layers it holds; what is none of these is said by its class
+_TYPES = {Conv: "convolution", Dense: "fully connected", LRN: "normalisation", Softmax: "softmax"}
+
+
+def layer_times(
+    weights="efficientnet_lite0",
+    layer=7,
+    *,
+    architecture=None,
+    batch_size=32,
+    n_jobs=1,
+    n_repeats=5,
+    random_state=0,
+):
+    """Measure where the time goes in a network, step by step.
+
+    Parameters
+    ----------
+    weights : str or path, default="efficientnet_lite0"
+        Weights by name, or a file, as in :class:`~sklearn_decaf.DeCAFTransformer`.
+    layer : int or str, default=7
+        The last layer to compute.
+    architecture : str, default=None
+        Architecture of a weight file that fits several.
+    batch_size : int, default=32
+        Images computed together.
+    n_jobs : int, default=1
+        Threads. With several, times are those of the whole batch on all of them.
+    n_repeats : int, default=5
+        The batch is run once to warm up and then so many times; the median counts.
+    random_state : int, RandomState instance or None, default=0
+        Draws the images, of random pixels.
+
+    Returns
+    -------
+    times : LayerTimes
+
+    Notes
+    -----
+    The engine computes several layers in one step, a convolution and its ReLU for one: they cannot
+    be timed apart, and stand in one row. Where the engine cannot tell the times of its steps, the
+    layers are timed one by one in plain NumPy; `times.backend` says which it was.
+
+    Examples
+    --------
+    >>> from sklearn_decaf.inspection import layer_times
+    >>> times = layer_times("squeezenet1_1", layer="pool1", batch_size=1, n_repeats=1)
+    >>> sorted(times.columns)
+    ['gflops', 'layers', 'mflop', 'seconds', 'step', 'type']
+    """
+    for name, value in (("batch_size", batch_size), ("n_repeats", n_repeats)):
+        if not isinstance(value, Integral) or isinstance(value, bool) or value < 1:
+            raise ValueError(f"{name}={value!r} must be an integer of at least 1")
+    loaded = load_weights(weights, architecture=architecture)
+    network = loaded.architecture
+    last = network.resolve(layer)
+    loaded.require([last])
+    shape = (batch_size, *network.input_shape)
+    images = check_random_state(random_state).randint(256, size=shape).astype(np.uint8)
+    runs, backend = _measure(network, loaded.parameters, last, images, n_jobs, n_repeats)
+
+    flops = layer_flops(network)
+    columns = {name: [] for name in ("step", "layers", "type", "seconds", "mflop", "gflops")}
+    for i, (step, names, _) in enumerate(runs[0]):
+        seconds = float(np.median([run[i][2] for run in runs])) / batch_size
+        operations = sum(flops.get(name, 0) for name in names)
+        columns["step"].append(step)
+        columns["layers"].append(" ".join(names))
+        columns["type"].append(_type_of([network[n] for n in names if n in flops], flops))
+        columns["seconds"].append(seconds)
+        columns["mflop"].append(operations / 1e6)
+        columns["gflops"].append(operations / seconds / 1e9 if seconds > 0 else 0.0)
+    return LayerTimes(
+        {name: np.asarray(values) for name, values in columns.items()},
+        network=network.name,
+        batch_size=batch_size,
+        n_threads=effective_n_threads(n_jobs),
+        backend=backend,
+    )
+
+
+def _measure(network, parameters, last, images, n_jobs, n_repeats):
+    """Time the steps on a batch: for each run a list of (step, layer names, seconds)."""
+    n_threads = effective_n_threads(n_jobs)
+    plan = Plan(network, parameters, [last])
+    if hasattr(plan, "profile"):
+        measure, backend = lambda: plan.profile(images, n_threads), "engine"
+    else:
+        measure = lambda: _time_reference(network, parameters, last, images)  # noqa: E731
+        backend = "reference"
+    measure()  # warms up: workspaces are made, pages are touched
+    return [measure() for _ in range(n_repeats)], backend
+
+
+def _time_reference(network, parameters, last, images):
+    """The same of the plain NumPy forward pass, one layer after the other."""
+    blobs, steps = {INPUT: preprocess(images, network.preprocessing)}, []
+    with single_threaded_blas():
+        for layer in network.ancestors([last]):
+            keys = network.layer_parameter_shapes(layer.name)
+            own = [parameters[key] for key in keys]
+            inputs = [blobs[name] for name in network.inputs(layer.name)]
+            start = time.perf_counter()
+            blobs[layer.name] = compute(layer, own, *inputs)
+            steps.append((layer.name, (layer.name,), time.perf_counter() - start))
+    return steps
+
+
+def _type_of(layers: list[Layer], flops: dict[str, int]) -> str:
+    """The type of the layer of a step that computes most."""
+    if not layers:
+        return "other"
+    main = max(layers, key=lambda layer: flops[layer.name])
+    name = type(main).__name__
+    if isinstance(main, Conv) and main.groups > 1 and main.groups == main.filters:
+        return "depthwise convolution"
+    if name.endswith("Pool"):
+        return "pooling"
+    return _TYPES.get(type(main), name.lower())
+
+
+class LayerTimes:
+    """Times and operations of the steps of a network, for one image.
+
+    Made by :func:`layer_times`.
+
+    Parameters
+    ----------
+    columns : dict of str to ndarray of shape (n_steps,)
+        The table, see Attributes.
+    network : str
+        Name of the architecture.
+    batch_size : int
+        Images computed together.
+    n_threads : int
+        Threads.
+    backend : {"engine", "reference"}
+        What was timed: the compiled engine, or plain NumPy layer by layer.
+
+    Attributes
+    ----------
+    columns : dict of str to ndarray of shape (n_steps,)
+        step : name of the step.
+        layers : names of the layers it computes, separated by spaces.
+        type : "convolution", "depthwise convolution", "fully connected", "pooling",
+        "normalisation", "relu", "add", "concat", "softmax" or "other"; of several layers the one
+        with most operations counts.
+        seconds : seconds an image.
+        mflop : millions of floating point operations an image, by definition of the layers.
+        gflops : billions of them a second.
+    """
+
+    def __init__(self, columns, *, network, batch_size, n_threads, backend):
+        self.columns = columns
+        self.network = network
+        self.batch_size = batch_size
+        self.n_threads = n_threads
+        self.backend = backend
+
+    def __len__(self):
+        return len(self.columns["step"])
+
+    def __repr__(self):
+        total = self.columns["seconds"].sum()
+        return (
+            f"<LayerTimes of {self.network}: {len(self)} steps, {1000 * total:.3g} ms an image, "
+            f"batch_size={self.batch_size}, n_threads={self.n_threads}, backend={self.backend!r}>"
+        )
+
+    def by_type(self):
+        """Sum up the steps of each type.
+
+        Returns
+        -------
+        columns : dict of str to ndarray of shape (n_types,)
+            type, seconds, share (of all seconds, from 0 to 1), mflop and gflops, the longest
+            first.
+        """
+        types, codes = np.unique(self.columns["type"], return_inverse=True)
+        seconds = np.bincount(codes, self.columns["seconds"])
+        mflop = np.bincount(codes, self.columns["mflop"])
+        order = np.argsort(-seconds, kind="stable")
+        seconds, mflop = seconds[order], mflop[order]
+        positive = np.where(seconds > 0, seconds, 1)
+        return {
+            "type": types[order],
+            "seconds": seconds,
+            "share": seconds / (seconds.sum() or 1),
+            "mflop": mflop,
+            "gflops": np.where(seconds > 0, mflop / positive / 1e3, 0.0),
+        }
+
+    def to_frame(self, *, by_type=False):
+        """Give the table as a pandas data frame.
+
+        Parameters
+        ----------
+        by_type : bool, default=False
+            A row a type instead of a row a step.
+
+        Returns
+        -------
+        frame : pandas.DataFrame
+
+        Raises
+        ------
+        ImportError
+            If pandas is not installed; `columns` holds the same.
+        """
+        try:
+            import pandas as pd
+        except ImportError as error:
+            raise ImportError(
+                "to_frame needs pandas, which is not installed: pip install pandas, "
+                "or use the attribute `columns`"
+            ) from error
+        return pd.DataFrame(self.by_type() if by_type else self.columns)
+
+
+class LayerTimeDisplay:
+    """Bars of the time that each layer, or each type of layer, takes.
+
+    It is recommended to use :meth:`from_estimator`. The two kinds are Figures 3 (a) and (b) of the
+    DeCAF paper [1]_.
+
+    Parameters
+    ----------
+    times : LayerTimes
+        What :func:`layer_times` returns.
+
+    Attributes
+    ----------
+    ax_ : matplotlib Axes
+        Axes that the last :meth:`plot` drew on.
+    figure_ : matplotlib Figure
+        Their figure.
+
+    References
+    ----------
+    .. [1] Donahue et al., "DeCAF: A Deep Convolutional Activation Feature for Generic Visual
+       Recognition", ICML 2014, section 3.3.
+
+    Examples
+    --------
+    >>> import matplotlib.pyplot as plt
+    >>> from sklearn_decaf.inspection import LayerTimeDisplay, layer_times
+    >>> times = layer_times("squeezenet1_1", layer="pool1", batch_size=1, n_repeats=1)
+    >>> display = LayerTimeDisplay(times).plot(kind="type")
+    >>> plt.show()
+    """
+
+    def __init__(self, times):
+        self.times = times
+
+    @classmethod
+    def from_estimator(cls, estimator, *, batch_size=None, n_repeats=5, ax=None, **plot_parameters):
+        """Measure the network of a transformer and draw.
+
+        Parameters
+        ----------
+        estimator : DeCAFTransformer or Pipeline
+            The transformer, or a pipeline with it as a step. Its layer (the last of several),
+            weights and n_jobs are used.
+        batch_size : int, default=None
+            Images computed together; None is the transformer's own.
+        n_repeats : int, default=5
+            Runs, of which the median counts.
+        ax : matplotlib Axes, default=None
+            Axes to draw on; None makes new ones.
+        **plot_parameters : dict
+            Passed to :meth:`plot`.
+
+        Returns
+        -------
+        display : LayerTimeDisplay
+        """
+        transformer = find_transformer(estimator, f"{cls.__name__}.from_estimator")
+        layers = transformer.layer
+        times = layer_times(
+            transformer.weights,
+            layers[-1] if isinstance(layers, tuple | list) else layers,
+            architecture=transformer.architecture,
+            batch_size=transformer.batch_size if batch_size is None else batch_size,
+            n_jobs=transformer.n_jobs,
+            n_repeats=n_repeats,
+        )
+        return cls(times).plot(ax=ax, **plot_parameters)
+
+    def plot(self, ax=None, *, kind="layer", n_labels=8):
+        """Draw.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, default=None
+            Axes to draw on; None makes new ones.
+        kind : {"layer", "type"}, default="layer"
+            A bar a step in the order of the network, the longest ones named; or a bar a type,
+            with its share and its rate.
+        n_labels : int, default=8
+            How many of the longest steps are named.
+
+        Returns
+        -------
+        self : LayerTimeDisplay
+        """
+        if kind not in ("layer", "type"):
+            raise ValueError(f"kind={kind!r} must be 'layer' or 'type'")
+        ax = get_axes(self, ax, figsize=(8, 4) if kind == "layer" else (6, 3.5))
+        colors = self._type_colors()
+        (self._plot_layers if kind == "layer" else self._plot_types)(ax, colors, n_labels)
+        times = self.times
+        total = 1000 * times.columns["seconds"].sum()
+        threads = f"{times.n_threads} thread{'s' if times.n_threads > 1 else ''}"
+        how = "" if times.backend == "engine" else ", plain NumPy"
+        shown = f"{total:.0f}" if total >= 10 else f"{total:.2g}"
+        ax.set_title(
+            f"{times.network}: {shown} ms an image\nbatches of {times.batch_size}, {threads}{how}",
+            fontsize="medium",
+        )
+        ax.spines[["top", "right"]].set_visible(False)
+        return self
+
+    def _type_colors(self):
+        from matplotlib import colormaps
+
+        types = self.times.by_type()["type"].tolist()
+        return {kind: colormaps["tab10"](i % 10) for i, kind in enumerate(types)}
+
+    def _plot_layers(self, ax, colors, n_labels):
+        columns = self.times.columns
+        milliseconds = 1000 * columns["seconds"]
+        x = np.arange(len(milliseconds))
+        for kind, color in colors.items():
+            own = columns["type"] == kind
+            ax.bar(x[own], milliseconds[own], width=0.85, color=color, label=kind)
+        for i in np.argsort(-milliseconds)[:n_labels]:
+            ax.annotate(
+                columns["step"][i],
+                (i, milliseconds[i]),
+                xytext=(0, 3),
+                textcoords="offset points",
+                ha="center",
+                va="bottom",
+                rotation=90,
+                fontsize="x-small",
+            )
+        ax.margins(y=0.3)
+        ax.set(xlabel="layers, in order", ylabel="ms an image", xticks=[])
+        ax.set_ylim(bottom=0)
+        ax.legend(frameon=False, fontsize="small")
+
+    def _plot_types(self, ax, colors, n_labels):
+        table = self.times.by_type()
+        y = np.arange(len(table["type"]))
+        milliseconds = 1000 * table["seconds"]
+        ax.barh(y, milliseconds, color=[colors[kind] for kind in table["type"].tolist()])
+        for i, (share, rate) in enumerate(zip(table["share"], table["gflops"])):
+            rated = f", {rate:.0f} GFLOP/s" if rate >= 1 else ""
+            ax.annotate(
+                f"{100 * share:.0f} %{rated}",
+                (milliseconds[i], i),
+                xytext=(4, 0),
+                textcoords="offset points",
+                va="center",
+                fontsize="small",
+            )
+        ax.set_yticks(y, table["type"].tolist())
+        ax.invert_yaxis()
+        ax.margins(x=0.25)
+        ax.set_xlim(left=0)
+        ax.set_xlabel("ms an image")

@@ -1,0 +1,317 @@
+"""Which part of a photograph carries a decision: cover it, and see what becomes of the score."""
+
+from __future__ import annotations
+
+from numbers import Integral
+
+import numpy as np
+from sklearn.utils import Bunch
+from sklearn.utils.validation import check_is_fitted
+
+from ..images import read_image
+from ._plotting import get_axes
+
+_RESPONSES = ("predict_proba", "decision_function")
+
+
+def occlusion_map(
+    estimator,
+    image,
+    *,
+    target=None,
+    patch=0.25,
+    stride=None,
+    fill="mean",
+    response_method="auto",
+    batch_size=64,
+):
+    """Measure how much of a classifier's score each part of a photograph carries.
+
+    A square slides over the photograph and covers a part of it at a time; what the score of a
+    class loses is what the covered part was worth to it [1]_. Nothing is known of the classifier
+    but its answers, so it can be any pipeline that takes images.
+
+    Parameters
+    ----------
+    estimator : classifier
+        A fitted classifier or pipeline that takes a list of images.
+    image : image
+        One image: a path, encoded bytes, a PIL image or an array.
+    target : label, default=None
+        The class whose score is looked at; None is the class that `estimator` predicts.
+    patch : float or int, default=0.25
+        Side of the square: a share of the image's shorter side, or pixels.
+    stride : float or int, default=None
+        Distance between places of the square, likewise. None: half its side. Computing time goes
+        with the inverse of its square.
+    fill : "mean" or array-like of 3 values, default="mean"
+        What covers: the photograph's mean colour, or RGB values from 0 to 255.
+    response_method : {"auto", "predict_proba", "decision_function"}, default="auto"
+        The score; "auto" takes the first of these that `estimator` has.
+    batch_size : int, default=64
+        Covered copies held in memory at a time.
+
+    Returns
+    -------
+    result : :class:`~sklearn.utils.Bunch`
+        importances : ndarray of shape (height, width)
+            For each pixel, the mean loss of score over the squares that cover it, in the units of
+            the score. Negative where covering helps the class.
+        photograph : ndarray of shape (height, width, 3), uint8
+            The image as it was read.
+        target : label
+            The class.
+        score : float
+            Its score for the uncovered photograph.
+        corners : ndarray of shape (n, 2)
+            Top and left of the squares, in pixels.
+        losses : ndarray of shape (n,)
+            What the score loses when the square there is covered.
+        patch : int
+            Side of the squares in pixels.
+
+    References
+    ----------
+    .. [1] M. D. Zeiler and R. Fergus, "Visualizing and understanding convolutional networks",
+       ECCV 2014, section 4.2.
+
+    Examples
+    --------
+    >>> from sklearn.linear_model import LogisticRegression
+    >>> from sklearn.pipeline import make_pipeline
+    >>> from sklearn_decaf import DeCAFTransformer
+    >>> from sklearn_decaf.datasets import load_sample_photos
+    >>> from sklearn_decaf.inspection import occlusion_map
+    >>> photos = load_sample_photos(subset="train")
+    >>> classifier = make_pipeline(DeCAFTransformer(), LogisticRegression())
+    >>> names = photos.target_names[photos.target]
+    >>> classifier = classifier.fit(photos.images, names)
+    >>> result = occlusion_map(classifier, photos.images[-1], patch=0.5)
+    >>> result.importances.shape == result.photograph.shape[:2]
+    True
+    """
+    check_is_fitted(estimator)
+    photograph = np.asarray(read_image(image))
+    side = _length("patch", patch, photograph)
+    step = max(side // 2, 1) if stride is None else _length("stride", stride, photograph)
+    color = _color(fill, photograph)
+    if isinstance(batch_size, bool) or not isinstance(batch_size, Integral) or batch_size < 1:
+        raise ValueError(f"batch_size={batch_size!r} must be an integer of at least 1")
+    respond = _find_response(estimator, response_method)
+    if target is None:
+        target = estimator.predict([photograph])[0]
+    column = _column_of(estimator, target)
+    (score,) = _scores(respond, [photograph], column)
+
+    height, width = photograph.shape[:2]
+    tops, lefts = _starts(height, side, step), _starts(width, side, step)
+    corners = np.array([(top, left) for top in tops for left in lefts])
+    losses = np.empty(len(corners))
+    for start in range(0, len(corners), batch_size):
+        covered = []
+        for top, left in corners[start : start + batch_size]:
+            covered.append(photograph.copy())
+            covered[-1][top : top + side, left : left + side] = color
+        losses[start : start + len(covered)] = score - _scores(respond, covered, column)
+
+    total, count = np.zeros((height, width)), np.zeros((height, width))
+    for (top, left), loss in zip(corners, losses):
+        square = np.s_[top : top + side, left : left + side]
+        total[square] += loss
+        count[square] += 1
+    return Bunch(
+        importances=total / np.maximum(count, 1),  # 0 where the stride leaves gaps
+        photograph=photograph,
+        target=target,
+        score=float(score),
+        corners=corners,
+        losses=losses,
+        patch=side,
+    )
+
+
+def _length(name: str, value, photograph: np.ndarray) -> int:
+    """Pixels of a length given as pixels or as a share of the shorter side."""
+    shorter = min(photograph.shape[:2])
+    if not isinstance(value, bool) and isinstance(value, Integral) and 1 <= value <= shorter:
+        return int(value)
+    if isinstance(value, float) and 0 < value <= 1:
+        return max(round(value * shorter), 1)
+    raise ValueError(
+        f"{name}={value!r} must be a share of the image's shorter side, over 0 and up to 1.0, or "
+        f"an integer of pixels from 1 to {shorter}"
+    )
+
+
+def _color(fill, photograph: np.ndarray) -> np.ndarray:
+    if isinstance(fill, str) and fill == "mean":
+        return photograph.mean(axis=(0, 1)).round().astype(np.uint8)
+    try:
+        color = np.asarray(fill, dtype=float)
+    except (TypeError, ValueError):
+        color = np.empty(0)
+    if color.shape != (3,) or not ((color >= 0) & (color <= 255)).all():
+        raise ValueError(f"fill={fill!r} must be 'mean' or three values from 0 to 255")
+    return color.round().astype(np.uint8)
+
+
+def _find_response(estimator, method: str):
+    if method not in ("auto", *_RESPONSES):
+        raise ValueError(f"response_method={method!r} must be 'auto' or one of {_RESPONSES}")
+    for name in _RESPONSES if method == "auto" else (method,):
+        if hasattr(estimator, name):
+            return getattr(estimator, name)
+    raise ValueError(
+        f"{type(estimator).__name__} has no {' or '.join(_RESPONSES)}: a class has no score to lose"
+        if method == "auto"
+        else f"{type(estimator).__name__} has no {method}"
+    )
+
+
+def _column_of(estimator, target) -> int:
+    classes = np.asarray(estimator.classes_)
+    (columns,) = np.nonzero(classes == target)
+    if len(columns) != 1:
+        raise ValueError(f"target={target!r} is not one of the classes {classes.tolist()}")
+    return int(columns[0])
+
+
+def _scores(respond, images, column: int) -> np.ndarray:
+    """Scores of one class; a decision function of two classes has one column for both."""
+    scores = np.asarray(respond(images))
+    if scores.ndim == 1:
+        return scores if column == 1 else -scores
+    return scores[:, column]
+
+
+def _starts(length: int, side: int, step: int) -> list[int]:
+    """Where squares begin along a side; the last one ends with it."""
+    starts = list(range(0, length - side + 1, step))
+    if starts[-1] != length - side:
+        starts.append(length - side)
+    return starts
+
+
+class OcclusionDisplay:
+    """A photograph under the map of what its parts are worth to a class.
+
+    It is recommended to use :meth:`from_estimator`.
+
+    Parameters
+    ----------
+    result : Bunch
+        What :func:`occlusion_map` returns.
+
+    Attributes
+    ----------
+    ax_ : matplotlib Axes
+        Axes that the last :meth:`plot` drew on.
+    figure_ : matplotlib Figure
+        Their figure.
+
+    Examples
+    --------
+    >>> import matplotlib.pyplot as plt
+    >>> from sklearn.linear_model import LogisticRegression
+    >>> from sklearn.pipeline import make_pipeline
+    >>> from sklearn_decaf import DeCAFTransformer
+    >>> from sklearn_decaf.datasets import load_sample_photos
+    >>> from sklearn_decaf.inspection import OcclusionDisplay
+    >>> photos = load_sample_photos(subset="train")
+    >>> classifier = make_pipeline(DeCAFTransformer(), LogisticRegression())
+    >>> names = photos.target_names[photos.target]
+    >>> classifier = classifier.fit(photos.images, names)
+    >>> display = OcclusionDisplay.from_estimator(classifier, photos.images[0], patch=0.5)
+    >>> print(display.result.target)
+    astronaut
+    >>> plt.show()
+    """
+
+    def __init__(self, result):
+        self.result = result
+
+    @classmethod
+    def from_estimator(
+        cls,
+        estimator,
+        image,
+        *,
+        target=None,
+        patch=0.25,
+        stride=None,
+        fill="mean",
+        response_method="auto",
+        batch_size=64,
+        ax=None,
+        **plot_parameters,
+    ):
+        """Compute the map and draw it.
+
+        Parameters
+        ----------
+        estimator : classifier
+            See :func:`occlusion_map`, as for the parameters that follow.
+        image : image
+            One image.
+        target : label, default=None
+            The class.
+        patch : float or int, default=0.25
+            Side of the square.
+        stride : float or int, default=None
+            Distance between its places.
+        fill : "mean" or array-like of 3 values, default="mean"
+            What covers.
+        response_method : {"auto", "predict_proba", "decision_function"}, default="auto"
+            The score.
+        batch_size : int, default=64
+            Covered copies held in memory at a time.
+        ax : matplotlib Axes, default=None
+            Axes to draw on; None makes new ones.
+        **plot_parameters : dict
+            Passed to :meth:`plot`.
+
+        Returns
+        -------
+        display : OcclusionDisplay
+        """
+        result = occlusion_map(
+            estimator,
+            image,
+            target=target,
+            patch=patch,
+            stride=stride,
+            fill=fill,
+            response_method=response_method,
+            batch_size=batch_size,
+        )
+        return cls(result).plot(ax=ax, **plot_parameters)
+
+    def plot(self, ax=None, *, cmap="RdBu_r", alpha=0.6, colorbar=True):
+        """Draw the photograph in grey, and the map over it.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, default=None
+            Axes to draw on; None makes new ones.
+        cmap : str or Colormap, default="RdBu_r"
+            Colours from "covering helps the class" to "covering hurts it"; 0 is in the middle.
+        alpha : float, default=0.6
+            Opacity of the map.
+        colorbar : bool, default=True
+            Draw the scale.
+
+        Returns
+        -------
+        self : OcclusionDisplay
+        """
+        from PIL import Image
+
+        ax = get_axes(self, ax, figsize=(6, 4.5))
+        ax.imshow(Image.fromarray(self.result.photograph).convert("L"), cmap="gray")
+        limit = np.abs(self.result.importances).max() or 1.0
+        shown = ax.imshow(self.result.importances, cmap=cmap, alpha=alpha, vmin=-limit, vmax=limit)
+        if colorbar:
+            self.figure_.colorbar(shown, ax=ax, label="loss of score when covered", shrink=0.8)
+        ax.set_axis_off()
+        ax.set_title(f"{self.result.target}: score {self.result.score:.2f}")
+        return self
