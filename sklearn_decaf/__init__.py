@@ -15,6 +15,7 @@ __version__ = "0.1.0.dev0"
 _HOMES = {
     "ActivationCache": "transformers",
     "ActivationDropout": "transformers",
+    "BoundingBoxCropper": "_bounding_boxes",
     "DeCAFTransformer": "transformers",
     "show_versions": "_show_versions",
 }
