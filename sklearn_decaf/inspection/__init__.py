@@ -7,7 +7,8 @@ does not.
 """
 
 from ._activations import ActivationDisplay, FilterDisplay
-from ._embedding import EmbeddingDisplay, cluster_quality, group_labels
+from ._clusters import cluster_quality, group_labels
+from ._embedding import EmbeddingDisplay
 from ._layer_times import LayerTimeDisplay, LayerTimes, layer_times
 from ._occlusion import OcclusionDisplay, occlusion_map
 

@@ -8,116 +8,13 @@ import numpy as np
 from sklearn.base import clone
 from sklearn.decomposition import PCA
 from sklearn.manifold import TSNE
-from sklearn.metrics import silhouette_score
-from sklearn.neighbors import NearestNeighbors
-from sklearn.utils import Bunch, check_array, check_consistent_length
+from sklearn.utils import check_array, check_consistent_length
 
 from ..images import check_images, read_image
+from ._clusters import cluster_quality, group_labels
 from ._plotting import get_axes, import_pyplot
 
 _PCA_COMPONENTS = 50
-
-
-def group_labels(y, hierarchy, *, level=0):
-    """Replace class labels by what they are kinds of.
-
-    Parameters
-    ----------
-    y : array-like of shape (n_samples,)
-        Class labels.
-    hierarchy : mapping of label to str or sequence of str
-        The group of each class; or all its ancestors, such as WordNet's, the widest first.
-    level : int, default=0
-        Which ancestor: 0 is the widest, -1 the narrowest.
-
-    Returns
-    -------
-    groups : ndarray of shape (n_samples,), dtype=object
-        The group of each sample.
-
-    Raises
-    ------
-    ValueError
-        If a class is not in the hierarchy, or has no ancestor at this level. The message names it.
-
-    Examples
-    --------
-    >>> from sklearn_decaf.inspection import group_labels
-    >>> wordnet = {"lion": ("animal", "cat"), "wolf": ("animal", "dog"), "oak": ("plant", "tree")}
-    >>> group_labels(["wolf", "lion", "oak"], wordnet).tolist()
-    ['animal', 'animal', 'plant']
-    >>> group_labels(["wolf", "lion", "oak"], wordnet, level=-1).tolist()
-    ['dog', 'cat', 'tree']
-    """
-    labels = np.asarray(y)
-    groups = {}
-    for label in np.unique(labels).tolist():
-        if label not in hierarchy:
-            raise ValueError(
-                f"class {label!r} is not in the hierarchy, which has "
-                f"{', '.join(repr(key) for key in list(hierarchy)[:10])}"
-                f"{', ...' if len(hierarchy) > 10 else ''}"
-            )
-        path = hierarchy[label]
-        path = (path,) if isinstance(path, str) else tuple(path)
-        try:
-            groups[label] = path[level]
-        except IndexError:
-            raise ValueError(
-                f"class {label!r} has {len(path)} ancestors in the hierarchy, {path}: "
-                f"there is none at level={level}"
-            ) from None
-    return np.array([groups[label] for label in labels.tolist()], dtype=object)
-
-
-def cluster_quality(X, y, *, n_neighbors=5, metric="euclidean"):
-    """Say in numbers how well classes are separated, without training anything.
-
-    Parameters
-    ----------
-    X : array-like of shape (n_samples, n_features)
-        Features, or coordinates of an embedding.
-    y : array-like of shape (n_samples,)
-        Labels; at least two different ones.
-    n_neighbors : int, default=5
-        Neighbours that vote.
-    metric : str, default="euclidean"
-        Distance, such as "cosine".
-
-    Returns
-    -------
-    quality : :class:`~sklearn.utils.Bunch`
-        silhouette : float
-            Mean silhouette coefficient, from -1 to 1: how much closer samples are to their own
-            class than to the nearest other.
-        knn_accuracy : float
-            Share of samples whose nearest other samples, by majority, have their label, from 0 to
-            1. In a tie the label of the nearest of them counts.
-
-    Examples
-    --------
-    >>> from sklearn.datasets import load_iris
-    >>> from sklearn_decaf.inspection import cluster_quality
-    >>> quality = cluster_quality(*load_iris(return_X_y=True))
-    >>> round(quality.silhouette, 2), round(quality.knn_accuracy, 2)
-    (0.5, 0.97)
-    """
-    X = check_array(X)
-    classes, codes = np.unique(np.asarray(y), return_inverse=True)
-    check_consistent_length(X, codes)
-    if len(classes) < 2:
-        raise ValueError(f"y has one class, {classes[0]!r}: quality needs at least two")
-    if len(X) <= n_neighbors:
-        raise ValueError(f"n_neighbors={n_neighbors} needs more than the {len(X)} samples in X")
-    search = NearestNeighbors(n_neighbors=n_neighbors, metric=metric).fit(X)
-    neighbors = codes[search.kneighbors(return_distance=False)]  # (n, k), never the sample itself
-    votes = (neighbors[:, :, None] == neighbors[:, None, :]).sum(axis=2)  # for each one's label
-    # the first of the largest is the nearest of those that win
-    winners = np.take_along_axis(neighbors, votes.argmax(axis=1)[:, None], axis=1)[:, 0]
-    return Bunch(
-        silhouette=float(silhouette_score(X, codes, metric=metric)),
-        knn_accuracy=float((winners == codes).mean()),
-    )
 
 
 class EmbeddingDisplay:
