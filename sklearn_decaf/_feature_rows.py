@@ -82,12 +82,15 @@ class Recipe:
             crop=preprocessing.crop,
             resize=self.resize,
             ten_crop=self.ten_crop,
+            upside_down=preprocessing.flip_vertical,
             exif_transpose=self.exif_transpose,
             batch_size=batch_size,
             n_jobs=n_threads,
             on_error=on_error,
         )
         for start, batch, failed in batches:  # (m, h, w, 3) or (m, 10, h, w, 3)
+            if self.ten_crop:
+                batch = preprocessing.level_crops(batch)
             rows = extractor(batch.reshape(-1, *batch.shape[-3:]), n_threads)
             if self.ten_crop:
                 rows = rows.reshape(len(batch), -1, rows.shape[1]).mean(axis=1)

@@ -25,7 +25,9 @@ _BILINEAR = Image.Resampling.BILINEAR
 _LONGEST = 16
 
 
-def resize_and_crop(image, *, size=256, crop=227, resize="warp", ten_crop=False) -> np.ndarray:
+def resize_and_crop(
+    image, *, size=256, crop=227, resize="warp", ten_crop=False, upside_down=False
+) -> np.ndarray:
     """Resize an image and cut the network's input out of it.
 
     Parameters
@@ -43,6 +45,9 @@ def resize_and_crop(image, *, size=256, crop=227, resize="warp", ten_crop=False)
     ten_crop : bool, default=False
         Cut out ten squares instead of the central one: top left, top right, bottom left, bottom
         right, centre, and the left-right mirror images of these five in the same order.
+    upside_down : bool, default=False
+        Cut the same squares out of the image turned upside down, as DeCAF's own program did, and
+        turn each back: rows are counted from below, and mirror images are top-bottom.
 
     Returns
     -------
@@ -77,6 +82,8 @@ def resize_and_crop(image, *, size=256, crop=227, resize="warp", ten_crop=False)
     corners = [(right // 2, bottom // 2)]  # (left, top)
     if ten_crop:
         corners = [(0, 0), (right, 0), (0, bottom), (right, bottom), *corners]
+    if upside_down:
+        corners = [(x, bottom - y) for x, y in corners]
 
     if (width, height) == image.size:
         squares = [image.crop((x, y, x + crop, y + crop)) for x, y in corners]
@@ -97,7 +104,8 @@ def resize_and_crop(image, *, size=256, crop=227, resize="warp", ten_crop=False)
         ]
     pixels = np.stack([np.asarray(square) for square in squares])  # (1 or 5, crop, crop, 3)
     if ten_crop:
-        return np.concatenate([pixels, pixels[:, :, ::-1]])
+        mirrored = pixels[:, ::-1] if upside_down else pixels[:, :, ::-1]
+        return np.concatenate([pixels, mirrored])
     return pixels[0]
 
 
@@ -119,6 +127,7 @@ def iter_batches(
     crop=227,
     resize="warp",
     ten_crop=False,
+    upside_down=False,
     exif_transpose=True,
     batch_size=32,
     n_jobs=1,
@@ -136,7 +145,7 @@ def iter_batches(
     ----------
     images : ImageInputs or sequence of images
         What `check_images` returns or takes.
-    size, crop, resize, ten_crop
+    size, crop, resize, ten_crop, upside_down
         See `resize_and_crop`.
     exif_transpose : bool, default=True
         See `read_image`.
@@ -208,7 +217,12 @@ def iter_batches(
         try:
             image = decode(source, exif_transpose=exif_transpose, at_least=at_least)
             batch[offset] = resize_and_crop(
-                image, size=size, crop=crop, resize=resize, ten_crop=ten_crop
+                image,
+                size=size,
+                crop=crop,
+                resize=resize,
+                ten_crop=ten_crop,
+                upside_down=upside_down,
             )
         except ImageError as error:
             return row, f"{images.name_row(row)}, {describe(source)}: {error}."

@@ -377,8 +377,12 @@ class DeCAFTransformer(TransformerMixin, BaseEstimator):
             raise ValueError("layer=() names no layer")
         return layers
 
-    def _weights(self) -> Weights:
-        weights = load_weights(self.weights, architecture=self.architecture)
+    def _weights(self, *, download_if_missing: bool = False) -> Weights:
+        weights = load_weights(
+            self.weights,
+            architecture=self.architecture,
+            download_if_missing=download_if_missing,
+        )
         seen = getattr(self, "weights_sha256_", weights.sha256)
         if weights.sha256 != seen:
             raise WeightsError(
@@ -390,7 +394,7 @@ class DeCAFTransformer(TransformerMixin, BaseEstimator):
     def _remember_weights(self) -> None:
         if hasattr(self, "weights_sha256_"):
             del self.weights_sha256_
-        weights = self._weights()
+        weights = self._weights(download_if_missing=True)
         weights.require([block.name for block in self._blocks()])
         self.weights_sha256_ = weights.sha256
 
@@ -450,7 +454,7 @@ class DeCAFTransformer(TransformerMixin, BaseEstimator):
 
     def _recipe(self) -> Recipe:
         return Recipe(
-            self._weights(),
+            self._weights(download_if_missing=True),
             self._layers(),
             self.pooling,
             resize=self.resize,

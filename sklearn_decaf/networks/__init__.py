@@ -2,18 +2,21 @@
 
 from .architecture import Architecture, Preprocessing
 from .architectures import ARCHITECTURES, get_architecture
+from .fetching import fetch_weights
 from .imagenet import imagenet_classes, imagenet_wnids
-from .weights import Weights, list_weights, load_weights, save_weights
+from .weights import Weights, list_weights, load, load_weights, save_weights
 
 __all__ = [
     "ARCHITECTURES",
     "Architecture",
     "Preprocessing",
     "Weights",
+    "fetch_weights",
     "get_architecture",
     "imagenet_classes",
     "imagenet_wnids",
     "list_weights",
+    "load",
     "load_weights",
     "save_weights",
 ]

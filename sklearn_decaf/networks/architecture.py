@@ -6,7 +6,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
+import numpy as np
+
 from .layers import Layer, Shape
+from .mean_image import MeanImage
 
 INPUT = "data"  # the name under which layers read the preprocessed image
 
@@ -18,7 +21,8 @@ class Preprocessing:
     The photograph is resized to ``resize`` (both sides, or the shorter one), its centre of
     ``crop`` x ``crop`` pixels is cut out, and ``(x - mean) / std`` is taken a channel, with x from
     0 to 255 and the channels in ``channel_order``. ``flip_vertical`` turns it upside down first,
-    as the network of the DeCAF paper wants it.
+    as the network of the DeCAF paper wants it. Where there is a ``mean_image``, the same square is
+    cut out of it, and is what is subtracted instead of ``mean``.
     """
 
     resize: int = 256
@@ -27,6 +31,28 @@ class Preprocessing:
     mean: tuple[float, float, float] = (0.0, 0.0, 0.0)
     std: tuple[float, float, float] = (1.0, 1.0, 1.0)
     flip_vertical: bool = False
+    mean_image: MeanImage | None = None
+
+    def crop_mean(self) -> np.ndarray:
+        """What is subtracted from the central crop, in ``channel_order``.
+
+        Of shape (3,), or (crop, crop, 3) in the orientation that the network sees.
+        """
+        if self.mean_image is None:
+            return np.asarray(self.mean)
+        return self.mean_image.crop(self.crop)
+
+    def level_crops(self, crops: np.ndarray) -> np.ndarray:
+        """Let ten crops (..., 10, h, w, 3) of RGB photographs all have the central crop's mean.
+
+        Where a mean image is subtracted each of them has a part of its own. The result, float32
+        then, is what a network that subtracts the central part may be given.
+        """
+        if self.mean_image is None:
+            return crops
+        to_rgb = slice(None, None, -1 if self.channel_order == "bgr" else 1)
+        levelled = self.mean_image.level_crops(crops[..., to_rgb], flipped=self.flip_vertical)
+        return levelled[..., to_rgb]
 
 
 @dataclass(frozen=True)

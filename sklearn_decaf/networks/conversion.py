@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -31,6 +31,8 @@ class Match:
     known: int  # arrays whose name is right
     found: int  # and whose shape is right too
     problems: tuple[str, ...]
+    certainty: str = ""
+    evidence: str = ""
 
 
 def convert(
@@ -97,12 +99,12 @@ def recognise(
         )
     wanted = architecture or stated
     names = ARCHITECTURES if wanted is None else (get_architecture(wanted).name,)
-    matches = [
+    every = [
         _compare(tensors, layout, get_architecture(name))
         for layout in LAYOUTS
-        for name in names
-        if name in layout.architectures
+        for name in layout.architectures
     ]
+    matches = [match for match in every if match.architecture.name in names]
     hits = [match for match in matches if match.found and not match.problems]
     if not hits:
         raise WeightsError(_explain(tensors, matches, wanted))
@@ -112,7 +114,30 @@ def recognise(
             f"names and shapes fit {' and '.join(fitting)}, which differ in ways that weights do "
             f"not show: say which it is, such as architecture={fitting[0]!r}"
         )
-    return hits[0]
+    others = {match.architecture.name for match in every if match.found and not match.problems}
+    return _judge(hits[0], metadata, sorted(others - {fitting[0]}))
+
+
+def _judge(match: Match, metadata: Mapping[str, str], others: list[str]) -> Match:
+    """Say how sure it is, and why; `others` are architectures that fit as well."""
+    net, total = match.architecture, len(match.layout.shapes(match.architecture))
+    some = f"all {total}" if match.found == total else f"{match.found} of {total}"
+    evidence = f"{some} arrays have names and shapes of {net.name} ({match.layout.name})"
+    if metadata.get("architecture"):
+        return replace(
+            match, certainty="certain", evidence=f"{evidence}, which the file names itself"
+        )
+    certainty = "certain" if match.found == total else "likely"
+    if others:
+        fit = f"{' and '.join(others)} would fit as well"
+        if not _caffe_architecture(metadata):
+            certainty, reason = "told", "the caller chose"
+        elif _has_order(metadata):
+            reason = "the order of the layers decides"
+        else:  # which is what somebody called it
+            certainty, reason = "likely", "the name of the network decides"
+        evidence = f"{evidence}; {fit}, {reason}"
+    return replace(match, certainty=certainty, evidence=evidence)
 
 
 def _caffe_architecture(metadata: Mapping[str, str]) -> str | None:
@@ -120,11 +145,15 @@ def _caffe_architecture(metadata: Mapping[str, str]) -> str | None:
 
     The order of its layers tells them apart, or else its name.
     """
-    layers = metadata.get("layers", "").split()
-    if {"pool1", "norm1"} <= set(layers):
+    if _has_order(metadata):
+        layers = metadata["layers"].split()
         pool_first = layers.index("pool1") < layers.index("norm1")
         return "caffenet" if pool_first else "bvlc_alexnet"
     return {"CaffeNet": "caffenet", "AlexNet": "bvlc_alexnet"}.get(metadata.get("network", ""))
+
+
+def _has_order(metadata: Mapping[str, str]) -> bool:
+    return {"pool1", "norm1"} <= set(metadata.get("layers", "").split())
 
 
 def _compare(tensors, layout: Layout, architecture: Architecture) -> Match:

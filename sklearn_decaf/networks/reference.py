@@ -34,7 +34,7 @@ def preprocess(images: np.ndarray, preprocessing: Preprocessing, dtype=np.float3
         images = images[:, ::-1]
     if preprocessing.channel_order == "bgr":
         images = images[..., ::-1]
-    mean = np.asarray(preprocessing.mean, dtype=dtype)
+    mean = preprocessing.crop_mean().astype(dtype)  # (3,) or (h, w, 3)
     std = np.asarray(preprocessing.std, dtype=dtype)
     return (images.astype(dtype) - mean) / std
 

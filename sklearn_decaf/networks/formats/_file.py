@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-import mmap
 import os
-import stat
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,9 +21,9 @@ from . import (
     torch_legacy,
     torch_zip,
 )
+from ._mapping import check_digest, identity, map_file
 from ._zip import Archive
 
-MAX_FILE = 2**30
 # name, layers of the first and of the second generation: what a NetParameter can begin with
 _PROTOBUF_STARTS = (b"\x0a", b"\x12", b"\xa2\x06")
 _TORCH_LEGACY_START = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."
@@ -64,7 +62,8 @@ def read_tensors(path: str | os.PathLike, *, checksum: str | None = None) -> Ten
     path : str or path-like
         The format is recognised by content, not by suffix.
     checksum : str or None
-        sha256 that the file must have, checked before anything in it is looked at.
+        What the file must have, such as ``"sha256:..."`` or a beginning of it, or ``"sha1:..."``;
+        checked before anything in it is looked at.
 
     Raises
     ------
@@ -74,14 +73,11 @@ def read_tensors(path: str | os.PathLike, *, checksum: str | None = None) -> Ten
     """
     path = Path(path).absolute()
     try:
-        data, before = _map(path)
+        data, before = map_file(path)
         sha256 = hashlib.sha256(data).hexdigest()
-        if checksum is not None and not sha256.startswith(checksum):
-            raise WeightsError(
-                f"its sha256 is {sha256}, not {checksum}: the file is damaged, or another one"
-            )
+        check_digest(data, sha256, checksum)
         kind, tensors, metadata = _read(data)
-        if _identity(os.stat(path)) != before:
+        if identity(os.stat(path)) != before:
             raise WeightsError("the file changed while it was read")
     except OSError as error:
         raise WeightsError(f"{path}: {error.strerror or error}") from error
@@ -90,24 +86,6 @@ def read_tensors(path: str | os.PathLike, *, checksum: str | None = None) -> Ten
     if not tensors:
         raise WeightsError(f"{path}: there are no arrays in this file")
     return TensorFile(str(path), kind, sha256, tensors, metadata)
-
-
-def _identity(status: os.stat_result) -> tuple[int, ...]:
-    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
-
-
-def _map(path: Path) -> tuple[memoryview, tuple[int, ...]]:
-    status = os.stat(path)
-    if not stat.S_ISREG(status.st_mode):  # opening a pipe would wait for ever
-        raise WeightsError("not a regular file")
-    with open(path, "rb") as stream:
-        status = os.fstat(stream.fileno())
-        if status.st_size == 0:
-            raise WeightsError("the file is empty")
-        if status.st_size > MAX_FILE:
-            raise WeightsError(f"the file has {status.st_size} bytes; {MAX_FILE} is the limit")
-        mapped = mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ)
-    return memoryview(mapped), _identity(status)
 
 
 def _read(data: memoryview) -> tuple[str, dict[str, np.ndarray], dict[str, str]]:

@@ -62,6 +62,11 @@ def read(data: memoryview) -> tuple[dict[str, np.ndarray], dict[str, str]]:
     return tensors, metadata
 
 
+def read_blob(data: memoryview) -> np.ndarray:
+    """The array in a ``BlobProto`` message of its own, such as a ``.binaryproto`` file."""
+    return _blob_array(_read_blob(FieldReader(), data), "of the file")
+
+
 def _read_layer(reader: FieldReader, message: memoryview, *, v1: bool) -> tuple[str, list[_Blob]]:
     name, blobs = "", []
     name_field, blobs_field = (_V1_NAME, _V1_BLOBS) if v1 else (_NAME, _BLOBS)

@@ -37,7 +37,7 @@ def read(archive: Archive) -> tuple[dict[str, np.ndarray], dict[str, str]]:
             raise WeightsError(f"the archive holds {describe(member)}, which is no .npy member")
         name = member[: -len(".npy")]
         try:
-            value = _read_npy(archive.read(member))
+            value = read_npy(archive.read(member))
         except WeightsError as error:
             raise WeightsError(f"array {describe(name)}: {error}") from error
         if isinstance(value, str):
@@ -47,7 +47,8 @@ def read(archive: Archive) -> tuple[dict[str, np.ndarray], dict[str, str]]:
     return tensors, metadata
 
 
-def _read_npy(content: memoryview) -> np.ndarray | str:
+def read_npy(content: memoryview) -> np.ndarray | str:
+    """The array in one ``.npy`` file, as a read-only view of its bytes; or its text."""
     if len(content) < 12 or content[:6] != b"\x93NUMPY":
         raise WeightsError("not in NumPy's .npy format")
     version = content[6]
