@@ -85,3 +85,17 @@ def model(net: Architecture, parameters: Mapping[str, np.ndarray], *, trans_b: b
     )
     opset = [helper.make_opsetid("", 17)]
     return helper.make_model(graph, opset_imports=opset, ir_version=8)
+
+
+def in_double(model):
+    """The same model with all its numbers in float64."""
+    onnx = pytest.importorskip("onnx", reason="onnx is not installed")
+    double = onnx.ModelProto()
+    double.CopyFrom(model)
+    for tensor in double.graph.initializer:
+        values = onnx.numpy_helper.to_array(tensor)
+        if values.dtype == np.float32:
+            tensor.CopyFrom(onnx.numpy_helper.from_array(values.astype(np.float64), tensor.name))
+    for value in (*double.graph.input, *double.graph.output):
+        value.type.tensor_type.elem_type = onnx.TensorProto.DOUBLE
+    return double
