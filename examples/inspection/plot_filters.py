@@ -1,0 +1,64 @@
+"""
+===========================================
+What a filter sees, and what carries a decision
+===========================================
+
+Three looks into a network: the filters of its first layer, what they and later layers make of one
+photograph, and which part of the photograph a classifier's decision rests on.
+"""
+
+# %%
+# The filters of the first layer
+# ------------------------------
+# Each of the 32 filters is a window of 3 x 3 pixels; one that is coloured looks for that colour,
+# one with a dark and a light side for an edge. In AlexNet, whose windows have 11 x 11 pixels,
+# they are the stripes and blobs that pictures of such filters are known for.
+
+import matplotlib.pyplot as plt
+import numpy as np
+from sklearn.datasets import load_sample_image
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+
+from sklearn_decaf import DeCAFTransformer
+from sklearn_decaf.datasets import load_sample_photos
+from sklearn_decaf.inspection import ActivationDisplay, FilterDisplay, OcclusionDisplay
+
+display = FilterDisplay.from_estimator(DeCAFTransformer())
+display.figure_.set_size_inches(6, 3.4)
+plt.show()
+
+# %%
+# One photograph, layer by layer
+# ------------------------------
+# Bright is a strong activation. Early maps are edge drawings of the photograph; late ones are
+# coarse and respond to things, wherever they are.
+
+flower = load_sample_image("flower.jpg")
+for layer in "stem", "block3", "block11":
+    display = ActivationDisplay.from_estimator(DeCAFTransformer(), flower, layer=layer)
+    display.figure_.suptitle(f"layer {layer}")
+plt.show()
+
+# %%
+# Which part of the photograph decides
+# ------------------------------------
+# A classifier learns the sample photographs. Then a grey square moves over a test photograph, and
+# the map shows how much the score of the predicted class falls (red) or rises (blue) where the
+# square hides something.
+
+photos = load_sample_photos()
+train = photos.split == "train"
+classifier = make_pipeline(DeCAFTransformer(), LogisticRegression(max_iter=1000))
+classifier.fit(photos.images[train], photos.target[train])
+
+figure, axes = plt.subplots(1, 3, figsize=(10, 3.6), layout="constrained")
+names = ["cat", "coffee", "rocket"]
+for name, axis in zip(names, axes):
+    number = int(np.flatnonzero(photos.target_names == name)[0])
+    last = np.flatnonzero(~train & (photos.target == number))[-1]
+    photograph = photos.images[last]
+    OcclusionDisplay.from_estimator(classifier, photograph, ax=axis)
+    [predicted] = classifier.predict([photograph])
+    axis.set_title(f"{name}, taken for {photos.target_names[predicted]}")
+plt.show()

@@ -1,0 +1,46 @@
+"""
+=============================
+Where the time goes, by layer
+=============================
+
+Figure 3 of the DeCAF paper shows how the time of a pass through the network divides among its
+layers: in 2013 the convolutions took most of it, and the fully connected layers, with most of the
+parameters, came next. :class:`~sklearn_decaf.inspection.LayerTimeDisplay` measures the same for the
+networks here. The weights do not change the time, so random ones would show the same.
+"""
+
+# %%
+# Measure
+# -------
+# The rows of the table are the steps that the engine computes together, with their arithmetic and
+# its speed. What other programs do at the same time shows as well: close them before trusting a
+# number.
+
+import matplotlib.pyplot as plt
+
+from sklearn_decaf import DeCAFTransformer
+from sklearn_decaf.inspection import LayerTimeDisplay
+
+displays = {}
+for name in "efficientnet_lite0", "squeezenet1_1":
+    displays[name] = LayerTimeDisplay.from_estimator(
+        DeCAFTransformer(layer=7, weights=name, n_jobs=1), batch_size=8, n_repeats=3
+    )
+    displays[name].figure_.suptitle(name)
+plt.show()
+
+# %%
+
+for name, display in displays.items():
+    frame = display.times.to_frame(by_type=True)
+    print(f"{name}:\n{frame.round(2)}\n")
+
+# %%
+# By kind of layer
+# ----------------
+
+figure, axes = plt.subplots(2, 1, figsize=(8, 5), layout="constrained")
+for axis, (name, display) in zip(axes, displays.items()):
+    display.plot(ax=axis, kind="type")
+    axis.set_title(name)
+plt.show()
