@@ -96,7 +96,7 @@ def cluster_quality(X, y, *, n_neighbors=5, metric="euclidean"):
     classes, codes = np.unique(np.asarray(y), return_inverse=True)
     check_consistent_length(X, codes)
     if len(classes) < 2:
-        raise ValueError(f"y has one class, {classes[0]!r}: quality needs at least two")
+        raise ValueError(f"y has one class, {classes.tolist()[0]!r}: quality needs at least two")
     if len(X) <= n_neighbors:
         raise ValueError(f"n_neighbors={n_neighbors} needs more than the {len(X)} samples in X")
     search = NearestNeighbors(n_neighbors=n_neighbors, metric=metric).fit(X)
