@@ -10,8 +10,8 @@ paper.
 
 Here the second camera is simulated, from the same sample photographs. For real cameras name the
 folder that holds Office-Caltech10, laid out as
-:func:`~sklearn_decaf.datasets.fetch_office_caltech10` says; amazon's catalogue pictures are then the
-source and webcam the target::
+:func:`~sklearn_decaf.datasets.fetch_office_caltech10` says; then amazon's catalogue pictures are
+the source and the webcam's the target::
 
     SKLEARN_DECAF_OFFICE_CALTECH10=path/to/data_home python plot_camera_shift.py
 """

@@ -55,17 +55,16 @@ results = pd.DataFrame(search.cv_results_)
 columns = {"param_features__layer": "layer", "param_features__dropout": "dropout"}
 results = results.rename(columns={**columns, "param_classify__C": "C"})
 table = results.pivot(index=["layer", "dropout"], columns="C", values="mean_test_score")
-print(
-    f"accuracy on the right halves, in %:\n{(100 * table).round(1)}\n\nbest: {search.best_params_}"
-)
+print(f"accuracy on the right halves, in %:\n{(100 * table).round(1)}\n")
+print(f"best: {search.best_params_}")
 
 # %%
 # What the grid shows
 # -------------------
-# One test image of the 112 is 0.9 %, so most of these differences are chance: all three layers serve
-# this easy task, and the choice of `C` matters only where it is far too small. On a harder task they
-# do not: :doc:`/howto/choose_layer`. Dropout was made for the fully connected layers 6 and 7 of
-# AlexNet, for which ``dropout="auto"`` turns it on (:doc:`/dropout`).
+# One test image of the 112 is 0.9 %, so many of these differences are chance: all three layers
+# serve this easy task. Harder ones tell them apart (:doc:`/howto/choose_layer`). Dropout was made
+# for the fully connected layers 6 and 7 of AlexNet, for which ``dropout="auto"`` turns it on
+# (:doc:`/dropout`).
 
 figure, axis = plt.subplots(figsize=(7, 4), layout="constrained")
 for (layer, dropout), scores in table.iterrows():

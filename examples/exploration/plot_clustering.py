@@ -73,10 +73,8 @@ figure = plt.figure(figsize=(8, 1.1 * -(-min(n_groups, 20) // columns)), layout=
 cells = figure.subfigures(-(-min(n_groups, 20) // columns), columns, squeeze=False)
 for group, cell in zip(range(n_groups), cells.flat):
     [(name, probability)] = suggested[group]
-    cell.suptitle(
-        f"{np.sum(groups == group)} photographs; \u201c{name.split(',')[0]}\u201d ({probability:.0%})",
-        fontsize=9,
-    )
+    name = name.split(",")[0]
+    cell.suptitle(f"{np.sum(groups == group)} photographs: {name} ({probability:.0%})", fontsize=9)
     for axis in cell.subplots(1, 4, squeeze=False).flat:
         axis.set_axis_off()
     for i, axis in zip(nearest[group], cell.axes):

@@ -5,16 +5,16 @@ Notice what was not there before
 
 A camera watches a production line, a meadow or a shelf, and should report what it has never seen.
 There are pictures of the usual only, so this is no classification: a model of the usual says how
-unusual a new picture is. :class:`~sklearn.neighbors.LocalOutlierFactor` and the Mahalanobis distance do so
-on a network's activations.
+unusual a new picture is. :class:`~sklearn.neighbors.LocalOutlierFactor` and the Mahalanobis
+distance do so on a network's activations.
 """
 
 # %%
 # The usual and the rest
 # ----------------------
-# The usual are seven of the sample photographs, from an astronaut to a rocket. Learn from their left
-# halves. Test on their right halves, which show other parts of the same scenes, mixed with pictures
-# of the seven other classes, none of which the model has met.
+# The usual are seven of the sample photographs, from an astronaut to a rocket. Learn from their
+# left halves. Test on their right halves, which show other parts of the same scenes, mixed with
+# pictures of the seven other classes, none of which the model has met.
 
 import matplotlib.pyplot as plt
 import numpy as np
