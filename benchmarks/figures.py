@@ -212,6 +212,9 @@ def domains(arguments, remembered):
                     legend=name == [*features][-1],
                 )
         column[0].set_title(name)
+        if name == "SURF":
+            column[0].set_ylabel("coloured by class")
+            column[1].set_ylabel("coloured by camera")
         draw_photographs(display.embedding, names, photos, name, arguments.out)
         standardised = standardise(X, webcam)
         rows.append(

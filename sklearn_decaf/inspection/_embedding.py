@@ -233,12 +233,10 @@ class EmbeddingDisplay:
         with_picture = self._draw_thumbnails(
             ax, embedding, point_colors, thumbnail_size, max_thumbnails
         )
-        points = ~with_picture
-        if self.labels is None:
-            ax.scatter(*embedding[points].T, s=marker_size, c=point_colors[points], lw=0)
-        for label, color in names.items():
-            own = points & (np.asarray(self.labels) == label)
-            ax.scatter(*embedding[own].T, s=marker_size, color=[color], lw=0, label=str(label))
+        # in random order, or the last label would cover the others
+        order = _random_order(len(embedding))
+        order = order[~with_picture[order]]
+        ax.scatter(*embedding[order].T, s=marker_size, c=point_colors[order], lw=0)
         ax.set(xticks=[], yticks=[])
         # thumbnails do not count for the limits
         ax.update_datalim(embedding)
@@ -285,7 +283,8 @@ class EmbeddingDisplay:
         if len(images) != len(embedding):
             raise ValueError(f"{len(images)} images for {len(embedding)} points")
         n = len(images) if max_thumbnails is None else min(max_thumbnails, len(images))
-        for i in np.linspace(0, len(images) - 1, n).round().astype(int):
+        chosen = np.linspace(0, len(images) - 1, n).round().astype(int)
+        for i in chosen[_random_order(n)]:
             image = read_image(images[int(i)])
             image.thumbnail((2 * size, 2 * size))  # twice as fine as 72 dots an inch
             picture = OffsetImage(np.asarray(image), zoom=size / max(image.size))
@@ -309,6 +308,10 @@ class EmbeddingDisplay:
             handletextpad=0.2,
             fontsize="small",
         )
+
+
+def _random_order(n: int) -> np.ndarray:
+    return np.random.default_rng(0).permutation(n)
 
 
 def _embed(features: np.ndarray, embedder, random_state) -> np.ndarray:

@@ -125,7 +125,8 @@ def test_from_estimator_embeds_and_draws(photos):
     expected = cluster_quality(features, names)
     assert dict(display.quality) == dict(expected)
     assert f"{100 * expected.knn_accuracy:.0f} %" in display.ax_.get_xlabel()
-    drawn = np.concatenate([part.get_offsets() for part in display.ax_.collections])
+    (points,) = display.ax_.collections
+    drawn = np.asarray(points.get_offsets())
     assert_allclose(np.sort(drawn, axis=0), np.sort(display.embedding, axis=0), rtol=1e-5)
     legend = [text.get_text() for text in display.ax_.get_legend().get_texts()]
     assert legend == sorted(set(names))
@@ -141,11 +142,17 @@ def test_given_coordinates_and_colours():
     _, ax = plt.subplots()
     assert display.plot(ax=ax, colors={"b": "red"}) is display
     assert display.ax_ is ax
-    by_label = {part.get_label(): part for part in ax.collections}
-    assert_array_equal(by_label["a"].get_offsets(), embedding[[0, 2]])
-    assert_allclose(by_label["b"].get_facecolors()[0], (1, 0, 0, 1))
-    colours = {tuple(part.get_facecolors()[0]) for part in ax.collections}
-    assert len(colours) == 3
+    (points,) = ax.collections
+    colours = dict(zip(map(tuple, points.get_offsets()), map(tuple, points.get_facecolors())))
+    assert set(colours) == set(map(tuple, embedding))
+    assert colours[0, 0] == colours[2, 0]
+    assert colours[1, 1] == (1, 0, 0, 1)
+    assert len(set(colours.values())) == 3
+    legend = {
+        text.get_text(): line.get_color()
+        for text, line in zip(ax.get_legend().get_texts(), ax.get_legend().get_lines())
+    }
+    assert tuple(legend["c"]) == colours[3, 5]
     assert ax.get_xlabel() == ""  # no features, so nothing is said of them
 
 
@@ -160,8 +167,8 @@ def test_labels_have_colours_of_their_own(n_labels):
     labels = [f"label {i:02}" for i in range(n_labels)]
     display = EmbeddingDisplay(np.random.default_rng(0).random((n_labels, 2)), labels=labels)
     display.plot()
-    colours = {tuple(part.get_facecolors()[0]) for part in display.ax_.collections}
-    assert len(colours) == n_labels
+    (points,) = display.ax_.collections
+    assert len(set(map(tuple, points.get_facecolors()))) == n_labels
     assert (display.ax_.get_legend() is None) == (n_labels > 24)
 
 
@@ -208,10 +215,11 @@ def test_thumbnails_stand_at_their_points(photos):
     )
     boxes = [a for a in display.ax_.artists if isinstance(a, AnnotationBbox)]
     assert len(boxes) == 12
-    assert_allclose([box.xy for box in boxes], display.embedding)
+    places = {tuple(box.xy): box.offsetbox.get_data() for box in boxes}
+    assert set(places) == set(map(tuple, display.embedding))
     assert all(len(part.get_offsets()) == 0 for part in display.ax_.collections)
-    shown = boxes[0].offsetbox.get_data()
-    assert abs(shown.mean() - images[0].mean()) < 5  # the first photograph
+    for place, image in zip(map(tuple, display.embedding), images):
+        assert abs(places[place].mean() - image.mean()) < 5
     display.figure_.canvas.draw()  # and all of it can be drawn
     low, high = np.sort(display.ax_.get_xlim())
     assert low < display.embedding[:, 0].min() and high > display.embedding[:, 0].max()
