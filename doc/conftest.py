@@ -19,15 +19,18 @@ def folder_of_photographs(tmp_path_factory):
 
     folder = tmp_path_factory.mktemp("pages")
     photos = load_sample_photos()
-    for i, (image, target, split) in enumerate(zip(photos.images, photos.target, photos.split)):
-        name = photos.target_names[target]
-        if name not in ("cat", "coffee", "flower", "rocket"):
-            continue
-        place = folder / "photos" / name if split == "train" else folder / "unsorted"
-        place.mkdir(parents=True, exist_ok=True)
-        Image.fromarray(image).save(place / f"{i:03}_{name}.jpg", quality=95)
-    whole = (folder / "unsorted").glob("*.jpg")
-    (folder / "broken.jpg").write_bytes(next(whole).read_bytes()[:500])
+    for name in ("cat", "coffee", "flower", "rocket"):
+        of_class = photos.target_names[photos.target] == name
+        for split, pattern in (
+            ("train", f"photos/{name}/{{}}.jpg"),
+            ("test", f"unsorted/{name}_{{}}.jpg"),
+        ):
+            for i, image in enumerate(photos.images[of_class & (photos.split == split)], start=1):
+                path = folder / pattern.format(i)
+                path.parent.mkdir(parents=True, exist_ok=True)
+                Image.fromarray(image).save(path, quality=95)
+    whole = folder / "unsorted" / "cat_1.jpg"
+    (folder / "broken.jpg").write_bytes(whole.read_bytes()[:500])
     return folder
 
 
