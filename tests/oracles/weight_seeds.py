@@ -12,6 +12,7 @@ import numpy as np
 from sklearn_decaf.networks.formats import (
     caffemodel,
     decaf_pickle,
+    mean_image,
     npz,
     numpy_pickle,
     onnx,
@@ -27,6 +28,7 @@ TENSORS = {
     "conv1.kernel": np.arange(24, dtype=np.float32).reshape(2, 3, 4),
     "conv1.bias": np.array([1.5, -2.0, 0.0, 4.0], np.float32),
 }
+_MEAN = np.arange(48, dtype=np.float32).reshape(3, 4, 4)
 LAYERS = {"conv1": list(TENSORS.values())}
 
 
@@ -36,9 +38,9 @@ def _saved(save) -> bytes:
     return stream.getvalue()
 
 
-def _npy() -> bytes:
+def _npy(values: np.ndarray) -> bytes:
     stream = io.BytesIO()
-    np.save(stream, TENSORS["conv1.kernel"])
+    np.save(stream, values)
     return stream.getvalue()
 
 
@@ -53,6 +55,15 @@ def _zipped(members: dict[str, bytes]) -> memoryview:
 def _read_member(data: memoryview):
     """A member of an npz archive whose checksum is right, whatever is in it."""
     return npz.read(Archive(_zipped({"x.npy": bytes(data)})))
+
+
+def _read_mean(data: memoryview):
+    return {"mean": mean_image.read(data)}
+
+
+def _meta() -> bytes:
+    meta = {"label_names": ["one", "two"], "data_mean": _MEAN.reshape(-1, 1)}
+    return b"\x80\x02" + decaf_writer.python2(meta) + b"."
 
 
 def _onnx() -> bytes:
@@ -86,9 +97,12 @@ SEEDS: dict[str, tuple[Callable[[memoryview], object], bytes]] = {
     "caffemodel": (caffemodel.read, protobuf_writer.caffemodel(_CAFFE)),
     "caffemodel v1": (caffemodel.read, protobuf_writer.caffemodel(_CAFFE, v1=True)),
     "decaf": (decaf_pickle.read, decaf_writer.dumps(_DECAF)),
+    "mean binaryproto": (_read_mean, protobuf_writer.blob(_MEAN, legacy=True)),
+    "mean meta": (_read_mean, _meta()),
+    "mean npy": (_read_mean, _npy(_MEAN)),
     "npz": (lambda data: npz.read(Archive(data)), _saved(np.savez)),
     "npz compressed": (lambda data: npz.read(Archive(data)), _saved(np.savez_compressed)),
-    "npz member": (_read_member, _npy()),
+    "npz member": (_read_member, _npy(TENSORS["conv1.kernel"])),
     "onnx": (onnx.read, _onnx()),
     "pickle 2": (numpy_pickle.read, pickle.dumps(LAYERS, 2)),
     "pickle 3": (numpy_pickle.read, weight_files.numpy_pickle(LAYERS)),
