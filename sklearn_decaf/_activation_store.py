@@ -21,7 +21,8 @@ from pathlib import Path
 _TIMEOUT = 60.0  # seconds to wait for another process that writes
 _TOUCH_AFTER = 300  # seconds for which the time of last use may be wrong
 _KEEP = 0.9  # share of the size that is left when room is made
-_EVICT = 256  # entries to remove at a time
+_EVICT = 64  # entries to remove at a time
+_SPARE = 65536  # bytes for pages of the indices
 
 # The keys stand in both tables, so that no damage to an index can put a value under another key.
 _SCHEMA = """
@@ -177,11 +178,11 @@ class Store:
         if self._read_only:
             raise StoreError(f"{str(self.folder)!r} cannot be written to")
         connection.execute("BEGIN IMMEDIATE")
-        self._make_room(connection, sum(len(value) + 200 for value in values.values()))
+        self._make_room(connection, sum(_bytes_on_disk(value) for value in values.values()))
         now = int(time.time())
         room = int(_KEEP * self.max_bytes)
         for key, value in values.items():
-            room -= len(value) + 200
+            room -= _bytes_on_disk(value)
             if room < 0:
                 break
             known = connection.execute("SELECT id FROM entries WHERE key = ?", (key,)).fetchone()
@@ -197,7 +198,7 @@ class Store:
         connection.execute("COMMIT")
 
     def _make_room(self, connection, incoming: int) -> None:
-        if self._size(connection) + incoming > self.max_bytes:
+        if self._size(connection) + incoming > self.max_bytes - _SPARE:
             while self._size(connection) > max(_KEEP * self.max_bytes - incoming, 0):
                 oldest = connection.execute(
                     "SELECT id FROM entries ORDER BY used, id LIMIT ?", (_EVICT,)
@@ -207,8 +208,7 @@ class Store:
                 connection.executemany("DELETE FROM entries WHERE id = ?", oldest)
                 connection.executemany("DELETE FROM contents WHERE id = ?", oldest)
         if self._pragma(connection, "page_count") * self._page_size > self.max_bytes:
-            # the bound was lowered since: give pages back to the file system
-            connection.execute("PRAGMA incremental_vacuum").fetchall()
+            self._give_back_pages(connection)  # the bound was lowered since
 
     def _clear(self, connection) -> None:
         if self._read_only:
@@ -216,8 +216,13 @@ class Store:
         connection.execute("BEGIN IMMEDIATE")
         connection.execute("DELETE FROM entries")
         connection.execute("DELETE FROM contents")
+        self._give_back_pages(connection)
         connection.execute("COMMIT")
-        connection.execute("PRAGMA incremental_vacuum").fetchall()
+
+    def _give_back_pages(self, connection) -> None:
+        """Let the file shrink. Python's sqlite3 makes one step of the statement, of one page."""
+        for _ in range(self._pragma(connection, "freelist_count")):
+            connection.execute("PRAGMA incremental_vacuum(1)")
 
     def _size(self, connection) -> int:
         used = self._pragma(connection, "page_count") - self._pragma(connection, "freelist_count")
@@ -237,10 +242,12 @@ class Store:
             except OSError as error:
                 raise StoreError(str(error)) from error
             self._file = self._current_file()
+            self._read_only = False
             try:
                 self._connection = self._connect_to_write(self._file)
-                self._read_only = False
-            except sqlite3.OperationalError:
+            except sqlite3.OperationalError as error:
+                if not self._is_trouble_around(error):
+                    raise
                 # Not to be written to; what it holds can be used all the same. "immutable" needs
                 # no files beside it, and what it may miss, or read while somebody else writes,
                 # fails the checks.
@@ -360,6 +367,11 @@ class Store:
                 self._put(self._open(), batch)
                 known.update(dict.fromkeys(batch, b""))
             source.close()
+
+
+def _bytes_on_disk(value: bytes) -> int:
+    """About as much, rather more, as an entry takes in pages and indices."""
+    return len(value) + len(value) // 4 + 600
 
 
 def _checksum(key: bytes, value) -> bytes:

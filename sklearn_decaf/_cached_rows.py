@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable, Sequence
 
@@ -96,10 +97,9 @@ class _Work:
             chunk = _Selection(self.images, rows, self.recipe.exif_transpose)
 
             def identify_one(i, chunk=chunk):
-                try:
+                # of a sequence of the user's own; reading it again will tell
+                with contextlib.suppress(OSError):
                     chunk[i]
-                except OSError:  # of a sequence of the user's own; reading it again will tell
-                    pass
 
             run_in_threads(identify_one, len(rows), self.n_threads)
             groups: dict[bytes | int, list[int]] = {}
