@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import csv
+import warnings
 from pathlib import Path
 
 import numpy as np
 from scipy.io import loadmat
-from sklearn.datasets import get_data_home
 from sklearn.utils import Bunch
 
+from .._data_home import get_data_home
+from ..exceptions import DownloadError
 from ..model_selection import PredefinedDomainSplit
+from ._office_caltech10_files import FOLDERS, SOURCES, Files
 
 _DESCR = """\
 Office-Caltech10
@@ -62,40 +65,44 @@ _TARGET_NAMES = (
     *("laptop_computer", "monitor", "mouse", "mug", "projector"),
 )
 
-# the features' folders and, for each domain, how the files in them spell its name
+# for each domain, how the files of the features spell its name, and the array in them
 _MATRICES = {
-    "surf": ("office_caltech10_surf", "{}_SURF_L10.mat", {"caltech10": "Caltech10"}, "fts"),
-    "decaf6": ("office_caltech10_decaf6", "{}_decaf.mat", {"caltech10": "caltech"}, "feas"),
+    "surf": ("{}_SURF_L10.mat", {"caltech10": "Caltech10"}, "fts"),
+    "decaf6": ("{}_decaf.mat", {"caltech10": "caltech"}, "feas"),
 }
-_IMAGES = "office_caltech10_images"
-_SPLITS = "office_caltech10_mmdt_splits"
-
-_SOURCES = {
-    "images": "github.com/LeoGautheron/OfficeCaltechDomainAdaptation, images/",
-    "surf": "GFK_v1.zip at www-scf.usc.edu/~boqinggo/domain_adaptation/, or "
-    "github.com/viggin/domain-adaptation-toolbox, ToRelease_GFK/data/",
-    "decaf6": "github.com/LeiTian-qj/CMMS, data/Office-Caltech10/",
-    "splits": "github.com/jhoffman/MaxMarginDomainTransforms, DataSplitsOfficeCaltech/",
-}
+# class folders of the images that have other names than the classes of the features
+_CLASS_FOLDERS = {"back_pack": "backpack", "laptop_computer": "laptop"}
 
 
 def fetch_office_caltech10(
-    *, features="images", domains=None, target=None, data_home=None, return_X_y=False
+    *,
+    features="images",
+    domains=None,
+    target=None,
+    data_home=None,
+    local=None,
+    download_if_missing=True,
+    n_retries=3,
+    delay=1.0,
+    return_X_y=False,
 ):
     """Load Office-Caltech10, ten classes of objects in four domains.
 
-    The files are read from a local copy; nothing is downloaded, because the sources publish no
-    checksums. The folder `data_home` should hold
+    The files are looked for in `data_home`, else downloaded from where people who worked with them
+    have published them, and compared with checksums that were taken from complete copies. The
+    folder holds
 
     .. code-block:: text
 
-        office_caltech10_images/surf_row_to_image.csv, images/<domain>/<class>/*.jpg
+        office_caltech10_images/images/<domain>/<class>/*.jpg
         office_caltech10_surf/amazon_SURF_L10.mat, Caltech10_SURF_L10.mat, ...
         office_caltech10_decaf6/amazon_decaf.mat, caltech_decaf.mat, ...
         office_caltech10_mmdt_splits/SameCategory_amazon-webcam_20RandomTrials_10Categories.mat, ...
 
-    of which only the folder of the wanted features has to be there. A missing file is reported
-    with the place where it was published.
+    of which only the folder of the wanted features has to be there. The names of the images in the
+    order of the features come from the SURF folder, or from a table
+    ``office_caltech10_images/surf_row_to_image.csv`` if that is there (columns domain,
+    surf_row_1based, label, path).
 
     Parameters
     ----------
@@ -111,7 +118,20 @@ def fetch_office_caltech10(
         Which of `domains` are target domains. None: the last one, if there are two or more.
 
     data_home : str or path-like, default=None
-        The folder that holds the folders above. None: scikit-learn's, ``~/scikit_learn_data``.
+        The folder that holds the folders above, and to which they are downloaded. None: see
+        :func:`~sklearn_decaf.datasets.get_data_home`.
+
+    local : str or path-like, default=None
+        Like `data_home`, for a copy of your own: nothing is downloaded to it.
+
+    download_if_missing : bool, default=True
+        If False, raise an error where a file is missing.
+
+    n_retries : int, default=3
+        How often a download that fails is tried again.
+
+    delay : float, default=1.0
+        Seconds before the first retry; twice as long before each further one.
 
     return_X_y : bool, default=False
         If True, return ``(X, y, sample_domain)`` instead of a Bunch.
@@ -132,7 +152,8 @@ def fetch_office_caltech10(
         domain_names : dict
             The name of each label in `sample_domain`.
         filenames : ndarray of shape (n_samples,), dtype=object
-            The paths of the photographs; None if the list of them is not there.
+            The paths of the photographs; None if the list of them is not there. They need not be
+            there unless `features` is "images".
         splits : dict of (source, target) to PredefinedDomainSplit
             The published splits for each pair of a source and a target domain, as far as the
             files are there.
@@ -145,7 +166,9 @@ def fetch_office_caltech10(
     Raises
     ------
     FileNotFoundError
-        If a file of the wanted features is not there.
+        If a file of the wanted features is not there and may not be downloaded.
+    DownloadError
+        If the download fails.
     ValueError
         If `features`, a domain or a target is unknown, or a file is not what it should be.
 
@@ -160,7 +183,7 @@ def fetch_office_caltech10(
     >>> splitter.get_n_splits()  # doctest: +SKIP
     20
     """
-    if features not in _SOURCES or features == "splits":
+    if features not in ("images", *_MATRICES):
         raise ValueError(f"features must be 'images', 'surf' or 'decaf6'; got {features!r}.")
     names = list(DOMAINS) if domains is None else _domain_names(domains, "domains")
     if not names or len(set(names)) != len(names):
@@ -172,11 +195,13 @@ def fetch_office_caltech10(
         missing = [name for name in targets if name not in names]
         if missing:
             raise ValueError(f"target {missing[0]!r} is not among the domains {names}.")
-    home = Path(get_data_home(data_home) if data_home is None else data_home).expanduser()
-    if not home.is_dir():
+    home = get_data_home(data_home if local is None else local)
+    files = Files(home, download_if_missing and local is None, n_retries, delay)
+    if not home.is_dir() and not (download_if_missing and local is None):
         raise FileNotFoundError(f"data_home {str(home)!r} is not a folder.")
 
-    listing = _read_listing(home, required=features == "images")
+    image_folder = files.image_folder() if features == "images" else home / FOLDERS["images"]
+    listing = _read_listing(files, image_folder, names, required=features == "images")
     X, y, sample_domain, filenames, domain_names = [], [], [], [], {}
     for name in names:
         label = DOMAINS.index(name) + 1
@@ -184,9 +209,9 @@ def fetch_office_caltech10(
         paths, labels = listing.get(name, (None, None)) if listing else (None, None)
         if features == "images":
             rows = paths
-            _require_files(paths, home)
+            _require_files(paths)
         else:
-            rows, labels = _read_matrix(home, features, name, names)
+            rows, labels = _read_matrix(files, features, name)
         X.append(rows)
         y.append(labels)
         filenames.append(paths)
@@ -199,7 +224,7 @@ def fetch_office_caltech10(
         (source, goal): splitter
         for source in names
         for goal in targets
-        if source not in targets and (splitter := _read_splits(home, source, goal)) is not None
+        if source not in targets and (splitter := _read_splits(files, source, goal)) is not None
     }
     return Bunch(
         X=X,
@@ -226,29 +251,59 @@ def _domain_names(names, parameter):
 
 def _missing(path, kind, hint=""):
     return FileNotFoundError(
-        f"{path} is missing. It was published at {_SOURCES[kind]}: put it there, or pass the "
+        f"{path} is missing. It was published at {SOURCES[kind]}: put it there, or pass the "
         f"folder that holds office_caltech10_* as data_home.{hint}"
     )
 
 
-def _read_listing(home, required):
+def _read_listing(files, folder, names, required):
     """Paths and labels of each domain's images, in the order of the feature rows."""
-    path = home / _IMAGES / "surf_row_to_image.csv"
-    if not path.is_file():
-        if required:
-            raise _missing(
-                path,
-                "images",
-                " The table (columns domain, surf_row_1based, label, path) gives "
-                "the image of each feature row.",
-            )
-        return None
+    table = folder / "surf_row_to_image.csv"
+    if table.is_file():
+        return _read_table(table)
+    listing = {}
+    for name in names:
+        file = f"{_MATRICES['surf'][1].get(name, name)}_SURF_L10_imgs.mat"
+        try:
+            path = files.path("surf", file)
+        except DownloadError:
+            if required:
+                raise
+            return None
+        if not path.is_file():
+            if not required:
+                return None
+            hint = f" The list of the images may also be in {table}."
+            raise _missing(path, "surf", hint)
+        listing[name] = _read_names(path, name, folder)
+    return listing
+
+
+def _read_names(path, domain, folder):
+    """Paths and labels from the names of the images, such as "amazon_back_pack_frame_0001"."""
+    names = _load_mat(path, ("imgNames",))["imgNames"].ravel()
+    paths, labels = [], []
+    for name in names:
+        name = str(np.ravel(name)[0])
+        rest = name.partition("_")[2]
+        label = next((i for i, c in enumerate(_TARGET_NAMES) if rest.startswith(c + "_")), None)
+        if label is None:
+            raise ValueError(f"{path} names an image {name!r}, which has no known class.")
+        class_name = _TARGET_NAMES[label]
+        image = f"{rest.removeprefix(class_name + '_')}.jpg"
+        class_folder = folder / "images" / domain / _CLASS_FOLDERS.get(class_name, class_name)
+        paths.append(str(class_folder / image))
+        labels.append(label)
+    return np.array(paths, dtype=object), np.array(labels, dtype=np.intp)
+
+
+def _read_table(path):
     rows = {name: [] for name in DOMAINS}
     with open(path, newline="", encoding="utf-8") as file:
         for row in csv.DictReader(file):
             try:
                 name = _domain_names(row["domain"], "domain")[0]
-                image = str(home / _IMAGES / row["path"])
+                image = str(path.parent / row["path"])
                 rows[name].append((int(row["surf_row_1based"]), int(row["label"]) - 1, image))
             except (KeyError, TypeError, ValueError) as error:
                 raise ValueError(f"{path} has an unusable row {dict(row)}: {error}") from error
@@ -262,16 +317,16 @@ def _read_listing(home, required):
     return listing
 
 
-def _require_files(paths, home):
+def _require_files(paths):
     absent = [path for path in paths if not Path(path).is_file()]
     if absent:
         raise _missing(absent[0], "images", f" {len(absent)} of {len(paths)} images are missing.")
 
 
-def _read_matrix(home, features, name, names):
+def _read_matrix(files, features, name):
     """Features and labels of a domain."""
-    folder, pattern, spelling, key = _MATRICES[features]
-    path = home / folder / pattern.format(spelling.get(name, name))
+    pattern, spelling, key = _MATRICES[features]
+    path = files.path(features, pattern.format(spelling.get(name, name)))
     if not path.is_file():
         there = [n for n in DOMAINS if (path.parent / pattern.format(spelling.get(n, n))).is_file()]
         hint = f" Here are the domains {', '.join(there)}: pass them as domains." if there else ""
@@ -310,10 +365,15 @@ def _load_mat(path, keys):
     return content
 
 
-def _read_splits(home, source, target):
+def _read_splits(files, source, target):
+    """The published splits of a pair, or None if they are not there."""
     short = {"caltech10": "caltech"}
     pair = f"{short.get(source, source)}-{short.get(target, target)}"
-    path = home / _SPLITS / f"SameCategory_{pair}_20RandomTrials_10Categories.mat"
+    try:
+        path = files.path("splits", f"SameCategory_{pair}_20RandomTrials_10Categories.mat")
+    except DownloadError as error:
+        warnings.warn(f"without the published splits of {pair}: {error}", stacklevel=3)
+        return None
     if not path.is_file():
         return None
     return PredefinedDomainSplit.from_mat(
