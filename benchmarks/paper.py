@@ -1,0 +1,492 @@
+"""The tables and figures of the DeCAF paper (Donahue et al., 2014), beside the paper's numbers.
+
+    python benchmarks/paper.py figure4 --data CALTECH101 --weights NAME_OR_FILE ...
+    python benchmarks/paper.py table1 --data OFFICE
+    python benchmarks/paper.py table2 --data CUB200
+    python benchmarks/paper.py table3 --data SUN397
+
+- figure4: Caltech-101, 30 training images a class, and the learning curve from 1 to 30.
+- table1: Office-31 (or Office-Caltech10), domain adaptation.
+- table2: CUB-200, birds in their bounding boxes (`--cub-version 2010` for the older edition).
+- table3: SUN-397, scenes.
+
+Without --data the data set is looked for in the data folder, and fetched if it is not there. A part
+of a data set does too, and the output says so; compare differences then, not values. A weight file
+with AlexNet's convolutional layers alone serves for layer 5.
+
+The protocols are the pipelines in `_protocols.py`. The network runs once a photograph; with --cache
+its features are kept. Every number goes into RESULTS/TABLE.json as soon as it is there, and what is
+in it already is not computed again: stop and start as you like. The same numbers as Markdown are
+printed and go into RESULTS/TABLE.md.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import os
+import platform
+import sys
+import time
+import warnings
+from pathlib import Path
+
+import numpy as np
+import sklearn
+from _features import image_features, reachable_layers
+from _markdown import table as markdown
+from _protocols import (
+    OFFICE_METHODS,
+    caltech101,
+    caltech101_learning_curve,
+    cub200,
+    office,
+    office_splits,
+    sun397,
+    with_unlabelled_target,
+)
+from sklearn import config_context
+from sklearn.base import clone
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.metrics import accuracy_score
+from sklearn.model_selection import cross_val_score
+from sklearn.utils import Bunch
+
+from sklearn_decaf import __version__
+from sklearn_decaf.datasets import (
+    fetch_caltech101,
+    fetch_cub200,
+    fetch_office31,
+    fetch_office_caltech10,
+    fetch_sun397,
+    load_image_folder,
+)
+from sklearn_decaf.metrics import target_accuracy
+from sklearn_decaf.networks import load_weights
+
+VARIANTS = [
+    (kind, dropout) for dropout in (False, True) for kind in ("LogReg", "SVM")
+]  # of the classifier
+N_TRAIN = (1, 2, 3, 5, 10, 15, 20, 25, 30)
+
+
+class Results:
+    """Scores by name, in a JSON file that is always whole."""
+
+    def __init__(self, path: Path, about: dict):
+        self.path = path
+        self.cells: dict[str, dict] = {}
+        if path.is_file():
+            stored = json.loads(path.read_text(encoding="utf-8"))
+            if stored["about"] != about:
+                sys.exit(
+                    f"{path} has the results of other data ({stored['about']}, now {about}): "
+                    "choose another folder with --results, or remove it"
+                )
+            self.cells = stored["cells"]
+        self.about = about
+
+    def get(self, name: str, compute) -> list[float]:
+        """The scores of that name, one a split; computed only if they are not there."""
+        if name in self.cells:
+            return self.cells[name]["scores"]
+        start = time.perf_counter()
+        scores = [float(score) for score in np.atleast_1d(compute())]
+        seconds = time.perf_counter() - start
+        self.cells[name] = {
+            "scores": scores,
+            "mean": float(np.mean(scores)),
+            "std": float(np.std(scores)),
+            "seconds": round(seconds, 1),
+            "versions": f"sklearn-decaf {__version__}, scikit-learn {sklearn.__version__}, "
+            f"numpy {np.__version__}, Python {platform.python_version()}",
+        }
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        partial = self.path.with_suffix(".partial")
+        text = json.dumps({"about": self.about, "cells": self.cells}, indent=1)
+        partial.write_text(text, encoding="utf-8")
+        os.replace(partial, self.path)
+        return scores
+
+
+class Run:
+    """What all tables share: the arguments, the features and the results."""
+
+    def __init__(self, arguments, data: Bunch, about: str):
+        self.arguments = arguments
+        self.data = data
+        names = [Path(path).name for path in data.filenames]
+        digest = hashlib.sha256("\n".join(names).encode()).hexdigest()[:12]
+        title = f"{about}: {len(names)} images of {len(data.target_names)} classes"
+        print(title, flush=True)
+        path = Path(arguments.results) / f"{arguments.table}.json"
+        self.results = Results(path, {"data": title, "names": digest})
+        self.title = title
+        self._features: dict[str, dict] = {}
+        self._done, self._start = 0, time.monotonic()
+
+    @property
+    def weights(self):
+        return {_short(name): name for name in self.arguments.weights}
+
+    def layers(self, weights, wanted):
+        """Layers of the table that the weights reach, or the deepest they reach below them."""
+        reachable = reachable_layers(weights)
+        return [layer for layer in wanted if layer in reachable] or reachable[-1:]
+
+    def features(self, weights, layer):
+        """Features of all images; of all layers of these weights at once."""
+        if weights not in self._features:
+            self._features[weights] = image_features(
+                self.data.filenames,
+                reachable_layers(weights),
+                weights,
+                boxes=self.data.get("boxes"),
+                cache=self.arguments.cache,
+            )
+        return self._features[weights][layer]
+
+    def score(self, weights, name, compute) -> str:
+        """Mean and standard deviation over the splits, in per cent."""
+        key = f"{load_weights(weights).sha256[:12]} {name}"
+        known = key in self.results.cells
+        scores = 100 * np.array(self.results.get(key, compute))
+        cell = f"{scores.mean():.1f}" + (f" ± {scores.std():.1f}" if len(scores) > 1 else "")
+        self._done += 1
+        if not known:
+            elapsed = time.monotonic() - self._start
+            print(f"[{elapsed:5.0f} s] {_short(weights)}, {name}: {cell}", flush=True)
+        return cell
+
+
+def _short(weights) -> str:
+    return Path(weights).name.removesuffix(".npz")
+
+
+# Caltech-101 ---------------------------------------------------------------------------------
+
+# the text gives these; the other bars and points of the figure have no printed values
+FIGURE_4_LEFT = {(6, "SVM", True): "86.9", (6, "LogReg", True): "about 86"}
+FIGURE_4_RIGHT = {(1, "SVM"): "33.0", (30, "SVM"): "86.9"}
+
+
+def load_caltech101(arguments):
+    if arguments.data is None:
+        return fetch_caltech101(data_home=arguments.data_home), "Caltech-101"
+    data = fetch_caltech101(local=arguments.data, allow_incomplete=True)
+    whole = "Caltech-101" if len(data.target_names) == 102 else "part of Caltech-101"
+    return data, whole
+
+
+def figure4(run: Run):
+    y = run.data.target
+
+    def cell(weights, layer, name, protocol):
+        model, cv = protocol
+        return run.score(
+            weights,
+            name,
+            lambda: cross_val_score(
+                model,
+                run.features(weights, layer),
+                y,
+                cv=cv,
+                scoring="balanced_accuracy",
+                n_jobs=run.arguments.n_jobs,
+                error_score="raise",
+            ),
+        )
+
+    columns = {}
+    for name, weights in run.weights.items():
+        for layer in run.layers(weights, (5, 6, 7)):
+            for kind, dropout in VARIANTS:
+                label = f"layer {layer}, {kind}" + (" + dropout" if dropout else "")
+                columns[name, layer, kind, dropout] = cell(
+                    weights, layer, f"left: {label}", caltech101(kind, dropout)
+                )
+    rows = []
+    for layer in (5, 6, 7):
+        for kind, dropout in VARIANTS:
+            label = f"DeCAF{layer}, {kind}" + (" + dropout" if dropout else "")
+            found = [columns.get((name, layer, kind, dropout), "") for name in run.weights]
+            rows.append([label, FIGURE_4_LEFT.get((layer, kind, dropout), ""), *found])
+    yield (
+        "Figure 4, left: 30 training images a class, 5 splits, C chosen on 25 + 5; mean accuracy "
+        "per class in %",
+        ["", "paper", *run.weights],
+        rows,
+    )
+
+    headers, by_column = [], []
+    for name, weights in run.weights.items():
+        (layer,) = run.layers(weights, (6,))
+        for kind, dropout in VARIANTS:
+            label = f"layer {layer}, {kind}" + (" + dropout" if dropout else "")
+            headers.append(f"{name}, {label}")
+            by_column.append(
+                [
+                    cell(
+                        weights,
+                        layer,
+                        f"right: {n:2} images, {label}",
+                        caltech101_learning_curve(kind, dropout, n),
+                    )
+                    for n in N_TRAIN
+                    if np.bincount(y).min() > n
+                ]
+            )
+    rows = [
+        [n, FIGURE_4_RIGHT.get((n, "SVM"), ""), *row]
+        for n, row in zip(N_TRAIN, map(list, zip(*by_column)))
+    ]
+    yield (
+        "Figure 4, right: n training images a class, fixed C, 20 splits up to 5 images and 5 above",
+        ["n", "paper, SVM + dropout", *headers],
+        rows,
+    )
+
+
+# Office --------------------------------------------------------------------------------------
+
+# method: A->W SURF, DeCAF6, DeCAF7, D->W SURF, DeCAF6, DeCAF7
+TABLE_1 = {
+    "LogReg (S)": (9.63, 48.58, 53.56, 24.22, 88.77, 87.38),
+    "SVM (S)": (11.05, 52.22, 53.90, 38.80, 91.48, 89.15),
+    "LogReg (T)": (24.33, 72.56, 74.19, 24.33, 72.56, 74.19),
+    "SVM (T)": (51.05, 78.26, 78.72, 51.05, 78.26, 78.72),
+    "LogReg (ST)": (19.89, 75.30, 76.32, 36.55, 92.88, 91.91),
+    "SVM (ST)": (23.19, 80.66, 79.12, 46.32, 94.79, 92.96),
+    "Daumé III 2007": (40.26, 82.14, 81.65, 55.07, 91.25, 89.52),
+    "Hoffman et al. 2013": (37.66, 80.06, 80.37, 53.65, 93.25, 91.45),
+    "Gong et al. 2012": (39.80, 75.21, 77.55, 39.12, 88.40, 88.66),
+}
+SHIFTS = {"amazon": 20, "dslr": 8}  # labelled source images a class
+
+
+def load_office(arguments):
+    if arguments.data is None:
+        return fetch_office31(data_home=arguments.data_home), "Office-31"
+    if (Path(arguments.data) / "office_caltech10_images").is_dir():
+        data = fetch_office_caltech10(data_home=arguments.data)
+        return data, "Office-Caltech10"
+    return fetch_office31(local=arguments.data), "Office-31"
+
+
+def table1(run: Run):
+    names = {name: label for label, name in run.data.domain_names.items()}
+
+    def scores(weights, layer, source, method):
+        rows = np.isin(run.data.sample_domain, [names[source], names["webcam"]])
+        X = np.asarray(run.features(weights, layer)[rows])
+        y, domain = (
+            run.data.target[rows],
+            np.where(run.data.sample_domain[rows] == names["webcam"], -1, 1),
+        )
+        splits = office_splits(y, domain, SHIFTS[source])
+        n_train = len(splits[0][0])
+        if method.startswith("Gong"):
+            X, y, domain, splits = with_unlabelled_target(X, y, domain, splits)
+        model = office(method, min(n_train, X.shape[1]))
+        with config_context(enable_metadata_routing=True):
+            return cross_val_score(
+                model,
+                X,
+                y,
+                cv=splits,
+                scoring=target_accuracy,
+                params={"sample_domain": domain},
+                error_score="raise",
+            )
+
+    for source in SHIFTS:
+        shown = [
+            (name, weights, layer)
+            for name, weights in run.weights.items()
+            for layer in run.layers(weights, (6, 7))
+        ]
+        rows = []
+        for method in OFFICE_METHODS:
+            first = 0 if source == "amazon" else 3
+            paper = [f"{value:.1f}" for value in TABLE_1[method][first : first + 3]]
+            found = [
+                run.score(
+                    weights,
+                    f"{source} to webcam, layer {layer}, {method}",
+                    lambda w=weights, n=layer, m=method, s=source: scores(w, n, s, m),
+                )
+                for _, weights, layer in shown
+            ]
+            rows.append([method, *paper, *found])
+        header = [f"{name}, layer {layer}" for name, _, layer in shown]
+        yield (
+            f"Table 1, {source} to webcam: {SHIFTS[source]} source and 3 target images a class, 5 "
+            "splits; accuracy on the other target images in %",
+            ["", "paper, SURF", "paper, DeCAF6", "paper, DeCAF7", *header],
+            rows,
+        )
+
+
+# CUB-200 -------------------------------------------------------------------------------------
+
+
+def load_cub200(arguments):
+    version = arguments.cub_version
+    if arguments.data is None:
+        return fetch_cub200(version=version, data_home=arguments.data_home), f"CUB-200 ({version})"
+    folder = Path(arguments.data)
+    boxes = folder / "bounding_boxes.txt"
+    if not boxes.is_file() and (folder / "train_test_split.txt").is_file():
+        return _load_cropped_birds(folder), "part of CUB-200, cropped to the birds already"
+    data = fetch_cub200(version=version, local=folder, allow_incomplete=True)
+    return data, f"CUB-200 ({version})"
+
+
+def _load_cropped_birds(folder: Path) -> Bunch:
+    """Images that are cropped already, so without boxes, with the split of the list files."""
+
+    def read(name):
+        lines = (folder / name).read_text(encoding="utf-8").replace(",", " ").splitlines()
+        return dict(line.split() for line in lines if line.strip())
+
+    paths, train = read("images.txt"), read("train_test_split.txt")
+    is_train = {path: train[number] == "1" for number, path in paths.items()}
+    data = load_image_folder(folder / "images")
+    part = [
+        is_train[Path(path).relative_to(folder / "images").as_posix()] for path in data.filenames
+    ]
+    data.splits = [(np.flatnonzero(part), np.flatnonzero(np.invert(part)))]
+    return data
+
+
+def table2(run: Run):
+    ((train, test),) = run.data.splits
+    y = run.data.target
+
+    def score(weights, layer, kind, metric):
+        X = np.asarray(run.features(weights, layer))
+        model = clone(cub200(kind)).fit(X[train], y[train])
+        return metric(y[test], model.predict(X[test]))
+
+    paper = {
+        ("LogReg", 6): "58.75",
+    }
+    rows = []
+    for layer in (5, 6, 7):
+        for kind in ("LogReg", "SVM"):
+            found = []
+            for weights in run.weights.values():
+                cell = ""
+                if layer in run.layers(weights, (5, 6, 7)):
+                    cell = run.score(
+                        weights,
+                        f"layer {layer}, {kind}",
+                        lambda w=weights, n=layer, k=kind: score(w, n, k, accuracy_score),
+                    )
+                found.append(cell)
+            rows.append([f"DeCAF{layer} + {kind}", paper.get((kind, layer), ""), *found])
+    for name, value in (
+        ("DPD (Zhang et al. 2013)", "50.98"),
+        ("POOF (Berg and Belhumeur 2013)", "56.78"),
+        ("DPD + DeCAF6", "64.96"),
+    ):
+        rows.append([name, value, *[""] * len(run.weights)])
+    yield (
+        "Table 2: birds in boxes enlarged 1.5 times, official split; accuracy in %",
+        ["", "paper", *run.weights],
+        rows,
+    )
+
+
+# SUN-397 -------------------------------------------------------------------------------------
+
+
+def load_sun397(arguments):
+    if arguments.data is None:
+        data = fetch_sun397(data_home=arguments.data_home)
+    else:
+        data = fetch_sun397(local=arguments.data)
+    # the images of five partitions only: a third less
+    splits = data.splits[:5]
+    used = np.unique(np.concatenate([rows for split in splits for rows in split]))
+    data.filenames, data.target = data.filenames[used], data.target[used]
+    data.splits = [tuple(np.searchsorted(used, rows) for rows in split) for split in splits]
+    return data, "SUN-397"
+
+
+def table3(run: Run):
+    paper = {(7, "SVM", True): "40.94"}
+    rows = []
+    for layer in (6, 7):
+        for kind, dropout in VARIANTS:
+            found = []
+            for weights in run.weights.values():
+                cell = ""
+                if layer in run.layers(weights, (6, 7)):
+                    cell = run.score(
+                        weights,
+                        f"layer {layer}, {kind}{' + dropout' if dropout else ''}",
+                        lambda w=weights, n=layer, k=kind, d=dropout: cross_val_score(
+                            sun397(k, d),
+                            np.asarray(run.features(w, n)),
+                            run.data.target,
+                            cv=run.data.splits,
+                            scoring="accuracy",
+                            n_jobs=run.arguments.n_jobs,
+                            error_score="raise",
+                        ),
+                    )
+                found.append(cell)
+            label = f"DeCAF{layer}, {kind}" + (" + dropout" if dropout else "")
+            rows.append([label, paper.get((layer, kind, dropout), ""), *found])
+    rows.append(["Xiao et al. 2010", "38.0", *[""] * len(run.weights)])
+    yield (
+        "Table 3: five official partitions of 50 + 50 images a class, C chosen on 42 + 8; accuracy "
+        "in %",
+        ["", "paper", *run.weights],
+        rows,
+    )
+
+
+TABLES = {
+    "figure4": (load_caltech101, figure4),
+    "table1": (load_office, table1),
+    "table2": (load_cub200, table2),
+    "table3": (load_sun397, table3),
+}
+
+
+def main(argv=None) -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("table", choices=TABLES)
+    parser.add_argument("--data", help="folder of the data set, if it is not in the data folder")
+    parser.add_argument("--data-home", help="the data folder, for data sets that are fetched")
+    parser.add_argument(
+        "--weights",
+        nargs="+",
+        default=["efficientnet_lite0", "squeezenet1_1"],
+        help="names of weights, or weight files",
+    )
+    parser.add_argument("--cub-version", choices=["2010", "2011"], default="2011")
+    parser.add_argument("--results", default="results", help="folder for the numbers")
+    parser.add_argument("--cache", help="folder for the features")
+    parser.add_argument("--n-jobs", type=int, default=1, help="processes of the searches")
+    arguments = parser.parse_args(argv)
+    # liblinear stops after so many passes without reaching its tolerance now and then
+    warnings.simplefilter("ignore", ConvergenceWarning)
+
+    load, make = TABLES[arguments.table]
+    run = Run(arguments, *load(arguments))
+    text = [f"{run.title}."]
+    for title, header, rows in make(run):
+        text.append(f"{title}\n\n{markdown(header, rows)}")
+    report = "\n\n".join(text) + "\n"
+    print("\n" + report)
+    Path(arguments.results, f"{arguments.table}.md").write_text(report, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
