@@ -1,7 +1,7 @@
 """
-=========================================
+==========================================
 Small things in large pictures, with boxes
-=========================================
+==========================================
 
 The bird fills a tenth of the photograph and the rest is branches. If somebody, or a detector, has
 said where the bird is, cut it out first: the DeCAF paper classifies the species of CUB-200 after

@@ -1,7 +1,7 @@
 """
-==================================
+================================
 Photographs beside other columns
-==================================
+================================
 
 A photograph is often one column of a table: the goods of a shop with their weight, a plant with
 the place where it grew. :class:`~sklearn.compose.ColumnTransformer` sends each column to a

@@ -1,7 +1,7 @@
 """
-==================================================
+=================================================
 Choose the layer and the classifier in one search
-==================================================
+=================================================
 
 Which layer suits a task, whether to drop activations and how much to regularise belong together:
 late layers say more about the classes of ImageNet, earlier ones more about texture and colour, and

@@ -1,7 +1,7 @@
 """
-=======================================
+================================
 Notice what was not there before
-=======================================
+================================
 
 A camera watches a production line, a meadow or a shelf, and should report what it has never seen.
 There are pictures of the usual only, so this is no classification: a model of the usual says how

@@ -1,7 +1,7 @@
 """
-===========================================
+===============================================
 What a filter sees, and what carries a decision
-===========================================
+===============================================
 
 Three looks into a network: the filters of its first layer, what they and later layers make of one
 photograph, and which part of the photograph a classifier's decision rests on.
