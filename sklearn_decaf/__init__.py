@@ -17,6 +17,7 @@ _HOMES = {
     "ActivationDropout": "transformers",
     "BoundingBoxCropper": "_bounding_boxes",
     "DeCAFTransformer": "transformers",
+    "extract": "_extraction",
     "show_versions": "_show_versions",
 }
 _MODULES = (
