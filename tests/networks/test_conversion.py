@@ -121,6 +121,49 @@ def test_torchvision_squeezenet_sees_the_same_picture_through_other_preprocessin
     np.testing.assert_allclose(found, expected, rtol=0, atol=1e-5 * np.abs(expected).max())
 
 
+def timm_state(net):
+    """Random weights of our EfficientNet under timm's names."""
+    rng = np.random.default_rng(0)
+    stages = {0: [1], 1: [2, 3], 2: [4, 5], 3: [6, 7, 8], 4: [9, 10, 11], 5: [12, 13, 14, 15]}
+    stages[6] = [16]
+    names = {"stem.conv": ("conv_stem", "bn1"), "head.conv": ("conv_head", "bn2")}
+    for stage, blocks in stages.items():
+        for i, block in enumerate(blocks):
+            parts = {"expand": "conv_pw", "depthwise": "conv_dw", "project": "conv_pwl"}
+            if block == 1:
+                parts = {"depthwise": "conv_dw", "project": "conv_pw"}
+            for j, (ours, theirs) in enumerate(parts.items()):
+                place = f"blocks.{stage}.{i}"
+                names[f"block{block}.{ours}.conv"] = f"{place}.{theirs}", f"{place}.bn{j + 1}"
+    state = {}
+    for ours, (conv, norm) in names.items():
+        kernel = rng.standard_normal(net.parameter_shapes()[f"{ours}.kernel"], dtype=np.float32)
+        state[f"{conv}.weight"] = channels_first(kernel)
+        for part in ("weight", "bias", "running_mean", "running_var"):
+            state[f"{norm}.{part}"] = rng.uniform(1, 2, kernel.shape[-1:]).astype(np.float32)
+        state[f"{norm}.num_batches_tracked"] = np.array(0)
+    state["classifier.weight"] = rng.standard_normal((1000, 1280), dtype=np.float32)
+    state["classifier.bias"] = rng.standard_normal(1000, dtype=np.float32)
+    return state
+
+
+def test_timms_efficientnet_needs_a_word():
+    """Two networks of timm share all names and shapes; one pads its pictures differently."""
+    net = get_architecture("efficientnet_lite0")
+    state = timm_state(net)
+    with pytest.raises(WeightsError, match=r"tf_efficientnet_lite0.*architecture='efficientnet"):
+        convert(state)
+    match, converted = convert(state, architecture="efficientnet_lite0")
+    assert list(converted) == list(net.parameter_shapes())
+    assert match.certainty == "told" and "tf_efficientnet_lite0" in match.evidence
+    scale = state["blocks.3.2.bn3.weight"] / np.sqrt(state["blocks.3.2.bn3.running_var"] + 1e-3)
+    np.testing.assert_allclose(
+        converted["block8.project.conv.kernel"][0, 0],
+        (state["blocks.3.2.conv_pwl.weight"][:, :, 0, 0] * scale[:, None]).T,
+        rtol=1e-6,
+    )
+
+
 def test_caffes_two_alexnets_are_told_apart_by_the_order_of_their_layers():
     tensors = {
         "conv1.weight": np.ones((96, 3, 11, 11), np.float32),

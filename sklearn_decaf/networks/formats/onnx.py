@@ -2,11 +2,14 @@
 
 Exporters name parameters as they like, so the names say nothing; the order of the nodes does.
 The i-th node with parameters gives ``node<i>.weight`` and ``node<i>.bias``, with filters or outputs
-first. Only the bytes of the model are read: data outside the file is refused, and no library runs.
+first. SqueezeNet is the exception: Caffe's wants BGR and others RGB, which the names that two
+exporters give do say. Only the bytes of the model are read: data outside the file is refused, and
+no library runs.
 """
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -25,6 +28,13 @@ _DIMS, _TYPE, _FLOATS, _NAME, _RAW, _EXTERNAL, _LOCATION = 1, 2, 4, 8, 9, 13, 14
 _DTYPES = {1: "<f4", 10: "<f2", 11: "<f8"}
 # layers without parameters whose order tells networks apart, and what messages call them
 _LANDMARKS = {"MaxPool": "pool", "LRN": "norm"}
+
+
+# torchvision's and MXNet's SqueezeNet
+_TELLING = re.compile(
+    r"(features\.\d{1,2}(\.(squeeze|expand1x1|expand3x3))?|classifier\.1)\.(weight|bias)"
+    r"|squeezenet\d_conv\d{1,2}_(weight|bias)"
+)
 
 
 @dataclass
@@ -65,6 +75,10 @@ def read(data: memoryview) -> tuple[dict[str, np.ndarray], dict[str, str]]:
 def _in_order(nodes, initializers) -> tuple[dict[str, np.ndarray], dict[str, str]]:
     tensors: dict[str, np.ndarray] = {}
     layers: list[str] = []
+    with_parameters = [name for node in nodes if node.kind == "Conv" for name in node.inputs[1:]]
+    keep_names = any("squeeze" in name for name in with_parameters) and all(
+        _TELLING.fullmatch(name) for name in with_parameters
+    )
     for node in nodes:
         if node.kind in _LANDMARKS:
             name = _LANDMARKS[node.kind]
@@ -72,7 +86,8 @@ def _in_order(nodes, initializers) -> tuple[dict[str, np.ndarray], dict[str, str
         elif node.kind in ("Conv", "Gemm"):
             weight, bias = _parameters(node, initializers)
             name = f"node{len(tensors) // 2}"
-            tensors[f"{name}.weight"], tensors[f"{name}.bias"] = weight, bias
+            names = node.inputs[1:3] if keep_names else (f"{name}.weight", f"{name}.bias")
+            tensors.update(zip(names, (weight, bias)))
             layers.append(name)
         elif node.kind in ("BatchNormalization", "MatMul", "ConvTranspose", "QLinearConv"):
             raise WeightsError(

@@ -5,8 +5,10 @@ import pytest
 from oracles.protobuf_writer import field, varint
 
 from sklearn_decaf.exceptions import WeightsError
+from sklearn_decaf.networks import get_architecture, load_weights
 from sklearn_decaf.networks.formats import onnx as onnx_format
 from sklearn_decaf.networks.formats import read_tensors
+from sklearn_decaf.networks.reference import forward
 
 RNG = np.random.default_rng(0)
 CONV = RNG.standard_normal((6, 2, 3, 3), dtype=np.float32)
@@ -124,3 +126,48 @@ def test_truncation_is_noticed():
     for n in range(len(GOOD)):
         with pytest.raises(WeightsError):
             read(GOOD[:n])
+
+
+SQUEEZENET_CONVOLUTIONS = [
+    "features.0",
+    *(
+        f"features.{place}.{part}"
+        for place in (3, 4, 6, 7, 9, 10, 11, 12)
+        for part in ("squeeze", "expand1x1", "expand3x3")
+    ),
+    "classifier.1",
+]
+EXPORTERS = {
+    "torch": [(f"{name}.weight", f"{name}.bias") for name in SQUEEZENET_CONVOLUTIONS],
+    "mxnet": [(f"squeezenet0_conv{i}_weight", f"squeezenet0_conv{i}_bias") for i in range(26)],
+    "others": [(f"w{i}", f"b{i}") for i in range(26)],
+}
+
+
+@pytest.mark.parametrize("exporter", EXPORTERS)
+def test_squeezenet_by_the_names_that_tell_what_it_wants_to_see(exporter, weight_file):
+    """Exporters whose networks see RGB, scaled, against the same network in their own words."""
+    net = get_architecture("squeezenet1_1")
+    layers = [name.removesuffix(".kernel") for name in net.parameter_shapes() if "kernel" in name]
+    kernels = [RNG.standard_normal(net.parameter_shapes()[f"{one}.kernel"]) for one in layers]
+    nodes, tensors = [], []
+    for (weight, bias), kernel in zip(EXPORTERS[exporter], kernels):
+        kernel = np.ascontiguousarray(kernel.transpose(3, 2, 0, 1), np.float32)
+        nodes.append(node("Conv", "x", weight, bias))
+        tensors += [tensor(weight, kernel), tensor(bias, np.ones(len(kernel), np.float32))]
+    path = weight_file(model(nodes, tensors))
+    if exporter == "others":
+        with pytest.raises(WeightsError, match="do not fit"):
+            load_weights(path)
+        return
+    weights = load_weights(path)
+    assert weights.architecture is net and weights.certainty == "certain"
+    np.testing.assert_array_equal(
+        weights.parameters["fire5.expand3x3.kernel"], kernels[12].astype(np.float32)
+    )
+    photo = RNG.integers(0, 256, (1, 227, 227, 3), dtype=np.uint8)
+    found = forward(net, weights.parameters, photo, ["conv1"], np.float64)["conv1"][0, 5, 7]
+    patch = photo[0, 10:13, 14:17] / 255
+    seen = (patch - [0.485, 0.456, 0.406]) / [0.229, 0.224, 0.225]
+    expected = np.einsum("hwc,hwcf->f", seen, kernels[0]) + 1
+    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-5 * np.abs(expected).max())
