@@ -52,9 +52,12 @@ class DeCAFTransformer(TransformerMixin, BaseEstimator):
         is decided for each.
     weights : str or path, default="efficientnet_lite0"
         A network whose weights come with the installation, ``"efficientnet_lite0"`` or
-        ``"squeezenet1_1"``, or the path of a file with weights of a known architecture: npz,
-        safetensors, torch state dict, caffemodel, ONNX or the 2013 DeCAF pickle, recognised by
-        content. A file without the last layers serves every layer it can reach.
+        ``"squeezenet1_1"``; one that is downloaded when it is first used, ``"alexnet"``,
+        ``"caffenet"``, ``"bvlc_alexnet"`` or ``"decaf"``, though never by a worker process
+        (see :func:`~sklearn_decaf.networks.fetch_weights`); or the path of a file with weights
+        of a known architecture: npz, safetensors, torch state dict, caffemodel, ONNX or the 2013
+        DeCAF pickle, recognised by content. A file without the last layers serves every layer it
+        can reach.
     architecture : str, default=None
         Architecture of a weight file that fits several, such as ``"caffenet"``.
     pooling : {"auto", "avg", "max", "avg+max", None}, default="auto"
