@@ -109,7 +109,7 @@ def test_arrays(folder, paths, expected, tmp_path):
     assert header == ["row", "path", "reason"]
     row = paths.index(os.path.join("b", "broken.jpg"))
     assert failure[:2] == [str(row), paths[row]]
-    assert failure[2].startswith("a truncated or damaged JPEG file")
+    assert failure[2].startswith("a truncated")
     left = {".lock", "_failed.csv", "_manifest.json", ".manifest.json"}
     assert {name for name in contents(out) if not name.startswith("part-")} == left
 
