@@ -42,37 +42,43 @@ _URLS = {
     "73fed23388ea8c0794976cf0d5f908637502ca1a/DataSplitsOfficeCaltech/",
 }
 
-_SPLITS = "SameCategory_{}_20RandomTrials_10Categories.mat"
-
 # Of the features of amazon and caltech no copy was at hand: what their commit says has to do.
-_SHA256 = {
-    "Caltech10_SURF_L10.mat": "4f9334c8ced489d5054de97a5fd51a61f017f3bcd1f38c9a85c6d78cb9d7bda5",
-    "Caltech10_SURF_L10_imgs.mat": "9f11333e518aa550464464dc0490576d9779ef7d18b9cbbab5195526d8de5ee5",
-    "amazon_SURF_L10.mat": "df32548b994e18d364c99e1f317e1fae100597259f0423a41b90f4f68187bb1f",
-    "amazon_SURF_L10_imgs.mat": "6d1624443b99f69a2f80bdfea25800f49c339db2f702ce06328618ae7e3b7e59",
-    "dslr_SURF_L10.mat": "44d673c68e1d07b837893aa74dba3b986e4a6cc3fd66f0dd357683bdef059216",
-    "dslr_SURF_L10_imgs.mat": "ef8db1910ca89c717b8c992de1c4a1923694e6f2138465cee8483924c9aaef45",
-    "webcam_SURF_L10.mat": "a6a9c78b4b7181dfbb58bcfd351d4ebd737f171c31247b8884948aa156d3f700",
-    "webcam_SURF_L10_imgs.mat": "35a6b38a2df34af6f7a34e0030e89f71540aefac84f0ea8645b3a85d57c9e6be",
-    "dslr_decaf.mat": "42443f5e82e98cbe6304cacdba905e24c8430ed977b3d6b7b279f088b76e108f",
-    "webcam_decaf.mat": "e42207580fb1fadd3adba2504e1d8cff9620f464fca7536f9d7093f84c1459a3",
-    **{
-        _SPLITS.format(pair): sha256
-        for pair, sha256 in {
-            "amazon-caltech": "f590fa2d221f5cac87c6e8aa0e5d3bd47935adb4a57da690f713e9eea7a798f4",
-            "amazon-dslr": "695dce0bc9916ca11d335d585dbfe06cb2f90f6f2d6902c9299926ca17f59a36",
-            "amazon-webcam": "df7262cba677c072b7b75cee3fce1801a7c473cd5cdd59bd02f6c84f76e24d99",
-            "caltech-amazon": "d1cc45576e5cc002a15c606bdd10aa3f2bf51f932aabfc9f02306eab384bcb88",
-            "caltech-dslr": "e0cb33f24a7b33c0241a6f96e430e7a394b85bee0469aab54f09caec43db435f",
-            "caltech-webcam": "4e1aab9f29b60021c53dc66b0f168a06ad4de0df1945a02ed092f2738b80a719",
-            "dslr-amazon": "045df06cda6b9e80009e0cc97996fc36f638544feb1c06cfdbf648b198ce0212",
-            "dslr-caltech": "6dae6b1be9e919db827b2e464c46af82cadf5bbfd924de955800b7fab31611b2",
-            "dslr-webcam": "c0f4c6adae5fa73bef2c82d1352aeb28c459593c69d864196577d9f41320fa29",
-            "webcam-amazon": "d7baf91c1847c0563be5432fcff3434cf257c1616b4b49d00767ddee77f07dba",
-            "webcam-caltech": "995142da1f0b4d011ced76c5419e429c56bfee86d7542bd1e600741ae3ee9f48",
-            "webcam-dslr": "0c26db13cd74be9766ef7e9c480eb210dd7e3a1281e37556db88939e2e8e7f10",
-        }.items()
+_SHA256_BY_PATTERN = {
+    "{}_SURF_L10.mat": {
+        "Caltech10": "4f9334c8ced489d5054de97a5fd51a61f017f3bcd1f38c9a85c6d78cb9d7bda5",
+        "amazon": "df32548b994e18d364c99e1f317e1fae100597259f0423a41b90f4f68187bb1f",
+        "dslr": "44d673c68e1d07b837893aa74dba3b986e4a6cc3fd66f0dd357683bdef059216",
+        "webcam": "a6a9c78b4b7181dfbb58bcfd351d4ebd737f171c31247b8884948aa156d3f700",
     },
+    "{}_SURF_L10_imgs.mat": {
+        "Caltech10": "9f11333e518aa550464464dc0490576d9779ef7d18b9cbbab5195526d8de5ee5",
+        "amazon": "6d1624443b99f69a2f80bdfea25800f49c339db2f702ce06328618ae7e3b7e59",
+        "dslr": "ef8db1910ca89c717b8c992de1c4a1923694e6f2138465cee8483924c9aaef45",
+        "webcam": "35a6b38a2df34af6f7a34e0030e89f71540aefac84f0ea8645b3a85d57c9e6be",
+    },
+    "{}_decaf.mat": {
+        "dslr": "42443f5e82e98cbe6304cacdba905e24c8430ed977b3d6b7b279f088b76e108f",
+        "webcam": "e42207580fb1fadd3adba2504e1d8cff9620f464fca7536f9d7093f84c1459a3",
+    },
+    "SameCategory_{}_20RandomTrials_10Categories.mat": {
+        "amazon-caltech": "f590fa2d221f5cac87c6e8aa0e5d3bd47935adb4a57da690f713e9eea7a798f4",
+        "amazon-dslr": "695dce0bc9916ca11d335d585dbfe06cb2f90f6f2d6902c9299926ca17f59a36",
+        "amazon-webcam": "df7262cba677c072b7b75cee3fce1801a7c473cd5cdd59bd02f6c84f76e24d99",
+        "caltech-amazon": "d1cc45576e5cc002a15c606bdd10aa3f2bf51f932aabfc9f02306eab384bcb88",
+        "caltech-dslr": "e0cb33f24a7b33c0241a6f96e430e7a394b85bee0469aab54f09caec43db435f",
+        "caltech-webcam": "4e1aab9f29b60021c53dc66b0f168a06ad4de0df1945a02ed092f2738b80a719",
+        "dslr-amazon": "045df06cda6b9e80009e0cc97996fc36f638544feb1c06cfdbf648b198ce0212",
+        "dslr-caltech": "6dae6b1be9e919db827b2e464c46af82cadf5bbfd924de955800b7fab31611b2",
+        "dslr-webcam": "c0f4c6adae5fa73bef2c82d1352aeb28c459593c69d864196577d9f41320fa29",
+        "webcam-amazon": "d7baf91c1847c0563be5432fcff3434cf257c1616b4b49d00767ddee77f07dba",
+        "webcam-caltech": "995142da1f0b4d011ced76c5419e429c56bfee86d7542bd1e600741ae3ee9f48",
+        "webcam-dslr": "0c26db13cd74be9766ef7e9c480eb210dd7e3a1281e37556db88939e2e8e7f10",
+    },
+}
+_SHA256 = {
+    pattern.format(name): sha256
+    for pattern, known in _SHA256_BY_PATTERN.items()
+    for name, sha256 in known.items()
 }
 
 # of the lines "<sha256>  images/<domain>/<class>/<name>.jpg", in the order of the paths

@@ -1,0 +1,177 @@
+"""The protocols of benchmarks/paper.py on features made here, and that a run can be continued."""
+
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from sklearn import config_context
+from sklearn.model_selection import cross_val_score
+
+from sklearn_decaf.datasets import load_sample_photos
+from sklearn_decaf.metrics import target_accuracy
+
+BENCHMARKS = Path(__file__).resolve().parents[1] / "benchmarks"
+if not (BENCHMARKS / "paper.py").is_file():
+    pytest.skip("benchmarks/ is not beside the tests", allow_module_level=True)
+
+
+@pytest.fixture(scope="module")
+def modules():
+    """The scripts as modules, without leaving their folder on the path."""
+    names = ("_features", "_markdown", "_protocols", "paper")
+    sys.path.insert(0, str(BENCHMARKS))
+    try:
+        import _features
+        import _protocols
+        import paper
+
+        yield {"features": _features, "protocols": _protocols, "paper": paper}
+    finally:
+        sys.path.remove(str(BENCHMARKS))
+        for name in names:
+            sys.modules.pop(name, None)
+
+
+@pytest.fixture
+def protocols(modules):
+    return modules["protocols"]
+
+
+def features(n_classes, per_class, noise=0.35, shift=0.0, seed=0):
+    rng = np.random.default_rng(seed)
+    y = np.repeat(np.arange(n_classes), per_class)
+    X = np.abs(np.eye(n_classes, 12)[y] + noise * rng.normal(size=(len(y), 12)) + shift)
+    return X.astype(np.float32), y
+
+
+@pytest.mark.parametrize("kind", ["SVM", "LogReg"])
+@pytest.mark.parametrize("dropout", [False, True])
+def test_caltech101(protocols, kind, dropout):
+    X, y = features(4, 34)
+    model, cv = protocols.caltech101(kind, dropout)
+    (train, test), *others = cv.split(X, y)
+    assert len(others) == 4
+    assert np.bincount(y[train]).tolist() == [30] * 4 and len(test) == 16
+    # C is chosen on 25 + 5 of the training images
+    (inner_train, inner_test), = model.cv.split(X[train], y[train])  # fmt: skip
+    assert np.bincount(y[train][inner_train]).tolist() == [25] * 4
+    assert np.bincount(y[train][inner_test]).tolist() == [5] * 4
+    assert sorted(model.param_grid["classifier__C"]) == sorted(protocols.C_VALUES)
+    assert cross_val_score(model, X, y, cv=cv, scoring="balanced_accuracy").mean() > 0.6
+
+
+def test_the_learning_curve_rises(protocols):
+    X, y = features(5, 35, noise=0.6)
+    scores = []
+    for n in (1, 5, 30):
+        model, cv = protocols.caltech101_learning_curve("SVM", False, n)
+        scores.append(cross_val_score(model, X, y, cv=cv, scoring="balanced_accuracy").mean())
+        assert cv.get_n_splits() == (5 if n == 30 else 20)
+    assert scores[0] < scores[1] < scores[2]
+
+
+def test_cub200_and_sun397(protocols):
+    X, y = features(3, 100)
+    assert protocols.cub200("LogReg").fit(X[::2], y[::2]).score(X[1::2], y[1::2]) > 0.6
+    rows = np.arange(100)
+    per_class = [np.concatenate([100 * c + part for c in range(3)]) for part in np.split(rows, 2)]
+    scores = cross_val_score(protocols.sun397("SVM", False), X, y, cv=[tuple(per_class)])
+    assert scores[0] > 0.6
+
+
+def test_office(protocols):
+    Xs, ys = features(3, 30, noise=0.3)
+    Xt, yt = features(3, 25, noise=0.3, shift=0.4, seed=1)
+    X, y = np.concatenate([Xs, Xt]), np.concatenate([ys, yt])
+    domain = np.repeat([1, -1], [90, 75])
+    splits = protocols.office_splits(y, domain, 20)
+    for train, test in splits:
+        assert np.bincount(y[train][domain[train] > 0]).tolist() == [20] * 3
+        assert np.bincount(y[train][domain[train] < 0]).tolist() == [3] * 3
+        assert len(test) == 66 and (domain[test] < 0).all()
+    assert len(splits) == 5
+    more = protocols.with_unlabelled_target(X, y, domain, splits)
+    assert (more[1][165:] == -1).all() and len(more[3][0][0]) == len(splits[0][0]) + 75
+    scores = {}
+    for method in protocols.OFFICE_METHODS:
+        data, labels, domains, cv = more if method.startswith("Gong") else (X, y, domain, splits)
+        model = protocols.office(method)
+        if method.startswith("Gong"):
+            model.set_params(geodesicflowkernel__n_components=3)
+        with config_context(enable_metadata_routing=True):
+            scores[method] = cross_val_score(
+                model, data, labels, cv=cv, scoring=target_accuracy,
+                params={"sample_domain": domains}, error_score="raise",
+            ).mean()  # fmt: skip
+    assert min(scores.values()) > 0.5
+    assert set(scores) == set(load_paper(protocols).TABLE_1)
+
+
+def load_paper(_):
+    return sys.modules["paper"]
+
+
+# -- the command --
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """Three classes of 33 small pictures, named as in Caltech-101."""
+    photos = load_sample_photos()
+    rng = np.random.default_rng(0)
+    top = tmp_path_factory.mktemp("caltech") / "101_ObjectCategories"
+    for name in ("brick", "cat", "grass"):
+        images = photos.images[photos.target == photos.target_names.tolist().index(name)]
+        (top / name).mkdir(parents=True)
+        for i in range(33):
+            image = Image.fromarray(images[i % len(images)])
+            side = int(min(image.size) * rng.uniform(0.6, 1))
+            image.crop((0, 0, side, side)).save(top / name / f"image_{i:04}.jpg")
+    return top.parent
+
+
+def test_a_run_that_is_stopped_goes_on(modules, folder, tmp_path, monkeypatch, capsys):
+    paper = modules["paper"]
+    monkeypatch.setattr(paper, "N_TRAIN", (1, 3))
+    arguments = [
+        "figure4", "--data", str(folder), "--weights", "squeezenet1_1",
+        "--results", str(tmp_path / "results"), "--cache", str(tmp_path / "cache"),
+    ]  # fmt: skip
+    calls = []
+    compute = paper.cross_val_score
+
+    def counted(*args, **kwargs):
+        calls.append(1)
+        if len(calls) == 8:
+            raise KeyboardInterrupt
+        return compute(*args, **kwargs)
+
+    monkeypatch.setattr(paper, "cross_val_score", counted)
+    with pytest.raises(KeyboardInterrupt):
+        paper.main(arguments)
+    file = tmp_path / "results" / "figure4.json"
+    assert len(json.loads(file.read_text())["cells"]) == 7
+
+    def no_network(*args, **kwargs):
+        raise AssertionError("the features are in the cache")
+
+    monkeypatch.setattr(modules["features"].DeCAFTransformer, "transform", no_network)
+    paper.main(arguments)
+    # 3 layers x 4 variants on the left; 4 variants x 2 numbers on the right; 7 were there
+    cells = json.loads(file.read_text())["cells"]
+    assert len(cells) == 20 and len(calls) == 8 + 13
+    paper.main(arguments)
+    assert len(calls) == 21
+    for cell in cells.values():
+        assert 0.2 < cell["mean"] <= 1 and cell["mean"] == pytest.approx(np.mean(cell["scores"]))
+    text = (tmp_path / "results" / "figure4.md").read_text()
+    assert "part of Caltech-101: 99 images of 3 classes" in text
+    assert "| DeCAF6, SVM + dropout    | 86.9     |" in text
+    assert capsys.readouterr().out.count(text) == 2
+
+    (folder / "101_ObjectCategories" / "cat" / "image_0032.jpg").unlink()
+    with pytest.raises(SystemExit, match="has the results of other data"):
+        paper.main(arguments)
