@@ -76,7 +76,10 @@ html_theme_options = {
     "pygments_light_style": "a11y-high-contrast-light",
     "pygments_dark_style": "a11y-high-contrast-dark",
 }
-html_sidebars = {"installation": [], "glossary": [], "changelog": [], "paper": []}
+html_sidebars = {
+    page: []
+    for page in ("installation", "user_guide", "more", "paper", "dropout", "engine", "glossary")
+}
 
 # The gallery -------------------------------------------------------------------------------------
 
