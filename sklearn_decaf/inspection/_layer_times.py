@@ -114,15 +114,21 @@ def _measure(network, parameters, last, images, n_jobs, n_repeats):
 
 def _time_reference(network, parameters, last, images):
     """The same of the plain NumPy forward pass, one layer after the other."""
+    layers = network.ancestors([last])
+    last_use = {name: i for i, layer in enumerate(layers) for name in network.inputs(layer.name)}
     blobs, steps = {INPUT: preprocess(images, network.preprocessing)}, []
     with single_threaded_blas():
-        for layer in network.ancestors([last]):
+        for i, layer in enumerate(layers):
             keys = network.layer_parameter_shapes(layer.name)
             own = [parameters[key] for key in keys]
-            inputs = [blobs[name] for name in network.inputs(layer.name)]
+            names = network.inputs(layer.name)
+            inputs = [blobs[name] for name in names]
             start = time.perf_counter()
             blobs[layer.name] = compute(layer, own, *inputs)
             steps.append((layer.name, (layer.name,), time.perf_counter() - start))
+            for name in set(names):  # all maps of a batch would fill gigabytes
+                if last_use[name] == i:
+                    del blobs[name]
     return steps
 
 
