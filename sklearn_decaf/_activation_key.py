@@ -23,7 +23,7 @@ from numpy._core._multiarray_umath import __cpu_features__ as _cpu_features
 from PIL import Image, ImageFile, features
 from threadpoolctl import ThreadpoolController
 
-from . import _image_reading, _kernels
+from . import __version__, _image_reading, _kernels
 from ._feature_rows import Recipe
 from ._image_inputs import FileContent, find_problem
 from .exceptions import ImageError
@@ -121,7 +121,7 @@ def _code_digest() -> str:
     for name, module in sys.modules.items():
         if name.startswith(prefix) and getattr(module, "__file__", None):
             paths[name] = Path(module.__file__)
-    digest = hashlib.sha256()
+    digest = hashlib.sha256(__version__.encode())
     for name in sorted(paths):
         digest.update(name.encode() + b"\0" + hashlib.sha256(paths[name].read_bytes()).digest())
     return digest.hexdigest()

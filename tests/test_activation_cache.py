@@ -7,6 +7,7 @@ import pickle
 import threading
 import warnings
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import joblib
@@ -21,7 +22,8 @@ from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import Pipeline, make_pipeline
 
 from sklearn_decaf import ActivationCache, DeCAFTransformer, _activation_key
-from sklearn_decaf.exceptions import ImageError, ImageWarning
+from sklearn_decaf.exceptions import ImageError, ImageWarning, WeightsError
+from sklearn_decaf.networks import load_weights, save_weights
 from sklearn_decaf.networks.features import FeatureExtractor
 
 CHEAP = {"weights": "squeezenet1_1", "layer": "pool1", "pooling": "avg"}
@@ -164,6 +166,25 @@ def test_rows_of_pixels(photos, tmp_path):
     assert_array_equal(cached.fit_transform(X), expected)
     assert_array_equal(cached.transform(X), expected)
     assert_array_equal(DeCAFTransformer(**CHEAP, cache=tmp_path).transform(photos[0][:4]), expected)
+
+
+def test_weights_without_the_last_layers(photos, tmp_path, passes):
+    """What a file does not reach is not asked of it."""
+    weights = load_weights("squeezenet1_1")
+    parameters = {
+        name: array for name, array in weights.parameters.items() if not name.startswith("conv10")
+    }
+    save_weights(replace(weights, parameters=parameters), tmp_path / "part.safetensors")
+    images = photos[0][:3]
+    how = {"weights": tmp_path / "part.safetensors", "architecture": "squeezenet1_1"}
+    for layer, n_passes in ((5, 3), (6, 0)):
+        cached = DeCAFTransformer(layer, cache=tmp_path / "cache", **how)
+        found = cached.transform(images)
+        assert passes() == n_passes
+        assert_array_equal(found, DeCAFTransformer(layer, **how).transform(images))
+        passes()
+    with pytest.raises(WeightsError, match="conv10"):
+        DeCAFTransformer(7, cache=tmp_path / "cache", **how).transform(images)
 
 
 # Known by content -------------------------------------------------------------------------------
