@@ -1,4 +1,4 @@
-"""How the documentation is built: ``python -m sphinx -W --keep-going -b html doc OUTPUT``.
+"""How the documentation is built: ``sphinx-build -W --keep-going doc OUTPUT``.
 
 Nothing is read from the network. Warnings are errors in `.ci/run`, and ``nitpicky`` makes a
 warning of every reference that leads nowhere.
