@@ -44,7 +44,10 @@ def write_block(
         _write_parquet(folder / f"{stem}.parquet", start, names, features, reasons, settings)
         return [f"{stem}.parquet"]
     with open(folder / f"{stem}.npy", "wb") as stream:
-        np.save(stream, features, allow_pickle=False)
+        # np.save would hide why a write failed
+        header = np.lib.format.header_data_from_array_1_0(features)
+        np.lib.format.write_array_header_1_0(stream, header)
+        stream.write(features.data)
     with open(folder / f"{stem}.paths.json", "w", encoding="ascii") as stream:
         json.dump(list(names), stream, indent=0)
     return [f"{stem}.npy", f"{stem}.paths.json"]

@@ -102,6 +102,7 @@ def write_and_tell(folder, report):
         i += 8
 
 
+@pytest.mark.slow
 @fork
 def test_a_hundred_kills_lose_nothing_that_was_finished(tmp_path):
     rng = random.Random(0)
@@ -176,6 +177,7 @@ def test_a_forked_process_leaves_the_connection_of_its_parent_alone(tmp_path):
 # Damaged ----------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_flipped_bytes(tmp_path):
     """Whatever byte is changed: no other value comes back, and what is lost can be stored again."""
     original = tmp_path / "original"
@@ -267,6 +269,7 @@ FULL_DISK = """
 """
 
 
+@pytest.mark.slow
 def test_a_full_disk(tmp_path):
     """One warning, the same features, and what was stored before the disk was full is there."""
     ok, _ = in_small_file_system(FULL_DISK, tmp_path, size="2m").split()
@@ -300,6 +303,7 @@ READ_ONLY = """
 """
 
 
+@pytest.mark.slow
 def test_a_read_only_folder(tmp_path):
     """What is in it is found; the rest is computed, with one warning a folder."""
     assert in_small_file_system(READ_ONLY, tmp_path, size="8m") == "ok\n"

@@ -143,6 +143,7 @@ def test_parquet_without_pyarrow(paths, tmp_path, monkeypatch):
     assert not (tmp_path / "out.parquet").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("format", ["npy", "parquet"])
 def test_a_second_call_computes_nothing_and_repairs_damage(folder, paths, tmp_path, format):
     if format == "parquet":
@@ -181,6 +182,7 @@ def test_both_manifests_damaged(folder, paths, tmp_path):
 # Interrupted ------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @needs_fork
 @pytest.mark.parametrize("format", ["npy", "parquet"])
 def test_a_hundred_kills(folder, paths, tmp_path, format):
@@ -414,6 +416,7 @@ MEMORY = """
 """
 
 
+@pytest.mark.slow
 def test_memory_does_not_grow_with_the_number_of_images(folder, paths, tmp_path):
     """Features of 300 images take 240 MB, those of a block 6 MB."""
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
