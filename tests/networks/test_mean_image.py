@@ -13,9 +13,16 @@ from oracles import caffe_network, decaf_network, decaf_writer, protobuf_writer
 from oracles.random_networks import he_parameters
 from PIL import Image
 
+from sklearn_decaf import DeCAFTransformer
 from sklearn_decaf.exceptions import WeightsError
 from sklearn_decaf.images import resize_and_crop
-from sklearn_decaf.networks import get_architecture, load_weights, save_weights
+from sklearn_decaf.networks import (
+    Preprocessing,
+    Weights,
+    get_architecture,
+    load_weights,
+    save_weights,
+)
 from sklearn_decaf.networks.engine import Plan
 from sklearn_decaf.networks.formats.mean_image import read, read_mean_image
 from sklearn_decaf.networks.mean_image import MeanImage
@@ -272,3 +279,25 @@ def test_a_mean_that_changed_is_loaded_again(tmp_path):
     mean.write_bytes(npy(MEAN[:, :100, :100]))
     with pytest.raises(WeightsError, match="100 pixels a side, not 227"):
         load_weights(path, mean=mean)
+
+
+@pytest.mark.parametrize("name", ["caffenet", "decaf"])
+def test_ten_crops_of_a_photograph(name, tmp_path):
+    """From the photograph to the features, against the original crops in float64."""
+    parameters = conv1(name)
+    weights = Weights(with_mean(name), parameters, "x", "0" * 64)
+    save_weights(weights, tmp_path / "net.safetensors")
+    network = DeCAFTransformer(
+        "conv1", weights=tmp_path / "net.safetensors", pooling="avg", ten_crop=True
+    )
+    rows = network.transform([PHOTO])
+    bare = Preprocessing(crop=227)  # takes what the network sees
+    seen = CROPS[name](PHOTO, MEAN)
+    net = replace(get_architecture(name), preprocessing=bare)
+    maps = forward(net, parameters, seen, ["conv1"], np.float64)["conv1"]
+    expected = maps.mean(axis=(0, 1, 2))
+    np.testing.assert_allclose(rows[0], expected, rtol=0, atol=1e-5 * np.abs(maps).max())
+    one = network.set_params(ten_crop=False).transform([PHOTO])
+    np.testing.assert_allclose(
+        one[0], maps[4].mean(axis=(0, 1)), rtol=0, atol=1e-5 * np.abs(maps).max()
+    )
