@@ -102,16 +102,20 @@ def extract(
 
     Examples
     --------
-    >>> import os, tempfile
+    >>> import tempfile
+    >>> from pathlib import Path
     >>> import numpy as np
+    >>> from PIL import Image
     >>> from sklearn_decaf import extract
     >>> from sklearn_decaf.datasets import load_sample_photos
-    >>> paths = [*load_sample_photos().filenames[:3], "missing.jpg"]
     >>> with tempfile.TemporaryDirectory() as folder:
-    ...     result = extract(paths, os.path.join(folder, "features"), verbose=False)
+    ...     paths = [Path(folder, name) for name in ("a.png", "b.png", "missing.png")]
+    ...     for path, pixels in zip(paths[:2], load_sample_photos().images):
+    ...         Image.fromarray(pixels).save(path)
+    ...     result = extract(paths, Path(folder, "features"), verbose=False)
     ...     features = np.load(result.files[0])
     >>> features.shape, result.n_failed
-    ((4, 320), 1)
+    ((3, 320), 1)
     """
     transformer = _check_transformer(transformer)
     out = Path(os.path.abspath(os.path.expanduser(os.fsdecode(out))))
