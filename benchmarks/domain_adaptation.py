@@ -18,12 +18,11 @@ solve the transform step to the end, which the authors' program does not (see MM
 from __future__ import annotations
 
 import argparse
-import hashlib
-import time
 import warnings
 from pathlib import Path
 
 import numpy as np
+from _features import image_features
 from _markdown import table
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
@@ -64,37 +63,21 @@ def nearest():
     return KNeighborsClassifier(1)
 
 
-def image_features(filenames, args):
-    """Features of all images, from the cache if they are there."""
-    from sklearn_decaf import DeCAFTransformer
-
-    layer = int(args.layer) if args.layer.isdigit() else args.layer
-    pooling = {"none": None}.get(args.pooling, args.pooling)
-    key = f"{args.weights}|{layer}|{pooling}|{args.resize}|{len(filenames)}"
-    name = f"office_{hashlib.sha256(key.encode()).hexdigest()[:12]}.npy"
-    path = Path(args.cache) / name if args.cache else None
-    if path is not None and path.is_file():
-        return np.load(path)
-    transformer = DeCAFTransformer(
-        layer, dropout=False, weights=args.weights, pooling=pooling, resize=args.resize
-    )
-    start = time.perf_counter()
-    features = transformer.fit_transform(filenames)
-    seconds = time.perf_counter() - start
-    print(f"{len(filenames)} images in {seconds:.0f} s ({len(filenames) / seconds:.1f} images/s)\n")
-    if path is not None:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        np.save(path, features)
-    return features
-
-
 def load(args):
     """Each domain's raw features, labels and its label in `sample_domain`."""
     domains = {}
     letters = sorted(set("".join(args.pairs).replace("-", "")))
     if args.features == "images":
         data = fetch_office_caltech10(features="images", data_home=args.data_home)
-        everything = image_features(data.X, args)
+        layer = int(args.layer) if args.layer.isdigit() else args.layer
+        everything = image_features(
+            data.X,
+            [layer],
+            args.weights,
+            pooling=None if args.pooling == "none" else args.pooling,
+            resize=args.resize,
+            cache=args.cache,
+        )[layer]
     for letter in letters:
         name = NAMES[letter]
         if args.features == "images":
