@@ -221,7 +221,7 @@ def figure4(run: Run):
 
     headers, by_column = [], []
     for name, weights in run.weights.items():
-        (layer,) = run.layers(weights, (6,))
+        (layer,) = run.layers(weights, (run.arguments.layer,))
         for kind, dropout in VARIANTS:
             label = f"layer {layer}, {kind}" + (" + dropout" if dropout else "")
             headers.append(f"{name}, {label}")
@@ -470,6 +470,9 @@ def main(argv=None) -> None:
         nargs="+",
         default=["efficientnet_lite0", "squeezenet1_1"],
         help="names of weights, or weight files",
+    )
+    parser.add_argument(
+        "--layer", type=int, choices=(5, 6, 7), default=6, help="layer of the learning curve"
     )
     parser.add_argument("--cub-version", choices=["2010", "2011"], default="2011")
     parser.add_argument("--results", default="results", help="folder for the numbers")
