@@ -24,7 +24,7 @@ from PIL import Image
 from sklearn.compose import ColumnTransformer
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import FunctionTransformer, StandardScaler
+from sklearn.preprocessing import FunctionTransformer, Normalizer, StandardScaler
 
 from sklearn_decaf import DeCAFTransformer
 from sklearn_decaf.datasets import load_sample_photos
@@ -46,8 +46,10 @@ print(table.assign(label=photos.target_names[photos.target]).groupby("label").we
 # %%
 # One transformer for each column
 # -------------------------------
-# The photographs go two ways: into the network, and into a histogram of their colours, which the
-# network was trained to ignore. `pandas` output names every feature after its origin.
+# The photographs go two ways: into the network, and into a histogram of their colours, of which the
+# network makes little. All parts come to a similar scale, here by scaling the network's rows to
+# length 1: with the activations as they are, hundreds of large numbers, the classifier would hardly
+# notice the others.
 
 
 def colour_histograms(photo):
@@ -58,7 +60,7 @@ def colour_histograms(photo):
 
 
 parts = {
-    "network": (DeCAFTransformer(), ["photo"]),
+    "network": (make_pipeline(DeCAFTransformer(), Normalizer()), ["photo"]),
     "colours": (FunctionTransformer(colour_histograms), ["photo"]),
     "weight": (
         make_pipeline(
