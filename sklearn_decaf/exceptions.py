@@ -18,6 +18,10 @@ class DownloadError(OSError):
     """A file cannot be downloaded, or what was downloaded is not what it should be."""
 
 
+class ArchiveError(ValueError):
+    """An archive of a data set is damaged, holds what it must not, or is not the published one."""
+
+
 class KernelWarning(UserWarning):
     """The compiled kernels are missing, so the slow NumPy path is in use."""
 

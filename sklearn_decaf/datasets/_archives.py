@@ -2,7 +2,7 @@
 
 Only plain files and folders come out, only below the folder that was asked for, and no more of
 them than the caller allows. Everything else, such as a link, a device, a path that leads out, an
-encrypted member or a bomb, stops the extraction with an :class:`ArchiveError`.
+encrypted member or a bomb, stops the extraction with an `ArchiveError`.
 """
 
 from __future__ import annotations
@@ -20,6 +20,8 @@ import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO
+
+from ..exceptions import ArchiveError
 
 _CHUNK = 2**20
 # A tar header may announce a record of extended attributes of any length, which the standard
@@ -44,10 +46,6 @@ _DAMAGE = (
 
 #: Where a member goes: a path below the folder, or None to leave it out.
 Placement = Callable[[PurePosixPath], PurePosixPath | None]
-
-
-class ArchiveError(ValueError):
-    """An archive that is damaged, hostile, or not what it should be."""
 
 
 def extract_archive(

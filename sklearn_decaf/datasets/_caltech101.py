@@ -149,7 +149,7 @@ def fetch_caltech101(
     DownloadError
         If the download fails.
     ValueError
-        If a copy is not complete, or an archive is damaged.
+        If a copy is not complete, or an archive is damaged (ArchiveError).
 
     See Also
     --------

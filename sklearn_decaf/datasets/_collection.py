@@ -23,7 +23,8 @@ from .._data_home import get_data_home
 from .._download import download
 from .._file_lock import file_lock
 from .._progress import Progress
-from ._archives import ArchiveError, extract_archive
+from ..exceptions import ArchiveError
+from ._archives import extract_archive
 
 MANIFEST = "manifest.json"
 

@@ -194,7 +194,7 @@ def fetch_sun397(
     DownloadError
         If the download fails.
     ValueError
-        If a copy is not complete, or an archive is damaged.
+        If a copy is not complete, or an archive is damaged (ArchiveError).
 
     Examples
     --------

@@ -15,7 +15,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sklearn_decaf.datasets import _archives
-from sklearn_decaf.datasets._archives import ArchiveError, extract_archive
+from sklearn_decaf.datasets._archives import extract_archive
+from sklearn_decaf.exceptions import ArchiveError
 
 LIMITS = {"max_files": 100, "max_bytes": 1_000_000}
 FILES = {"a/1.jpg": b"one", "a/b/2.jpg": b"two" * 1000, "c/empty": b""}

@@ -29,9 +29,8 @@ from sklearn_decaf.datasets import (
     fetch_office31,
     fetch_sun397,
 )
-from sklearn_decaf.datasets._archives import ArchiveError
 from sklearn_decaf.datasets._cub200 import _read_2011
-from sklearn_decaf.exceptions import DownloadError
+from sklearn_decaf.exceptions import ArchiveError, DownloadError
 from sklearn_decaf.model_selection import PerClassShuffleSplit
 
 FETCHERS = {

@@ -14,7 +14,7 @@ from scipy.io import savemat
 
 from sklearn_decaf import _download
 from sklearn_decaf.datasets import _office_caltech10_files, fetch_office_caltech10
-from sklearn_decaf.datasets._archives import ArchiveError
+from sklearn_decaf.exceptions import ArchiveError
 
 fetch = partial(fetch_office_caltech10, download_if_missing=False)
 
