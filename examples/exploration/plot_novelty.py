@@ -67,10 +67,11 @@ for name, score in scores.items():
 # The curve shows what a threshold does: the share of new pictures that are reported against the
 # share of usual ones that are reported by mistake.
 
-figure, axis = plt.subplots(figsize=(6, 5), layout="constrained")
+figure, axis = plt.subplots(figsize=(6, 6), layout="constrained")
 for name, score in scores.items():
     RocCurveDisplay.from_predictions(is_new, score, name=name, ax=axis)
 axis.set(xlabel="usual pictures reported", ylabel="new pictures reported")
+axis.legend(loc="upper center", bbox_to_anchor=(0.5, -0.12), ncols=1)
 plt.show()
 
 # %%

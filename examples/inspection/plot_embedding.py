@@ -59,7 +59,7 @@ features = {
     "layer 6 of EfficientNet-Lite0": DeCAFTransformer().transform(images),
     "its first layer": DeCAFTransformer(layer="stem", pooling="avg+max").transform(images),
     "GIST": GISTTransformer().fit(train_images).transform(images),
-    "LLC": LLCTransformer(n_words=256, random_state=0).fit(train_images).transform(images),
+    "LLC": LLCTransformer(n_codewords=256, random_state=0).fit(train_images).transform(images),
 }
 figure, axes = plt.subplots(2, 2, figsize=(9, 8), layout="constrained")
 for (name, X), axis in zip(features.items(), axes.flat):

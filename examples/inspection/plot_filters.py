@@ -15,7 +15,7 @@ photograph, and which part of the photograph a classifier's decision rests on.
 # they are the stripes and blobs that pictures of such filters are known for.
 
 import matplotlib.pyplot as plt
-import numpy as np
+from skimage import data
 from sklearn.datasets import load_sample_image
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
@@ -43,22 +43,21 @@ plt.show()
 # %%
 # Which part of the photograph decides
 # ------------------------------------
-# A classifier learns the sample photographs. Then a grey square moves over a test photograph, and
-# the map shows how much the score of the predicted class falls (red) or rises (blue) where the
-# square hides something.
+# A classifier learns from crops of the left halves of photographs. Then a grey square moves
+# over the whole photograph, and the map shows how much the score of its class falls (red) or rises
+# (blue) where the square hides something.
 
 photos = load_sample_photos()
 train = photos.split == "train"
 classifier = make_pipeline(DeCAFTransformer(), LogisticRegression(max_iter=1000))
-classifier.fit(photos.images[train], photos.target[train])
+classifier.fit(photos.images[train], photos.target_names[photos.target[train]])
 
-figure, axes = plt.subplots(1, 3, figsize=(10, 3.6), layout="constrained")
-names = ["cat", "coffee", "rocket"]
-for name, axis in zip(names, axes):
-    number = int(np.flatnonzero(photos.target_names == name)[0])
-    last = np.flatnonzero(~train & (photos.target == number))[-1]
-    photograph = photos.images[last]
-    OcclusionDisplay.from_estimator(classifier, photograph, ax=axis)
+figure, axes = plt.subplots(1, 3, figsize=(10, 3), layout="constrained")
+for name, axis in zip(["chelsea", "coffee", "rocket"], axes):
+    photograph = getattr(data, name)()
+    OcclusionDisplay.from_estimator(
+        classifier, photograph, stride=0.1, response_method="decision_function", ax=axis
+    )
     [predicted] = classifier.predict([photograph])
-    axis.set_title(f"{name}, taken for {photos.target_names[predicted]}")
+    axis.set_title(f"taken for: {predicted}")
 plt.show()

@@ -12,9 +12,8 @@ networks here. The weights do not change the time, so random ones would show the
 # %%
 # Measure
 # -------
-# The rows of the table are the steps that the engine computes together, with their arithmetic and
-# its speed. What other programs do at the same time shows as well: close them before trusting a
-# number.
+# A step is a layer, or several layers that are computed together; its title says how. What other
+# programs do at the same time shows as well: close them before trusting a number.
 
 import matplotlib.pyplot as plt
 
@@ -30,6 +29,7 @@ for name in "efficientnet_lite0", "squeezenet1_1":
 plt.show()
 
 # %%
+# The same as tables, with the arithmetic of each kind of layer and its speed:
 
 for name, display in displays.items():
     frame = display.times.to_frame(by_type=True)
