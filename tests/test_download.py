@@ -534,24 +534,30 @@ KILLED = """
     def content():
         return path.read_bytes() if path.exists() else None
 
-    whole = None
+    def run():
+        start = time.monotonic()
+        assert os.waitstatus_to_exitcode(os.waitpid(child(), 0)[1]) == 0
+        assert content() is not None
+        path.unlink()
+        return time.monotonic() - start
+
+    usual = sorted(run() for _ in range(3))[1]
     killed = finished = parts = 0
     while killed < 50:
         pid = child()
-        time.sleep(chance.uniform(0, 0.06))
+        time.sleep(chance.uniform(0, 1.1 * usual))
         os.kill(pid, signal.SIGKILL)
         if os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0:
             finished += 1
         else:
             killed += 1
-        parts += path.with_name(path.name + ".part").exists()
+        part = path.with_name(path.name + ".part")
+        parts += part.exists() and part.stat().st_size > 0
         found = content()
         if found is not None:
             assert hashlib.sha256(found).hexdigest() == sha256, "half a file was used"
         if killed % 5 == 0 or found is not None:  # the next run succeeds
-            assert os.waitstatus_to_exitcode(os.waitpid(child(), 0)[1]) == 0
-            assert content() is not None
-            path.unlink()
+            run()
     assert not list(path.parent.glob("*.part"))
     print(killed, finished, parts)
 """
@@ -568,5 +574,5 @@ def test_kill_at_fifty_random_moments(server, path):
     assert done.returncode == 0, done.stderr
     killed, _, parts = map(int, done.stdout.split())
     assert killed == 50
-    assert parts > 5  # or the moments were not those that matter
-    assert any(wanted is not None for wanted in server.ranges("/f"))
+    # or the moments were not those that matter
+    assert parts > 5 and any(wanted is not None for wanted in server.ranges("/f"))

@@ -82,6 +82,8 @@ def test_caffes_own_mean(shared_data):
         npy(np.array(["text"])),
         npy(MEAN.astype(object)),
         meta(np.zeros(10, np.float32)),
+        pickle.dumps({"data_mean": MEAN}, protocol=0),
+        pickle.dumps({"data_mean": MEAN}, protocol=1),
         pickle.dumps([1, 2], protocol=2),
         pickle.dumps({"data_mean": 3}, protocol=2),
         pickle.dumps({"data_mean": print}, protocol=2),

@@ -61,8 +61,10 @@ def read(data: memoryview) -> np.ndarray:
     start = bytes(data[:6])
     if start == b"\x93NUMPY":
         pixels = npz.read_npy(data)
-    elif start[:1] in (b"\x80", b"("):  # protocol 2, or 0 with a mark
+    elif start[:1] == b"\x80":
         pixels = _read_meta(data)
+    elif start[:1] in (b"(", b"}"):
+        raise WeightsError("a pickle of protocol 0 or 1; pickle its dict again, with protocol 2")
     else:
         pixels = caffemodel.read_blob(data)
     if not isinstance(pixels, np.ndarray) or pixels.dtype.kind not in "fu":
