@@ -1,9 +1,10 @@
-"""Figures 1, 2 and 5 of the DeCAF paper (Donahue et al., 2014): features in the plane, in numbers.
+"""Figures 1, 2, 3 and 5 of the DeCAF paper (Donahue et al., 2014), with numbers.
 
 Usage::
 
     python benchmarks/figures.py clusters --data FOLDER [--alexnet FILE] [--out FOLDER]
     python benchmarks/figures.py domains --data FOLDER [--out FOLDER]
+    python benchmarks/figures.py times [--n-jobs N] [--out FOLDER]
 
 ``clusters`` wants a folder with one sub-folder of images per class, classes of Caltech-101, and
 draws Figures 1 and 2: t-SNE of an early layer, a late layer, GIST, LLC and HOG, coloured by
@@ -16,11 +17,15 @@ photographs in their places to ``domains_*_photographs.png``.
 
 Both print a Markdown table with what the pictures show, and the accuracy of linear classifiers or
 of nearest neighbours across the domains. ``--cache`` keeps features between runs.
+
+``times`` draws Figure 3, the time by layer and by type of layer, for CaffeNet (with random weights,
+which take as long), SqueezeNet and EfficientNet-Lite0.
 """
 
 from __future__ import annotations
 
 import argparse
+import tempfile
 import time
 from pathlib import Path
 
@@ -40,8 +45,15 @@ from sklearn.svm import LinearSVC
 from sklearn_decaf import DeCAFTransformer
 from sklearn_decaf.datasets import fetch_office_caltech10, load_image_folder
 from sklearn_decaf.descriptors import GISTTransformer, HOGTransformer, LLCTransformer
-from sklearn_decaf.inspection import EmbeddingDisplay, cluster_quality, group_labels
+from sklearn_decaf.inspection import (
+    EmbeddingDisplay,
+    LayerTimeDisplay,
+    cluster_quality,
+    group_labels,
+    layer_times,
+)
 from sklearn_decaf.model_selection import PerClassShuffleSplit
+from sklearn_decaf.networks import get_architecture
 
 # WordNet's wider nouns, as far as they fit classes of Caltech-101
 SUPER_CATEGORIES = {
@@ -269,18 +281,68 @@ def draw_photographs(embedding, domains_, photos, name, folder):
     plt.close(display.figure_)
 
 
+def random_weights(architecture, folder):
+    """A weight file whose values keep activations in range."""
+    rng = np.random.default_rng(0)
+    arrays = {}
+    for name, shape in get_architecture(architecture).parameter_shapes().items():
+        scale_ = np.sqrt(2 / np.prod(shape[:-1])) if name.endswith("kernel") else 0.0
+        arrays[name] = rng.standard_normal(shape, np.float32) * np.float32(scale_)
+    path = Path(folder) / f"{architecture}.npz"
+    np.savez(path, **arrays)
+    return path
+
+
+def times(arguments, remembered):
+    """Figure 3."""
+    tables = []
+    with tempfile.TemporaryDirectory() as folder:
+        networks = {
+            "caffenet": random_weights("caffenet", folder),
+            "squeezenet1_1": "squeezenet1_1",
+            "efficientnet_lite0": "efficientnet_lite0",
+        }
+        figure, axes = plt.subplots(
+            len(networks),
+            2,
+            figsize=(14, 4.2 * len(networks)),
+            width_ratios=(3, 2),
+            layout="constrained",
+        )
+        for row, (name, weights) in zip(axes, networks.items()):
+            measured = layer_times(
+                weights, "prob", architecture=name, batch_size=16, n_jobs=arguments.n_jobs
+            )
+            display = LayerTimeDisplay(measured)
+            display.plot(ax=row[0], kind="layer")
+            display.plot(ax=row[1], kind="type")
+            by_type = measured.by_type()
+            rows = [
+                (kind, f"{1e3 * s:.3g}", f"{100 * share:.0f}", f"{mflop:.0f}", f"{rate:.0f}")
+                for kind, s, share, mflop, rate in zip(*by_type.values())
+            ]
+            header = ("type", "ms an image", "% of the time", "MFLOP", "GFLOP/s")
+            tables.append(f"{measured!r}\n\n{table(header, rows)}")
+            print(tables[-1], flush=True)
+    figure.savefig(arguments.out / "times.png", dpi=100)
+    return "\n\n".join(tables)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("figure", choices=("clusters", "domains"))
-    parser.add_argument("--data", type=Path, required=True, help="folder of the data")
+    parser.add_argument("figure", choices=("clusters", "domains", "times"))
+    parser.add_argument("--data", type=Path, help="folder of the data")
+    parser.add_argument("--n-jobs", type=int, default=1, help="threads, for times")
     parser.add_argument("--alexnet", type=Path, help="weight file of torchvision's AlexNet")
     parser.add_argument("--out", type=Path, default=Path("figures"), help="folder of the pictures")
     parser.add_argument("--cache", type=Path, help="folder that keeps features between runs")
     arguments = parser.parse_args()
+    if arguments.data is None and arguments.figure != "times":
+        parser.error(f"{arguments.figure} needs --data")
     arguments.out.mkdir(parents=True, exist_ok=True)
 
     remembered = joblib.Memory(arguments.cache, verbose=0).cache(compute)
-    draw = {"clusters": clusters, "domains": domains}[arguments.figure]
+    draw = {"clusters": clusters, "domains": domains, "times": times}[arguments.figure]
     text = draw(arguments, remembered)
     (arguments.out / f"{arguments.figure}.md").write_text(text + "\n", encoding="utf-8")
     print(f"\n{text}")
