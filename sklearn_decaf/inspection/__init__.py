@@ -9,7 +9,8 @@ does not.
 from ._activations import ActivationDisplay, FilterDisplay
 from ._clusters import cluster_quality, group_labels
 from ._embedding import EmbeddingDisplay
-from ._layer_times import LayerTimeDisplay, LayerTimes, layer_times
+from ._layer_time_display import LayerTimeDisplay
+from ._layer_times import LayerTimes, layer_times
 from ._occlusion import OcclusionDisplay, occlusion_map
 
 __all__ = [

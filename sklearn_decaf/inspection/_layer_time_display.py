@@ -1,0 +1,174 @@
+"""Bars of the time that layers take: Figure 3 of the DeCAF paper."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ._activations import find_transformer
+from ._layer_times import layer_times
+from ._plotting import get_axes
+
+# in the order of their colours
+_TYPES = (
+    *("convolution", "fully connected", "depthwise convolution", "pooling", "normalisation"),
+    *("relu", "add", "other", "softmax", "concat"),
+)
+
+
+class LayerTimeDisplay:
+    """Bars of the time that each layer, or each type of layer, takes.
+
+    It is recommended to use :meth:`from_estimator`. The two kinds are Figures 3 (a) and (b) of the
+    DeCAF paper [1]_.
+
+    Parameters
+    ----------
+    times : LayerTimes
+        What :func:`layer_times` returns.
+
+    Attributes
+    ----------
+    ax_ : matplotlib Axes
+        Axes that the last :meth:`plot` drew on.
+    figure_ : matplotlib Figure
+        Their figure.
+
+    References
+    ----------
+    .. [1] Donahue et al., "DeCAF: A Deep Convolutional Activation Feature for Generic Visual
+       Recognition", ICML 2014, section 3.3.
+
+    Examples
+    --------
+    >>> import matplotlib.pyplot as plt
+    >>> from sklearn_decaf.inspection import LayerTimeDisplay, layer_times
+    >>> times = layer_times("squeezenet1_1", layer="pool1", batch_size=1, n_repeats=1)
+    >>> display = LayerTimeDisplay(times).plot(kind="type")
+    >>> plt.show()
+    """
+
+    def __init__(self, times):
+        self.times = times
+
+    @classmethod
+    def from_estimator(cls, estimator, *, batch_size=None, n_repeats=5, ax=None, **plot_parameters):
+        """Measure the network of a transformer and draw.
+
+        Parameters
+        ----------
+        estimator : DeCAFTransformer or Pipeline
+            The transformer, or a pipeline with it as a step. Its layer (the last of several),
+            weights and n_jobs are used.
+        batch_size : int, default=None
+            Images computed together; None is the transformer's own.
+        n_repeats : int, default=5
+            Runs, of which the median counts.
+        ax : matplotlib Axes, default=None
+            Axes to draw on; None makes new ones.
+        **plot_parameters : dict
+            Passed to :meth:`plot`.
+
+        Returns
+        -------
+        display : LayerTimeDisplay
+        """
+        transformer = find_transformer(estimator, f"{cls.__name__}.from_estimator")
+        layers = transformer.layer
+        times = layer_times(
+            transformer.weights,
+            layers[-1] if isinstance(layers, tuple | list) else layers,
+            architecture=transformer.architecture,
+            batch_size=transformer.batch_size if batch_size is None else batch_size,
+            n_jobs=transformer.n_jobs,
+            n_repeats=n_repeats,
+        )
+        return cls(times).plot(ax=ax, **plot_parameters)
+
+    def plot(self, ax=None, *, kind="layer", n_labels=8):
+        """Draw.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, default=None
+            Axes to draw on; None makes new ones.
+        kind : {"layer", "type"}, default="layer"
+            A bar a step in the order of the network, the longest ones named; or a bar a type,
+            with its share and its rate.
+        n_labels : int, default=8
+            How many of the longest steps are named.
+
+        Returns
+        -------
+        self : LayerTimeDisplay
+        """
+        if kind not in ("layer", "type"):
+            raise ValueError(f"kind={kind!r} must be 'layer' or 'type'")
+        ax = get_axes(self, ax, figsize=(8, 4) if kind == "layer" else (6, 3.5))
+        colors = self._type_colors()
+        (self._plot_layers if kind == "layer" else self._plot_types)(ax, colors, n_labels)
+        times = self.times
+        total = 1000 * times.columns["seconds"].sum()
+        threads = f"{times.n_threads} thread{'s' if times.n_threads > 1 else ''}"
+        how = "" if times.backend == "engine" else ", plain NumPy"
+        shown = f"{total:.0f}" if total >= 10 else f"{total:.2g}"
+        ax.set_title(
+            f"{times.network}: {shown} ms an image\nbatches of {times.batch_size}, {threads}{how}",
+            fontsize="medium",
+        )
+        ax.spines[["top", "right"]].set_visible(False)
+        return self
+
+    def _type_colors(self):
+        """Colours of the types that occur, the same for all networks; the longest type first."""
+        from matplotlib import colormaps
+
+        palette = colormaps["tab10"]
+        types = self.times.by_type()["type"].tolist()
+        unknown = len(_TYPES) - 1
+        return {kind: palette(_TYPES.index(kind) if kind in _TYPES else unknown) for kind in types}
+
+    def _plot_layers(self, ax, colors, n_labels):
+        columns = self.times.columns
+        milliseconds = 1000 * columns["seconds"]
+        x = np.arange(len(milliseconds))
+        for kind, color in colors.items():
+            own = columns["type"] == kind
+            ax.bar(x[own], milliseconds[own], width=0.85, color=color, label=kind)
+        longest = np.argsort(-milliseconds)[:n_labels]
+        for i in longest:
+            ax.annotate(
+                columns["step"][i],
+                (i, milliseconds[i]),
+                xytext=(0, 3),
+                textcoords="offset points",
+                ha="center",
+                va="bottom",
+                rotation=90,
+                fontsize="x-small",
+            )
+        ax.set(xlabel="layers, in order", ylabel="ms an image", xticks=[])
+        # room for the names, which stand on the bars
+        characters = max((len(columns["step"][i]) for i in longest), default=0)
+        ax.set_ylim(0, (milliseconds.max() or 1) * (1.05 + 0.035 * characters))
+        ax.legend(frameon=False, fontsize="small")
+
+    def _plot_types(self, ax, colors, n_labels):
+        table = self.times.by_type()
+        y = np.arange(len(table["type"]))
+        milliseconds = 1000 * table["seconds"]
+        ax.barh(y, milliseconds, color=[colors[kind] for kind in table["type"].tolist()])
+        for i, (share, rate) in enumerate(zip(table["share"], table["gflops"])):
+            rated = f", {rate:.0f} GFLOP/s" if rate >= 1 else ""
+            ax.annotate(
+                f"{100 * share:.0f} %{rated}",
+                (milliseconds[i], i),
+                xytext=(4, 0),
+                textcoords="offset points",
+                va="center",
+                fontsize="small",
+            )
+        ax.set_yticks(y, table["type"].tolist())
+        ax.invert_yaxis()
+        ax.margins(x=0.25)
+        ax.set_xlim(left=0)
+        ax.set_xlabel("ms an image")
