@@ -43,7 +43,10 @@ if arguments.folder is None:
     X_train, y_train = photos.images[is_train], photos.target[is_train]
     X_test, y_test = photos.images[~is_train], photos.target[~is_train]
 else:
-    photos = load_image_folder(arguments.folder)
+    try:
+        photos = load_image_folder(arguments.folder)
+    except (OSError, ValueError) as error:
+        parser.error(str(error))
     counts = np.bincount(photos.target)
     if len(counts) < 2 or counts.min() < 2:
         found = ", ".join(f"{name}: {n}" for name, n in zip(photos.target_names, counts))

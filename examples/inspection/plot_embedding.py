@@ -56,19 +56,19 @@ labels = photos.target_names[photos.target]
 # LLC learns its codebook from other images than those drawn.
 
 features = {
-    "layer 6 of EfficientNet-Lite0": DeCAFTransformer().transform(images),
-    "its first layer": DeCAFTransformer(layer="stem", pooling="avg+max").transform(images),
+    "layer 6": DeCAFTransformer().transform(images),
+    "first layer": DeCAFTransformer(layer="stem", pooling="avg+max").transform(images),
     "GIST": GISTTransformer().fit(train_images).transform(images),
     "LLC": LLCTransformer(n_codewords=256, random_state=0).fit(train_images).transform(images),
 }
 figure, axes = plt.subplots(2, 2, figsize=(9, 8), layout="constrained")
 for (name, X), axis in zip(features.items(), axes.flat):
     display = EmbeddingDisplay.from_features(
-        X, labels, hierarchy=hierarchy, random_state=0, ax=axis
+        X, labels, hierarchy=hierarchy, random_state=0, ax=axis, legend=axis is axes[0, 1]
     )
-    axis.set_title(f"{name} ({X.shape[1]} features)")
+    axis.set_title(f"{name}, {X.shape[1]} features")
     quality = ", ".join(f"{key} {value:.2f}" for key, value in display.quality.items())
-    print(f"{name:32} {quality}")
+    print(f"{name:12} {quality}")
 plt.show()
 
 # %%
@@ -77,7 +77,5 @@ plt.show()
 # As in Figure 5 of the paper, thumbnails instead of points show what lies where.
 
 figure, axis = plt.subplots(figsize=(8, 8), layout="constrained")
-EmbeddingDisplay.from_features(
-    features["layer 6 of EfficientNet-Lite0"], images=images, random_state=0, ax=axis
-)
+EmbeddingDisplay.from_features(features["layer 6"], images=images, random_state=0, ax=axis)
 plt.show()

@@ -52,12 +52,17 @@ train = photos.split == "train"
 classifier = make_pipeline(DeCAFTransformer(), LogisticRegression(max_iter=1000))
 classifier.fit(photos.images[train], photos.target_names[photos.target[train]])
 
-figure, axes = plt.subplots(1, 3, figsize=(10, 3), layout="constrained")
-for name, axis in zip(["chelsea", "coffee", "rocket"], axes):
+figure, axes = plt.subplots(2, 3, figsize=(10, 5.4), layout="constrained")
+for name, (above, below) in zip(["chelsea", "coffee", "rocket"], axes.T):
     photograph = getattr(data, name)()
-    OcclusionDisplay.from_estimator(
-        classifier, photograph, stride=0.1, response_method="decision_function", ax=axis
-    )
     [predicted] = classifier.predict([photograph])
-    axis.set_title(f"taken for: {predicted}")
+    above.imshow(photograph)
+    above.set(title=f"taken for: {predicted}", xticks=[], yticks=[])
+    OcclusionDisplay.from_estimator(
+        classifier, photograph, stride=0.1, response_method="decision_function", ax=below
+    )
 plt.show()
+
+# %%
+# The classifier knows crops of fur, wood and sky, and that is what its decisions rest on. A map of
+# this kind is a good way to find out that a classifier has learnt something else than one thinks.
