@@ -1,16 +1,20 @@
 """The protocols of benchmarks/paper.py on features made here, and that a run can be continued."""
 
+import io
 import json
 import sys
+import tarfile
+import zipfile
 from pathlib import Path
 
 import numpy as np
 import pytest
+from oracles import collections as tiny
 from PIL import Image
 from sklearn import config_context
 from sklearn.model_selection import cross_val_score
 
-from sklearn_decaf.datasets import load_sample_photos
+from sklearn_decaf.datasets import _sun397, load_sample_photos
 from sklearn_decaf.metrics import target_accuracy
 
 BENCHMARKS = Path(__file__).resolve().parents[1] / "benchmarks"
@@ -107,11 +111,7 @@ def test_office(protocols):
                 params={"sample_domain": domains}, error_score="raise",
             ).mean()  # fmt: skip
     assert min(scores.values()) > 0.5
-    assert set(scores) == set(load_paper(protocols).TABLE_1)
-
-
-def load_paper(_):
-    return sys.modules["paper"]
+    assert set(scores) == set(sys.modules["paper"].TABLE_1)
 
 
 # -- the command --
@@ -175,3 +175,52 @@ def test_a_run_that_is_stopped_goes_on(modules, folder, tmp_path, monkeypatch, c
     (folder / "101_ObjectCategories" / "cat" / "image_0032.jpg").unlink()
     with pytest.raises(SystemExit, match="has the results of other data"):
         paper.main(arguments)
+
+
+def unpack(content, folder):
+    with tarfile.open(fileobj=io.BytesIO(content)) as archive:
+        archive.extractall(folder, filter="data")
+
+
+@pytest.fixture
+def made_up_features(modules, monkeypatch):
+    """Features that show the class, instead of the network's; returns the boxes it was given."""
+    seen = []
+
+    def compute(filenames, layers, weights, *, boxes=None, cache=None):
+        seen.append(boxes)
+        parents = [Path(path).parent.name for path in filenames]
+        y = np.unique(parents, return_inverse=True)[1]
+        X = np.eye(12)[y] + 0.1 * np.random.default_rng(0).normal(size=(len(y), 12))
+        return dict.fromkeys(layers, X.astype(np.float32))
+
+    monkeypatch.setattr(modules["paper"], "image_features", compute)
+    return seen
+
+
+def run(modules, table, data, results):
+    modules["paper"].main(
+        [table, "--data", str(data), "--weights", "squeezenet1_1", "--results", str(results)]
+    )
+    return json.loads((results / f"{table}.json").read_text())["cells"]
+
+
+def test_table_2_takes_the_boxes(modules, made_up_features, tmp_path):
+    unpack(tiny.cub200_2011(20)["CUB_200_2011.tgz"], tmp_path)
+    cells = run(modules, "table2", tmp_path, tmp_path / "results")
+    assert len(cells) == 6 and all(cell["mean"] == 1 for cell in cells.values())
+    (boxes,) = made_up_features
+    assert boxes.shape == (60, 4) and boxes[0].tolist() == [1, 2, 6, 8.5]
+
+
+def test_table_3_takes_five_partitions(modules, made_up_features, tmp_path, monkeypatch):
+    monkeypatch.setattr(_sun397, "_N_CLASSES", 3)
+    monkeypatch.setattr(_sun397, "_PER_CLASS", 2)
+    protocol = modules["protocols"].pipeline  # too few images to choose C
+    monkeypatch.setattr(modules["paper"], "sun397", protocol)
+    unpack(tiny.sun397()["SUN397.tar.gz"], tmp_path)
+    with zipfile.ZipFile(io.BytesIO(tiny.sun397()["Partitions.zip"])) as archive:
+        archive.extractall(tmp_path)
+    cells = run(modules, "table3", tmp_path, tmp_path / "results")
+    assert len(cells) == 8
+    assert all(len(cell["scores"]) == 5 and cell["mean"] > 0.8 for cell in cells.values())

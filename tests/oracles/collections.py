@@ -78,13 +78,13 @@ BIRDS = ["001.Black_footed_Albatross", "002.Laysan_Albatross", "003.Sooty_Albatr
 PARTS = ["back", "beak", "left eye"]
 
 
-def cub200_2011() -> dict[str, bytes]:
-    paths = [f"{bird}/{bird[4:]}_{i:04}_{796 + i}.jpg" for bird in BIRDS for i in range(4)]
+def cub200_2011(per_class: int = 4) -> dict[str, bytes]:
+    paths = [f"{bird}/{bird[4:]}_{i:04}_{796 + i}.jpg" for bird in BIRDS for i in range(per_class)]
     ids = range(1, len(paths) + 1)
     lines = {
         "images.txt": [f"{i} {path}" for i, path in zip(ids, paths)],
         "classes.txt": [f"{i} {bird}" for i, bird in enumerate(BIRDS, start=1)],
-        "image_class_labels.txt": [f"{i} {(i - 1) // 4 + 1}" for i in ids],
+        "image_class_labels.txt": [f"{i} {(i - 1) // per_class + 1}" for i in ids],
         "train_test_split.txt": [f"{i} {i % 2}" for i in ids],
         "bounding_boxes.txt": [f"{i} {i}.0 2.0 5.0 6.5" for i in ids],
         "parts/parts.txt": [f"{i} {part}" for i, part in enumerate(PARTS, start=1)],
