@@ -2,9 +2,10 @@
 
 Each function returns what goes into scikit-learn's `cross_val_score`. As they stand, the pipelines
 start from features that were computed before. To start from photographs, make the network the first
-step, which changes nothing else::
+step, with a cache so that the searches run it once a photograph; nothing else changes::
 
-    Pipeline([("decaf", DeCAFTransformer(layer=6, dropout=False)), *protocol.steps])
+    decaf = DeCAFTransformer(layer=6, dropout=False, cache="activations")
+    Pipeline([("decaf", decaf), *pipeline("SVM", dropout=True).steps])
 
 The scores of the paper are accuracies averaged over the classes, scikit-learn's
 "balanced_accuracy", over several random splits. Features are scaled to length 1, so that the same

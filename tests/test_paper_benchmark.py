@@ -13,7 +13,9 @@ from oracles import collections as tiny
 from PIL import Image
 from sklearn import config_context
 from sklearn.model_selection import cross_val_score
+from sklearn.pipeline import Pipeline
 
+from sklearn_decaf import DeCAFTransformer
 from sklearn_decaf.datasets import _sun397, load_sample_photos
 from sklearn_decaf.metrics import target_accuracy
 
@@ -84,6 +86,18 @@ def test_cub200_and_sun397(protocols):
     per_class = [np.concatenate([100 * c + part for c in range(3)]) for part in np.split(rows, 2)]
     scores = cross_val_score(protocols.sun397("SVM", False), X, y, cv=[tuple(per_class)])
     assert scores[0] > 0.6
+
+
+def test_from_photographs_it_is_the_same(protocols, tmp_path):
+    X, y = load_sample_photos(subset="train", return_X_y=True)
+    X, y = X[y < 3], y[y < 3]
+    decaf = DeCAFTransformer(5, False, weights="squeezenet1_1", cache=tmp_path)
+    features = decaf.transform(X)
+    model, cv = protocols.caltech101_learning_curve("SVM", True, 5)
+    cv.n_splits = 2
+    whole = Pipeline([("decaf", decaf), *model.steps])
+    expected = cross_val_score(model, features, y, cv=cv)
+    assert np.array_equal(cross_val_score(whole, X, y, cv=cv), expected)
 
 
 def test_office(protocols):
