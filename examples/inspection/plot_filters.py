@@ -14,6 +14,7 @@ photograph, and which part of the photograph a classifier's decision rests on.
 # one with a dark and a light side for an edge. In AlexNet, whose windows have 11 x 11 pixels,
 # they are the stripes and blobs that pictures of such filters are known for.
 
+# sphinx_gallery_multi_image = "single"
 import matplotlib.pyplot as plt
 from skimage import data
 from sklearn.datasets import load_sample_image

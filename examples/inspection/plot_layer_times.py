@@ -15,6 +15,7 @@ networks here. The weights do not change the time, so random ones would show the
 # A step is a layer, or several layers that are computed together; its title says how. What other
 # programs do at the same time shows as well: close them before trusting a number.
 
+# sphinx_gallery_multi_image = "single"
 import matplotlib.pyplot as plt
 
 from sklearn_decaf import DeCAFTransformer
