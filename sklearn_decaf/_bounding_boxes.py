@@ -55,7 +55,8 @@ class BoundingBoxCropper(TransformerMixin, BaseEstimator):
     With metadata routing this class asks for `boxes` in ``transform`` by itself, which
     ``set_transform_request(boxes=False)`` turns off. scikit-learn passes no such metadata to
     ``predict`` when it evaluates a scorer like "accuracy", nor when a search predicts: leave
-    `scoring` at None there and use ``best_estimator_``, or pass the boxes as columns.
+    `scoring` at None there (scikit-learn 1.6 passes none to that either) and use
+    ``best_estimator_``, or pass the boxes as columns.
 
     References
     ----------
