@@ -15,7 +15,8 @@ HERE = Path(__file__).resolve().parent
 sys.path[:] = [entry for entry in sys.path if Path(entry or ".").resolve() != HERE.parent]
 sys.path.insert(0, str(HERE / "_extensions"))
 
-os.environ["SKLEARN_DECAF_DOC_URL"] = ".."  # diagrams in the gallery lead to generated/
+# diagrams in the sections of the gallery lead to generated/
+os.environ["SKLEARN_DECAF_DOC_URL"] = "../.."
 
 project = "sklearn-decaf"
 author = "the sklearn-decaf developers"
@@ -32,6 +33,7 @@ extensions = [
     "sphinx_copybutton",
     "sphinx_gallery.gen_gallery",
     "api_pages",
+    "local_links",
     "outside_names",
     "shapes_in_docstrings",
 ]

@@ -49,7 +49,7 @@ def module_page(module, title):
     return lines
 
 
-def write(app):
+def write(app, config):
     """Write ``api/index.rst`` and a page for each module, where they changed."""
     folder = Path(app.srcdir, "api")
     folder.mkdir(exist_ok=True)
@@ -75,5 +75,6 @@ def write_if_changed(path, lines):
 
 
 def setup(app):
-    app.connect("builder-inited", write, priority=100)
+    # earlier than "builder-inited", when the files of a fresh tree are listed already
+    app.connect("config-inited", write)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
