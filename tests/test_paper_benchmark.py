@@ -27,14 +27,15 @@ if not (BENCHMARKS / "paper.py").is_file():
 @pytest.fixture(scope="module")
 def modules():
     """The scripts as modules, without leaving their folder on the path."""
-    names = ("_features", "_markdown", "_protocols", "paper")
+    names = ("_features", "_markdown", "_protocols", "_results", "paper")
     sys.path.insert(0, str(BENCHMARKS))
     try:
         import _features
         import _protocols
+        import _results
         import paper
 
-        yield {"features": _features, "protocols": _protocols, "paper": paper}
+        yield {"features": _features, "protocols": _protocols, "results": _results, "paper": paper}
     finally:
         sys.path.remove(str(BENCHMARKS))
         for name in names:
@@ -208,7 +209,7 @@ def made_up_features(modules, monkeypatch):
         X = np.eye(12)[y] + 0.1 * np.random.default_rng(0).normal(size=(len(y), 12))
         return dict.fromkeys(layers, X.astype(np.float32))
 
-    monkeypatch.setattr(modules["paper"], "image_features", compute)
+    monkeypatch.setattr(modules["results"], "image_features", compute)
     return seen
 
 
