@@ -14,7 +14,7 @@ from sklearn.base import BaseEstimator, TransformerMixin, _fit_context
 from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.validation import validate_data
 
-from .._doc_link import DOC_LINK_TEMPLATE
+from .._doc_link import doc_link_template
 from .._image_inputs import ImageInputs, describe
 from .._image_reading import decode
 from .._parallel import effective_n_threads, run_in_threads, single_threaded_blas
@@ -34,7 +34,7 @@ class ImageDescriptor(TransformerMixin, BaseEstimator):
     """
 
     _doc_link_module = "sklearn_decaf"
-    _doc_link_template = DOC_LINK_TEMPLATE
+    _doc_link_template = doc_link_template("sklearn_decaf.descriptors")
     _prefix = ""
     _parameter_constraints = {
         "exif_transpose": ["boolean"],
