@@ -21,11 +21,9 @@ folder ``CUB_200_2011`` of Caltech-UCSD Birds 200-2011::
 # from other halves of the photographs than those of the training pictures.
 
 import os
-from pathlib import Path
 
 import matplotlib.pyplot as plt
 import numpy as np
-import pandas as pd
 from matplotlib.patches import Rectangle
 from PIL import Image
 from sklearn.linear_model import LogisticRegression
@@ -33,7 +31,7 @@ from sklearn.metrics import balanced_accuracy_score
 from sklearn.pipeline import make_pipeline
 
 from sklearn_decaf import BoundingBoxCropper, DeCAFTransformer
-from sklearn_decaf.datasets import load_sample_photos
+from sklearn_decaf.datasets import fetch_cub200, load_sample_photos
 from sklearn_decaf.images import read_image
 
 BACKGROUNDS = ["brick", "galaxies", "grass", "gravel", "tissue"]
@@ -58,25 +56,11 @@ def paste_pictures(split, rng):
 
 def read_birds(folder):
     """Training and test photographs of CUB-200-2011, as many as are there."""
-    columns = {
-        "images": ["id", "path"],
-        "image_class_labels": ["id", "label"],
-        "bounding_boxes": ["id", "x", "y", "width", "height"],
-        "train_test_split": ["id", "train"],
-    }
-    tables = [
-        pd.read_csv(Path(folder, f"{name}.txt"), sep=" ", names=names, index_col="id")
-        for name, names in columns.items()
+    parts = [
+        fetch_cub200(subset=subset, local=folder, allow_incomplete=True)
+        for subset in ("train", "test")
     ]
-    birds = pd.concat(tables, axis=1, join="inner")
-    birds["path"] = [str(Path(folder, "images", path)) for path in birds["path"]]
-    birds = birds[[Path(path).exists() for path in birds["path"]]]
-    corner = birds[["x", "y"]].to_numpy()
-    boxes = np.hstack([corner, corner + birds[["width", "height"]].to_numpy()])
-    return [
-        (birds["path"][rows].tolist(), birds["label"][rows].to_numpy(), boxes[rows])
-        for rows in (birds["train"] == 1, birds["train"] == 0)
-    ]
+    return [(birds.filenames, birds.target, birds.boxes) for birds in parts]
 
 
 folder = os.environ.get("SKLEARN_DECAF_CUB200")
