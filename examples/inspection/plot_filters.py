@@ -37,8 +37,7 @@ plt.show()
 
 flower = load_sample_image("flower.jpg")
 for layer in "stem", "block3", "block11":
-    display = ActivationDisplay.from_estimator(DeCAFTransformer(), flower, layer=layer)
-    display.figure_.suptitle(f"layer {layer}")
+    ActivationDisplay.from_estimator(DeCAFTransformer(), flower, layer=layer)
 plt.show()
 
 # %%
@@ -53,7 +52,7 @@ train = photos.split == "train"
 classifier = make_pipeline(DeCAFTransformer(), LogisticRegression(max_iter=1000))
 classifier.fit(photos.images[train], photos.target_names[photos.target[train]])
 
-figure, axes = plt.subplots(2, 3, figsize=(10, 5.4), layout="constrained")
+figure, axes = plt.subplots(2, 3, figsize=(10, 4.6), layout="constrained")
 for name, (above, below) in zip(["chelsea", "coffee", "rocket"], axes.T):
     photograph = getattr(data, name)()
     [predicted] = classifier.predict([photograph])

@@ -26,7 +26,6 @@ for name in "efficientnet_lite0", "squeezenet1_1":
     displays[name] = LayerTimeDisplay.from_estimator(
         DeCAFTransformer(layer=7, weights=name, n_jobs=1), batch_size=8, n_repeats=3
     )
-    displays[name].figure_.suptitle(name)
 plt.show()
 
 # %%
