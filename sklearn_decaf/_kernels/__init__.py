@@ -3,8 +3,9 @@
 Every kernel is compiled for several sets: ``base`` (any machine), ``v3`` (x86-64-v3: AVX2) and
 ``v4`` (x86-64-v4: AVX-512). One is chosen when this module is imported; the environment variable
 ``SKLEARN_DECAF_KERNELS`` forces another (``v4``, ``v3``, ``base``) or ``none``. `KERNEL_SET` names
-the one in use. It is None, and so are the functions, where nothing is compiled or ``none`` was
-asked for: the network then runs on NumPy. See :class:`._functions.Kernels` for the functions.
+the one in use. It is None, and so is `kernels`, where nothing is compiled or ``none`` was
+asked for: the network then runs on NumPy. `kernels` holds the functions, see
+:class:`._functions.Kernels`.
 """
 
 from __future__ import annotations
@@ -74,17 +75,9 @@ def _choose_set() -> str | None:
 KERNEL_SET: str | None = _choose_set()
 
 if KERNEL_SET is not None:
-    _kernels = Kernels(KERNEL_SET)
-    bias_clip = _kernels.bias_clip
-    bias_add_clip = _kernels.bias_add_clip
-    bias_clip_into = _kernels.bias_clip_into
-    depthwise = _kernels.depthwise
-    depthwise_double = _kernels.depthwise_double
-    lrn = _kernels.lrn
-    max_pool = _kernels.max_pool
+    kernels: Kernels | None = Kernels(KERNEL_SET)
 else:
-    bias_clip = bias_add_clip = bias_clip_into = None
-    depthwise = depthwise_double = lrn = max_pool = None
+    kernels = None
 
 _warning_lock = threading.Lock()
 _warned = False

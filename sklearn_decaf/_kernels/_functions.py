@@ -6,10 +6,17 @@ bounds would read or write foreign memory.
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
+from functools import partial
 from importlib import import_module
 
 import numpy as np
 
+from .tiles import TILES
+
+# (m, r) of the compiled Winograd transforms F(m, r)
+WINOGRAD_SIZES = ((4, 3), (5, 3), (4, 5))
 MODULES = (
     "bias_clip",
     "depthwise",
@@ -18,7 +25,12 @@ MODULES = (
     "depthwise_double",
     "lrn",
     "max_pool",
+    "patches",
+    *(f"winograd_{side}_{m}_{r}" for m, r in WINOGRAD_SIZES for side in ("input", "output")),
 )
+
+# One width of a packed matrix: (first column, array (groups, panels, depth, vectors, lanes))
+Panels = tuple[int, np.ndarray]
 
 
 class Kernels:
@@ -40,8 +52,13 @@ class Kernels:
 
     def __init__(self, kernel_set: str):
         self.kernel_set = kernel_set
-        for name in MODULES:
+        modules = (*MODULES, *(tile.module for tile in TILES[kernel_set]))
+        for name in modules:
             setattr(self, f"_{name}", import_module(f"{__package__}.{kernel_set}.{name}"))
+        self._matmul_by_width = {}  # {width: [(tile, function), ...]}, the widest first
+        for tile in TILES[kernel_set]:
+            function = getattr(getattr(self, f"_{tile.module}"), tile.module)
+            self._matmul_by_width.setdefault(tile.width, []).append((tile, function))
         self._fast_depthwise = {
             (3, 3, 1): self._depthwise_3x3.depthwise_3x3_stride_1,
             (3, 3, 2): self._depthwise_3x3.depthwise_3x3_stride_2,
@@ -113,7 +130,248 @@ class Kernels:
             run = self._depthwise_double.depthwise_double
             run(x_padded, kernel, bias, int(stride), low, high, sums, out)
 
-    def max_pool(self, x, size, stride, out):
+    def pack_matrix(self, matrix: np.ndarray) -> list[Panels]:
+        """Arrange the right matrix of products as :meth:`matmul` reads it.
+
+        Parameters
+        ----------
+        matrix : ndarray of shape (groups, depth, columns)
+            The columns are filled up with zeros to a multiple of 8.
+
+        Returns
+        -------
+        list of (first column, ndarray of shape (groups, panels, depth, vectors, lanes))
+            Panels of the widest tile for most columns, of narrower ones for the rest.
+        """
+        groups, depth, columns = matrix.shape
+        packed, first = [], 0
+        for width, tiles in self._matmul_by_width.items():
+            last = width == min(self._matmul_by_width)
+            count = -(-(columns - first) // width) if last else (columns - first) // width
+            if count <= 0:
+                continue
+            tile = tiles[0][0]
+            panels = _aligned_zeros((groups, count, depth, tile.vectors, tile.lanes))
+            flat = panels.reshape(groups, count, depth, width)
+            for panel in range(count):
+                part = matrix[:, :, first + panel * width : first + (panel + 1) * width]
+                flat[:, panel, :, : part.shape[2]] = part
+            packed.append((first, panels))
+            first += count * width
+        return packed
+
+    def bind_matmul(
+        self,
+        x,
+        start,
+        row_step,
+        column_step,
+        packed,
+        bias,
+        low,
+        high,
+        out,
+        at,
+        shape,
+        residual=None,
+    ) -> list[Callable[[], None]]:
+        """Prepare a product of matrices whose rows lie anywhere in `x`; calls that compute it.
+
+        Row (g, y, u) of the left matrix is the numbers of `x` from ``start + (g * rows + y) *
+        row_step + u * column_step`` on, times the matrix of group g. Sums run over the depth in
+        order, so a row has the same bits wherever it stands and whatever stands beside it.
+
+        Parameters
+        ----------
+        x : ndarray, of any shape
+        start, row_step, column_step : int
+        packed : list
+            From :meth:`pack_matrix`.
+        bias : ndarray of shape (columns,), or None
+            None: the products are written as they are.
+        low, high : float
+            Bounds of the activation, with a bias only.
+        out : ndarray of shape (h, w, c)
+        at : (int, int, int)
+            Where in `out` row (0, 0, 0), column 0 is written.
+        shape : (int, int)
+            The rows y of one group, and the columns u.
+        residual : ndarray of the shape of `out`, optional
+            Added, with the bias, to what is written.
+        """
+        rows, columns = shape
+        top, left, offset = at
+        groups, _, depth, _, _ = packed[0][1].shape
+        width = max(
+            first + panels.shape[1] * panels.shape[3] * panels.shape[4] for first, panels in packed
+        )
+        _require(
+            min(start, row_step, column_step, *at) >= 0
+            and min(rows, columns, depth) >= 1
+            and start + (groups * rows - 1) * row_step + (columns - 1) * column_step + depth
+            <= x.size
+            and top + groups * rows <= out.shape[0]
+            and left + columns <= out.shape[1]
+            and offset + width <= out.shape[2]
+            and (bias is None or bias.shape == (width,))
+            and (residual is None or residual.shape == out.shape),
+            "matmul",
+            x=x,
+            start=start,
+            row_step=row_step,
+            column_step=column_step,
+            depth=depth,
+            width=width,
+            shape=shape,
+            out=out,
+            at=at,
+        )
+        then = 0 if bias is None else 1 if residual is None else 2
+        flat = x.reshape(-1)
+        calls = []
+        for first, panels in packed:
+            n = panels.shape[1] * panels.shape[3] * panels.shape[4]
+            own = _NO_BIAS if bias is None else bias[first : first + n]
+            function = self._matmul(panels.shape[3] * panels.shape[4], columns)
+            calls.append(
+                partial(
+                    function,
+                    flat,
+                    start,
+                    depth,
+                    groups,
+                    rows,
+                    columns,
+                    row_step,
+                    column_step,
+                    panels,
+                    own,
+                    float(low),
+                    float(high),
+                    out,
+                    top,
+                    left,
+                    offset + first,
+                    then,
+                    out if residual is None else residual,
+                )
+            )
+        return calls
+
+    def _matmul(self, width: int, columns: int) -> Callable:
+        """The function for the tile height that computes the fewest rows for nothing."""
+        fitting = [pair for pair in self._matmul_by_width[width] if pair[0].rows <= columns]
+
+        def cost(pair):  # a tile takes its rows, and something to begin and to end
+            rows = pair[0].rows
+            return math.ceil(columns / rows) * (rows + 2)
+
+        return min(fitting, key=cost)[1]
+
+    def patches(self, x, size, stride, first, rows, left, channels, out):
+        """Copy windows of a padded map to rows.
+
+        Parameters
+        ----------
+        x : ndarray of shape (hp, wp, c)
+        size, stride : int
+        first, rows : int
+            The rows of windows that are copied.
+        left : int
+            The first channel copied.
+        channels : int
+        out : ndarray of shape (>= rows, columns, size, size * channels)
+            With fewer channels than the map has, `channels` neighbours for each of the `size`
+            columns of a window are not contiguous: then `size` copies of one column each.
+        """
+        hp, wp, c = x.shape
+        columns = out.shape[1]
+        _require(
+            min(first, left) >= 0
+            and out.shape[0] >= rows
+            and out.shape[2:] == (size, size * channels)
+            and left + channels <= c
+            and (first + rows - 1) * stride + size <= hp
+            and (columns - 1) * stride + size <= wp,
+            "patches",
+            x=x,
+            size=size,
+            stride=stride,
+            first=first,
+            rows=rows,
+            left=left,
+            channels=channels,
+            out=out,
+        )
+        if channels == c:
+            run = self._patches.patches
+            run(x.reshape(hp, wp * c), first, rows, columns, stride, 0, stride * c, out)
+            return
+        dy, dx, dc = x.strides
+        windows = np.lib.stride_tricks.as_strided(
+            x[first * stride :, :, left:],
+            (rows, columns, size, size, channels),
+            (dy * stride, dx * stride, dy, dx, dc),
+        )
+        np.copyto(out[:rows].reshape(windows.shape), windows)
+
+    def winograd_input(self, m, r, x, first, rows, start, tiles):
+        """Transform rows of tiles of a padded map for Winograd's F(m, r).
+
+        Parameters
+        ----------
+        m, r : int
+            One of `WINOGRAD_SIZES`.
+        x : ndarray of shape (h + r - 1, w + r - 1, c)
+            The map with its border; h and w are at least m.
+        first, rows : int
+            The rows of tiles that are transformed.
+        start : int
+            The place of the first of them among `tiles`.
+        tiles : ndarray of shape (n * n, t, c)
+            With n = m + r - 1.
+        """
+        h, w = x.shape[0] - r + 1, x.shape[1] - r + 1
+        _require_tiles("winograd_input", m, r, h, w, first, rows, start, tiles, x.shape[2])
+        module = getattr(self, f"_winograd_input_{m}_{r}")
+        getattr(module, f"winograd_input_{m}_{r}")(x, first, rows, start, tiles)
+
+    def winograd_output(
+        self, m, r, products, first, rows, start, size, bias, low, high, out, at=(0, 0, 0)
+    ):
+        """Transform products of tiles back, add the bias and clip.
+
+        Parameters
+        ----------
+        m, r, first, rows, start
+            As for :meth:`winograd_input`.
+        products : ndarray of shape (n * n, t, filters)
+        size : (int, int)
+            Height and width of the map.
+        bias : ndarray of shape (filters,)
+        low, high : float
+        out : ndarray of shape (h, w, c)
+        at : (int, int, int)
+            Where in `out` the map begins.
+        """
+        h, w = size
+        filters = products.shape[2]
+        _require_tiles("winograd_output", m, r, h, w, first, rows, start, products, filters)
+        _require(
+            min(at) >= 0
+            and all(a + n <= total for a, n, total in zip(at, (h, w, filters), out.shape))
+            and bias.shape == (filters,),
+            "winograd_output",
+            size=size,
+            bias=bias,
+            out=out,
+            at=at,
+        )
+        module = getattr(self, f"_winograd_output_{m}_{r}")
+        run = getattr(module, f"winograd_output_{m}_{r}")
+        run(products, first, rows, start, h, w, bias, float(low), float(high), out, *at)
+
+    def max_pool(self, x, size, stride, out, left=0, columns=None):
         """Maximum of each window of a map.
 
         Parameters
@@ -123,13 +381,18 @@ class Kernels:
             The window is `size` x `size`; it may stick out below and to the right, where it is
             clipped to the map, but has to start inside.
         out : ndarray of shape (oh, ow, c)
+        left, columns : int, optional
+            The first column of `out` that is written, and how many.
         """
+        columns = out.shape[1] - left if columns is None else columns
         _require(
             size >= 1
+            and left >= 0
+            and left + columns <= out.shape[1]
             and stride >= 1
             and x.shape[2] == out.shape[2]
             and (out.shape[0] - 1) * stride < x.shape[0]
-            and (out.shape[1] - 1) * stride < x.shape[1],
+            and (columns - 1) * stride < x.shape[1],
             "max_pool",
             x=x,
             size=size,
@@ -138,11 +401,11 @@ class Kernels:
         )
         line = np.empty(x.shape[1:], np.float32)
         if size == 3:
-            self._max_pool.max_pool_3(x, int(stride), line, out)
+            self._max_pool.max_pool_3(x, int(stride), line, out, left, columns)
         else:
-            self._max_pool.max_pool(x, int(size), int(stride), line, out)
+            self._max_pool.max_pool(x, int(size), int(stride), line, out, left, columns)
 
-    def lrn(self, x, size, alpha, beta, k, out):
+    def lrn(self, x, size, alpha, beta, k, out, left=0):
         """Local response normalisation across channels.
 
         ``x / (k + alpha / size * sum(x ** 2)) ** beta`` with the sum over the `size` channels
@@ -150,23 +413,72 @@ class Kernels:
 
         Parameters
         ----------
-        x, out : ndarray of shape (rows, c)
+        x : ndarray of shape (h, w, c)
         size : int
             Odd.
         alpha, beta, k : float
             ``size=5, beta=0.75``, the values of every published network, is fast.
+        out : ndarray of shape (h, >= left + w, c)
+        left : int, default=0
+            The first column of `out` that is written.
         """
         _require(
-            size >= 1 and size % 2 == 1 and out.shape == x.shape, "lrn", x=x, size=size, out=out
+            size >= 1
+            and size % 2 == 1
+            and out.shape[0] == x.shape[0]
+            and 0 <= left <= out.shape[1] - x.shape[1]
+            and out.shape[2] == x.shape[2],
+            "lrn",
+            x=x,
+            size=size,
+            out=out,
+            left=left,
         )
-        squares = np.zeros(x.shape[1] + size - 1, np.float32)
+        squares = np.zeros(x.shape[2] + size - 1, np.float32)
         if size == 5 and beta == 0.75:
-            self._lrn.lrn_5_075(x, float(alpha), float(k), squares, out)
-        else:
-            self._lrn.lrn_denominators(x, int(size), float(alpha), float(k), squares, out)
-            with np.errstate(all="ignore"):  # as silent as the other kernels
-                np.power(out, np.float32(-beta), out=out)
-                np.multiply(x, out, out=out)
+            self._lrn.lrn_5_075(x, float(alpha), float(k), squares, out, left)
+            return
+        rows = x.reshape(-1, x.shape[2])
+        denominators = np.empty_like(rows)
+        self._lrn.lrn_denominators(
+            rows, int(size), float(alpha), float(k), squares, denominators
+        )
+        with np.errstate(all="ignore"):  # as silent as the other kernels
+            np.power(denominators, np.float32(-beta), out=denominators)
+            result = denominators.reshape(x.shape)
+            np.multiply(x, result, out=out[:, left : left + x.shape[1]])
+
+
+def _aligned_zeros(shape) -> np.ndarray:
+    """Zeros that begin at a cache line (64 bytes), as wide loads want."""
+    size = math.prod(shape)
+    raw = np.zeros(size + 16, np.float32)
+    start = (-raw.ctypes.data // 4) % 16
+    return raw[start : start + size].reshape(shape)
+
+
+_NO_BIAS = np.zeros(0, np.float32)
+
+
+def _require_tiles(function, m, r, h, w, first, rows, start, tiles, channels):
+    across, down = -(-w // m), -(-h // m)
+    _require(
+        (m, r) in WINOGRAD_SIZES
+        and min(h, w) >= m
+        and min(first, start) >= 0
+        and first + rows <= down
+        and tiles.shape[0] == (m + r - 1) ** 2
+        and start + rows * across <= tiles.shape[1]
+        and tiles.shape[2] == channels,
+        function,
+        m=m,
+        r=r,
+        size=(h, w),
+        first=first,
+        rows=rows,
+        start=start,
+        tiles=tiles,
+    )
 
 
 def _require_depthwise(function, x_padded, kernel, bias, stride, out):

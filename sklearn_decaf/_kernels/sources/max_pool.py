@@ -9,9 +9,10 @@ becomes a mask on the instruction for the maximum (a conditional expression woul
 import numpy as np
 
 
-# pythran export max_pool_3(float32[:,:,:], int, float32[:,:] order(C), float32[:,:,:])
-def max_pool_3(x, stride, line, out):
-    # x (h, w, c), line (w, c) scratch, out (oh, ow, c)
+# pythran export max_pool_3(float32[:,:,:], int, float32[:,:] order(C), float32[:,:,:], int,
+#                       int)
+def max_pool_3(x, stride, line, out, left, columns):
+    # x (h, w, c), line (w, c) scratch, out (oh, >= left + columns, c)
     height, width, channels = x.shape
     step = max(stride, 1)
     for y in range(out.shape[0]):
@@ -25,7 +26,7 @@ def max_pool_3(x, stride, line, out):
                 c = x[row2, u, ch]
                 highest = np.where(b != b, b, np.maximum(a, b))
                 line[u, ch] = np.where(c != c, c, np.maximum(highest, c))
-        for v in range(out.shape[1]):
+        for v in range(columns):
             column0 = v * step
             column1 = max(min(column0 + 1, width - 1), 0)
             column2 = max(min(column0 + 2, width - 1), 0)
@@ -34,12 +35,13 @@ def max_pool_3(x, stride, line, out):
                 b = line[column1, ch]
                 c = line[column2, ch]
                 highest = np.where(b != b, b, np.maximum(a, b))
-                out[y, v, ch] = np.where(c != c, c, np.maximum(highest, c))
+                out[y, left + v, ch] = np.where(c != c, c, np.maximum(highest, c))
 
 
-# pythran export max_pool(float32[:,:,:], int, int, float32[:,:] order(C), float32[:,:,:])
-def max_pool(x, size, stride, line, out):
-    # x (h, w, c), line (w, c) scratch, out (oh, ow, c)
+# pythran export max_pool(float32[:,:,:], int, int, float32[:,:] order(C), float32[:,:,:],
+#                     int, int)
+def max_pool(x, size, stride, line, out, left, columns):
+    # x (h, w, c), line (w, c) scratch, out (oh, >= left + columns, c)
     height, width, channels = x.shape
     step = max(stride, 1)
     for y in range(out.shape[0]):
@@ -53,12 +55,12 @@ def max_pool(x, size, stride, line, out):
                     a = line[u, ch]
                     b = x[row, u, ch]
                     line[u, ch] = np.where(b != b, b, np.maximum(a, b))
-        for v in range(out.shape[1]):
+        for v in range(columns):
             for ch in range(channels):
-                out[y, v, ch] = line[v * step, ch]
+                out[y, left + v, ch] = line[v * step, ch]
             for j in range(1, size):
                 column = max(min(v * step + j, width - 1), 0)
                 for ch in range(channels):
-                    a = out[y, v, ch]
+                    a = out[y, left + v, ch]
                     b = line[column, ch]
-                    out[y, v, ch] = np.where(b != b, b, np.maximum(a, b))
+                    out[y, left + v, ch] = np.where(b != b, b, np.maximum(a, b))

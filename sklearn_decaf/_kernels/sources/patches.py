@@ -1,0 +1,15 @@
+"""Patches of a map as rows of a matrix (im2col)."""
+
+import numpy as np  # noqa: F401
+
+
+# pythran export patches(float32[:,:] order(C), int, int, int, int, int, int,
+#                        float32[:,:,:,:] order(C))
+def patches(x, first, rows, columns, step, start, column_step, out):
+    # x (hp, wp * c); out (>= rows, columns, size, size * c): the window of output row first + y
+    # and column u begins at row (first + y) * step, element start + u * column_step
+    for y in range(rows):
+        for u in range(columns):
+            for i in range(out.shape[2]):
+                for ch in range(out.shape[3]):
+                    out[y, u, i, ch] = x[(first + y) * step + i, start + u * column_step + ch]
