@@ -110,25 +110,34 @@ class Kernels:
             Bounds of the activation; infinite for none.
         out : ndarray of shape (oh, ow, c)
         """
+        self.bind_depthwise(x_padded, kernel, bias, stride, low, high, out)()
+
+    def bind_depthwise(self, x_padded, kernel, bias, stride, low, high, out) -> Callable[[], None]:
+        """The call that :meth:`depthwise` makes."""
         _require_depthwise("depthwise", x_padded, kernel, bias, stride, out)
         low, high = float(low), float(high)
         fast = self._fast_depthwise.get((*kernel.shape[:2], stride))
         if fast is not None and out.shape[1] >= 4:
-            fast(x_padded, kernel, bias, low, high, out)
-        else:
-            self._depthwise.depthwise(x_padded, kernel, bias, int(stride), low, high, out)
+            return partial(fast, x_padded, kernel, bias, low, high, out)
+        run = self._depthwise.depthwise
+        return partial(run, x_padded, kernel, bias, int(stride), low, high, out)
 
     def depthwise_double(self, x_padded, kernel, bias, stride, low, high, out):
         """The same as :meth:`depthwise`, with sums in float64: slower, and rounded once."""
+        self.bind_depthwise_double(x_padded, kernel, bias, stride, low, high, out)()
+
+    def bind_depthwise_double(
+        self, x_padded, kernel, bias, stride, low, high, out
+    ) -> Callable[[], None]:
+        """The call that :meth:`depthwise_double` makes."""
         _require_depthwise("depthwise_double", x_padded, kernel, bias, stride, out)
         low, high = float(low), float(high)
         if (*kernel.shape[:2], stride) == (3, 3, 1) and out.shape[1] >= 4:
             run = self._depthwise_double.depthwise_double_3x3_stride_1
-            run(x_padded, kernel, bias, low, high, out)
-        else:
-            sums = np.empty(out.shape[2], np.float64)
-            run = self._depthwise_double.depthwise_double
-            run(x_padded, kernel, bias, int(stride), low, high, sums, out)
+            return partial(run, x_padded, kernel, bias, low, high, out)
+        sums = np.empty(out.shape[2], np.float64)
+        run = self._depthwise_double.depthwise_double
+        return partial(run, x_padded, kernel, bias, int(stride), low, high, sums, out)
 
     def pack_matrix(self, matrix: np.ndarray) -> list[Panels]:
         """Arrange the right matrix of products as :meth:`matmul` reads it.

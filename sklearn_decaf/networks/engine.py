@@ -1,29 +1,41 @@
 """Runs a network fast: a plan is compiled once for the layers that are wanted, and run on batches.
 
-The network is cut in two. The **trunk**, all that works on maps, runs one image at a time, so
-that an image's maps stay in the cache and its features do not depend on its neighbours; several
-threads take one image each. The **head**, from the first fully connected layer on, runs on blocks
-of rows of one fixed size, padded with zeros: BLAS picks its kernel by the size of the product, and
-with a fixed size a row has the same bits in a batch of one and in a batch of a thousand.
+The network is cut in up to three stages:
+
+- The **trunk**, all that works on maps, runs one image at a time, so that an image's maps stay in
+  the cache.
+- Where the weights of a convolution are larger than the cache, the trunk from there on, the **late
+  trunk**, runs on up to `LATE_IMAGES` images together, so that the weights are read once for all.
+- The **head**, from the first fully connected layer on, runs on the whole batch.
+
+Several threads take images, groups of images, or parts of the fully connected layers' units. For
+fewer images than threads, the steps for one image are divided instead. All kernels treat a row of
+a matrix alike wherever it stands, so an image's features have the same bits in any batch.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
+from contextlib import ExitStack
 from functools import partial
+from time import perf_counter
 
 import numpy as np
 
 from .. import _kernels
-from .._parallel import run_in_threads, single_threaded_blas
+from .._parallel import ThreadTeam, run_in_threads, single_threaded_blas
 from . import reference
-from .architecture import Architecture
-from .layers import Dense, Softmax
-from .trunk import TrunkProgram, pack_parameters
+from .algorithms import pack_convolutions, pad_columns
+from .architecture import INPUT, Architecture
+from .convolutions import is_large, split_evenly
+from .layers import Conv, Dense, Layer, Softmax
+from .trunk import TrunkProgram
 
-# Rows of a block of the head: as many as a BLAS kernel holds side by side in its registers, so
-# that it treats all alike. Large enough that reading the weights does not rule, small enough not
-# to waste work on one image.
+# Images whose late trunk is computed together, at most.
+LATE_IMAGES = 16
+# Rows of a block of the head where BLAS computes it: with one fixed size, and as many rows as a
+# BLAS kernel holds side by side in its registers, a row has the same bits in any batch.
 HEAD_ROWS = 16
 
 
@@ -37,6 +49,9 @@ class Plan:
         By full names, such as ``"conv1.kernel"``; those on the way to `outputs` must be there.
     outputs : iterable of str
         Names of the wanted layers.
+    exact : bool, default=False
+        Compute convolutions by plain sums only, not by Winograd's algorithm: slower, and rounded
+        less.
 
     Notes
     -----
@@ -50,6 +65,8 @@ class Plan:
         architecture: Architecture,
         parameters: Mapping[str, np.ndarray],
         outputs: Iterable[str],
+        *,
+        exact: bool = False,
     ):
         self.architecture = architecture
         self.outputs = tuple(outputs)
@@ -57,31 +74,52 @@ class Plan:
         self._parameters = parameters
         self._head = _head_layers(architecture, self._steps)
         in_head = {layer.name for layer in self._head}
-        read_by_head = {name for layer in self._head for name in architecture.inputs(layer.name)}
-        # what the trunk hands over: wanted maps and the inputs of the head
-        self._trunk_outputs = tuple(
-            layer.name
-            for layer in self._steps
-            if layer.name not in in_head
-            and (layer.name in self.outputs or layer.name in read_by_head)
-        )
-        self._trunk = tuple(layer for layer in self._steps if layer.name not in in_head)
+        trunk = tuple(layer for layer in self._steps if layer.name not in in_head)
         self._compiled = _kernels.KERNEL_SET is not None
+        late: tuple[Layer, ...] = ()
         if self._compiled:
-            self._packed = pack_parameters(architecture, parameters, self._trunk)
+            self._packed = pack_convolutions(architecture, parameters, trunk, exact=exact)
+            self._dense = {
+                layer.name: _pack_dense(layer, parameters)
+                for layer in self._head
+                if isinstance(layer, Dense)
+            }
+            late = self._late_layers(trunk)
         else:
             _kernels.warn_if_missing()
-        self._idle: list[TrunkProgram] = []
+        late_names = {layer.name for layer in late}
+        self._trunk = tuple(layer for layer in trunk if layer.name not in late_names)
+        self._late = late
+        # what each stage hands over: wanted maps and the inputs of later stages
+        self._late_outputs = self._handed_over(late, self._head)
+        self._trunk_outputs = self._handed_over(self._trunk, (*late, *self._head))
+        self._late_inputs = tuple(
+            name
+            for name in self._trunk_outputs
+            if any(name in architecture.inputs(layer.name) for layer in late)
+        )
+        self._idle: dict[tuple[str, int, int], list[TrunkProgram]] = {}
+
+    def _late_layers(self, trunk: tuple[Layer, ...]) -> tuple[Layer, ...]:
+        """The layers from the first convolution with large weights on, if they can be cut off."""
+        large = [isinstance(layer, Conv) and is_large(self._packed[layer.name]) for layer in trunk]
+        if True not in large or large[0]:
+            return ()
+        return trunk[large.index(True) :]
+
+    def _handed_over(self, stage, later) -> tuple[str, ...]:
+        read = {name for layer in later for name in self.architecture.inputs(layer.name)}
+        return tuple(l.name for l in stage if l.name in self.outputs or l.name in read)
 
     def run(self, images: np.ndarray, n_threads: int = 1) -> list[np.ndarray]:
         """Compute the outputs for a batch of images.
 
         Parameters
         ----------
-        images : ndarray of shape (n, h, w, 3), uint8
-            RGB, of the network's input size.
+        images : ndarray of shape (n, h, w, 3), uint8 or float32
+            RGB, of the network's input size, values from 0 to 255.
         n_threads : int, default=1
-            Threads, each with an image (or a block of the head) of its own.
+            Threads that share the work.
 
         Returns
         -------
@@ -93,42 +131,137 @@ class Plan:
         ValueError
             If the images are not of the network's input size.
         """
-        n = len(images)
-        shapes = self.architecture.shapes()
-        maps = {name: np.empty((n, *shapes[name]), np.float32) for name in self._trunk_outputs}
-        with single_threaded_blas():
-            run_in_threads(lambda i: self._run_trunk(images, i, maps), n, n_threads)
-            blobs = {**maps, **self._run_head(maps, n, n_threads)}
-        return [blobs[name] for name in self.outputs]
-
-    def _run_trunk(self, images: np.ndarray, i: int, maps: dict[str, np.ndarray]) -> None:
         if images.shape[1:] != self.architecture.input_shape:
             raise ValueError(
                 f"images of shape {images.shape}; {self.architecture.name} takes images of shape "
                 f"{self.architecture.input_shape}"
             )
+        n = len(images)
+        shapes = self.architecture.shapes()
+        names = (*self._trunk_outputs, *self._late_outputs)
+        maps = {name: np.empty((n, *shapes[name]), np.float32) for name in names}
+        with single_threaded_blas():
+            if not self._compiled:
+                run_in_threads(lambda i: self._run_reference(images, i, maps), n, n_threads)
+            elif 0 < n < n_threads:
+                with ThreadTeam(n_threads) as team:
+                    for i in range(n):
+                        self._run_trunk(images, i, maps, team, n_threads)
+                    if self._late:
+                        self._run_late(0, n, maps, team, n_threads)
+            else:
+                run_in_threads(lambda i: self._run_trunk(images, i, maps), n, n_threads)
+                if self._late and n:
+                    size = min(LATE_IMAGES, math.ceil(n / n_threads))
+                    starts = range(0, n, size)
+                    run_in_threads(
+                        lambda k: self._run_late(starts[k], min(starts[k] + size, n), maps),
+                        len(starts),
+                        n_threads,
+                    )
+            blobs = {**maps, **self._run_head(maps, n, n_threads)}
+        return [blobs[name] for name in self.outputs]
+
+    def profile(self, images: np.ndarray) -> list[tuple[str, tuple[str, ...], float]]:
+        """Time each step of the computation, on one thread.
+
+        Parameters
+        ----------
+        images : ndarray of shape (n, h, w, 3)
+            As for :meth:`run`; groups of `LATE_IMAGES` go through the late trunk together.
+
+        Returns
+        -------
+        list of (str, tuple of str, float)
+            Name of the step, the layers it computes (none: the preprocessing), and the seconds it
+            took for all images.
+
+        Raises
+        ------
+        RuntimeError
+            If the package runs without compiled kernels: then there are no steps.
+        """
         if not self._compiled:
-            blobs = reference.forward(
-                self.architecture, self._parameters, images[i : i + 1], self._trunk_outputs
-            )
-            for name, blob in blobs.items():
+            raise RuntimeError("without compiled kernels there are no steps to time")
+        seconds: dict[tuple[str, ...], float] = {}
+
+        def add(times: dict[tuple[str, ...], float]) -> None:
+            for layers, time in times.items():
+                seconds[layers] = seconds.get(layers, 0.0) + time
+
+        n = len(images)
+        shapes = self.architecture.shapes()
+        names = (*self._trunk_outputs, *self._late_outputs)
+        maps = {name: np.empty((n, *shapes[name]), np.float32) for name in names}
+        with single_threaded_blas():
+            for i in range(n):
+                with self._program("trunk", 1, 1) as program:
+                    blobs, times = program.profile(images[i])
+                    for name, blob in blobs.items():
+                        maps[name][i] = blob[0]
+                add(times)
+            for first in range(0, n if self._late else 0, LATE_IMAGES):
+                end = min(first + LATE_IMAGES, n)
+                with self._program("late", 1 << (end - first - 1).bit_length(), 1) as program:
+                    source = {name: maps[name][first:end] for name in self._late_inputs}
+                    blobs, times = program.profile(source)
+                    for name, blob in blobs.items():
+                        maps[name][first:end] = blob[: end - first]
+                times[()] = 0.0  # a copy between stages
+                add(times)
+            blobs = dict(maps)
+            for layer in self._head:
+                start = perf_counter()
+                blobs[layer.name] = self._run_head_layer(layer, blobs, 1)
+                add({(layer.name,): perf_counter() - start})
+        return [(layers[-1] if layers else INPUT, layers, t) for layers, t in seconds.items()]
+
+    def _run_reference(self, images: np.ndarray, i: int, maps: dict[str, np.ndarray]) -> None:
+        blobs = reference.forward(
+            self.architecture, self._parameters, images[i : i + 1], self._trunk_outputs
+        )
+        for name, blob in blobs.items():
+            maps[name][i] = blob[0]
+
+    def _run_trunk(self, images, i, maps, team: ThreadTeam | None = None, n_parts: int = 1):
+        with self._program("trunk", 1, n_parts) as program:
+            for name, blob in program.run(images[i], team).items():
                 maps[name][i] = blob[0]
-            return
+
+    def _run_late(self, first, end, maps, team: ThreadTeam | None = None, n_parts: int = 1):
+        n = end - first
+        with self._program("late", 1 << (n - 1).bit_length(), n_parts) as program:
+            source = {name: maps[name][first:end] for name in self._late_inputs}
+            for name, blob in program.run(source, team).items():
+                maps[name][first:end] = blob[:n]
+
+    def _program(self, stage: str, n_images: int, n_parts: int) -> _Borrowed:
+        idle = self._idle.setdefault((stage, n_images, n_parts), [])
         try:
-            program = self._idle.pop()  # atomic, as append is
+            program = idle.pop()  # atomic, as append is
         except IndexError:
+            trunk = stage == "trunk"
             program = TrunkProgram(
-                self.architecture, self._packed, self._trunk, self._trunk_outputs
+                self.architecture,
+                self._packed,
+                self._trunk if trunk else self._late,
+                (INPUT,) if trunk else self._late_inputs,
+                self._trunk_outputs if trunk else self._late_outputs,
+                n_images,
+                n_parts,
             )
-        try:
-            for name, blob in program.run(images[i]).items():
-                maps[name][i] = blob
-        finally:
-            self._idle.append(program)
+        return _Borrowed(program, idle)
+
+    # The head ----------------------------------------------------------------------------------
 
     def _run_head(self, maps: dict[str, np.ndarray], n: int, n_threads: int):
         shapes = self.architecture.shapes()
         wanted = [layer.name for layer in self._head if layer.name in self.outputs]
+        if self._compiled and n:
+            blobs = dict(maps)
+            for layer in self._head:
+                blobs[layer.name] = self._run_head_layer(layer, blobs, n_threads)
+            return {name: blobs[name] for name in wanted}
         results = {name: np.empty((n, *shapes[name]), np.float32) for name in wanted}
 
         def work(block: int) -> None:
@@ -147,6 +280,59 @@ class Plan:
         if self._head:
             run_in_threads(work, -(-n // HEAD_ROWS), n_threads)
         return results
+
+    def _run_head_layer(self, layer: Layer, blobs: dict[str, np.ndarray], n_threads: int):
+        inputs = [blobs[name] for name in self.architecture.inputs(layer.name)]
+        if isinstance(layer, Dense):
+            return self._run_dense(layer, inputs[0], n_threads)
+        return reference.compute(layer, [], *inputs)
+
+    def _run_dense(self, layer: Dense, x: np.ndarray, n_threads: int) -> np.ndarray:
+        """A fully connected layer: each thread computes some of the units for all images."""
+        panels, bias = self._dense[layer.name]
+        x = np.ascontiguousarray(x.reshape(len(x), -1))
+        out = np.empty((1, len(x), len(bias)), np.float32)
+        depth = x.shape[1]
+        pieces = [
+            (first + a * width, array[:, a:b], width)
+            for first, array in panels
+            for width in [array.shape[3] * array.shape[4]]
+            for a, b in split_evenly(0, array.shape[1], n_threads)
+        ]
+
+        def work(k: int) -> None:
+            first, array, width = pieces[k]
+            own = np.ascontiguousarray(array)
+            end = first + own.shape[1] * width
+            calls = _kernels.kernels.bind_matmul(
+                x, 0, 0, depth, [(0, own)], bias[first:end], -np.inf, np.inf, out, (0, 0, first),
+                (1, len(x)),
+            )  # fmt: skip
+            for call in calls:
+                call()
+
+        run_in_threads(work, len(pieces), n_threads)
+        return np.ascontiguousarray(out[0, :, : layer.units])
+
+
+class _Borrowed(ExitStack):
+    """A program for the time of a ``with`` statement; then others may use it."""
+
+    def __init__(self, program: TrunkProgram, idle: list[TrunkProgram]):
+        super().__init__()
+        self._program = program
+        self.callback(idle.append, program)
+
+    def __enter__(self) -> TrunkProgram:
+        super().__enter__()
+        return self._program
+
+
+def _pack_dense(layer: Dense, parameters: Mapping[str, np.ndarray]):
+    """The kernel of a fully connected layer as products read it, and its bias, filled up."""
+    kernel = np.asarray(parameters[f"{layer.name}.kernel"], np.float32)  # (inputs, units)
+    bias = np.asarray(parameters[f"{layer.name}.bias"], np.float32)
+    return _kernels.kernels.pack_matrix(kernel[np.newaxis]), pad_columns(bias)
 
 
 def _head_layers(architecture: Architecture, steps) -> tuple:

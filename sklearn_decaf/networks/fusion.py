@@ -19,8 +19,8 @@ class ConvStep:
     output: str  # the last layer fused, whose value the step computes
     residual: str | None = None  # a layer whose value is added to the convolution's
     relu: ReLU | None = None
+    layers: tuple[str, ...] = ()  # all layers that the step computes, in order
     concat: str | None = None  # the concatenation into which the value is written at once
-    border_of: str | None = None  # the convolution into whose zero border it is written at once
 
     @property
     def limits(self) -> tuple[np.float32, np.float32]:
@@ -48,7 +48,9 @@ def fuse(
     list of Layer and ConvStep
         In an order in which each reads only earlier ones.
     """
-    position = {INPUT: -1, **{layer.name: i for i, layer in enumerate(layers)}}
+    read = (name for layer in layers for name in architecture.inputs(layer.name))
+    position = dict.fromkeys(read, -1)  # what no layer here computes is there before
+    position.update({layer.name: i for i, layer in enumerate(layers)})
     readers: dict[str, list[Layer]] = {name: [] for name in position}
     for layer in layers:
         for name in architecture.inputs(layer.name):
@@ -72,23 +74,22 @@ def fuse(
         if not isinstance(layer, Conv):
             fused.append(layer)
             continue
-        step = ConvStep(layer, output=layer.name)
+        step = ConvStep(layer, output=layer.name, layers=(layer.name,))
         reader = only_reader(step.output)
         product = not is_depthwise(layer)
         if isinstance(reader, Add) and product:
             (other,) = (name for name in architecture.inputs(reader.name) if name != layer.name)
             if position[other] < position[layer.name]:
                 step.residual, step.output = other, reader.name
+                step.layers += (reader.name,)
                 swallowed.add(reader.name)
                 reader = only_reader(step.output)
         if isinstance(reader, ReLU):
             step.relu, step.output = reader, reader.name
+            step.layers += (reader.name,)
             swallowed.add(reader.name)
             reader = only_reader(step.output)
-        if product and step.residual is None:
-            if isinstance(reader, Concat):
-                step.concat = reader.name
-            elif isinstance(reader, Conv) and reader.padding != 0:
-                step.border_of = reader.name
+        if product and step.residual is None and isinstance(reader, Concat):
+            step.concat = reader.name
         fused.append(step)
     return fused

@@ -1,0 +1,173 @@
+"""How each convolution is computed: the choice, in one place, and the weights it wants.
+
+Five ways, the first that fits:
+
+- ``depthwise``: each channel has a filter of its own; a direct kernel, nothing to gain elsewhere.
+- ``double``: sums in float64, for the few layers whose rounding errors would grow (see
+  `Conv.double_precision`).
+- ``matrix``: a 1x1 convolution is a matrix product of the map as it lies.
+- ``winograd``: F(m, r) computes m x m outputs of an r x r filter with (m + r - 1)^2
+  multiplications instead of (m r)^2, for filters that move by one pixel. m is what wastes least at
+  the borders of the map. A first layer with a stride is turned into such a one: blocks of
+  stride x stride pixels become channels (space to depth).
+- ``patches``: the windows are copied to rows, then multiplied (im2col).
+
+Winograd's transforms round more than plain sums: at DeCAF6 2e-6 of the largest value instead of
+6e-7. ``exact=True`` does without.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from .. import _kernels
+from .._kernels.cook_toom import cook_toom
+from .architecture import INPUT, Architecture
+from .layers import Conv, Layer, Shape
+
+# Channels below which the transforms cost more than the products they save.
+WINOGRAD_MIN_CHANNELS = 8
+
+
+@dataclass(frozen=True)
+class Algorithm:
+    """How one convolution is computed."""
+
+    kind: str
+    m: int = 0  # winograd: outputs of a tile along each axis
+    r: int = 0  # winograd: the size of the filter, after space to depth
+    block: int = 1  # winograd: the side of the blocks that become channels
+
+
+def choose_algorithm(conv: Conv, in_shape: Shape, out_shape: Shape, *, exact: bool) -> Algorithm:
+    """The way a convolution is computed; see the module's documentation."""
+    if conv.is_depthwise(in_shape[-1]):
+        return Algorithm("depthwise")
+    if conv.double_precision:
+        return Algorithm("double")
+    if conv.kernel_size == 1:
+        return Algorithm("matrix")
+    if not exact:
+        block = conv.stride
+        r = -(-conv.kernel_size // block)
+        channels = in_shape[-1] * block * block // conv.groups
+        first_layer = in_shape[-1] == 3 and conv.groups == 1
+        m = _tile_size(r, out_shape)
+        whole = conv.filters // conv.groups % 8 == 0  # as the packed matrices want it
+        if m and whole and channels >= WINOGRAD_MIN_CHANNELS and (block == 1 or first_layer):
+            if (conv.kernel_size * m) ** 2 > ((m + r - 1) * block) ** 2:  # products of a tile
+                return Algorithm("winograd", m, r, block)
+    return Algorithm("patches")
+
+
+def _tile_size(r: int, out_shape: Shape) -> int:
+    """The m of the compiled F(m, r) with the fewest multiplications; 0 if none fits."""
+    h, w, _ = out_shape
+    sizes = [m for m, taps in _kernels.WINOGRAD_SIZES if taps == r and m <= min(h, w)]
+
+    def cost(m: int) -> tuple[int, int]:
+        return math.ceil(h / m) * math.ceil(w / m) * (m + r - 1) ** 2, m
+
+    return min(sizes, key=cost, default=0)
+
+
+@dataclass(eq=False)
+class PackedConv:
+    """The weights of a convolution as its algorithm reads them.
+
+    `kernels` holds, for each group, what :meth:`Kernels.pack_matrix` returns; for ``depthwise``
+    one array (k, k, c), for ``double`` one matrix (k * k * c, filters) a group. `bias` is filled
+    up with zeros to the width of the packed matrices, and there is one a group.
+    """
+
+    algorithm: Algorithm
+    kernels: list
+    bias: list[np.ndarray]
+    filters: int  # of one group
+    nbytes: int  # of the kernels
+
+
+def pack_convolutions(
+    architecture: Architecture,
+    parameters: Mapping[str, np.ndarray],
+    layers: Iterable[Layer],
+    *,
+    exact: bool = False,
+) -> dict[str, PackedConv]:
+    """Choose an algorithm for each convolution among `layers` and arrange its weights.
+
+    Where a network reads BGR, the channels of its first kernel are swapped instead of those of
+    every image, unless groups keep them apart.
+    """
+    shapes = {INPUT: architecture.input_shape, **architecture.shapes()}
+    packed = {}
+    for layer in layers:
+        if not isinstance(layer, Conv):
+            continue
+        (source,) = architecture.inputs(layer.name)
+        kernel = np.asarray(parameters[f"{layer.name}.kernel"], np.float32)  # (k, k, c, filters)
+        bias = np.asarray(parameters[f"{layer.name}.bias"], np.float32)
+        if source == INPUT and kernel_swaps_channels(architecture, layer):
+            kernel = kernel[:, :, ::-1]
+        algorithm = choose_algorithm(layer, shapes[source], shapes[layer.name], exact=exact)
+        packed[layer.name] = _pack(layer, algorithm, kernel, bias)
+    return packed
+
+
+def kernel_swaps_channels(architecture: Architecture, first: Conv) -> bool:
+    """Whether the first kernel turns RGB to BGR; one in groups does not hold all channels."""
+    return architecture.preprocessing.channel_order == "bgr" and first.groups == 1
+
+
+def _pack(layer: Conv, algorithm: Algorithm, kernel: np.ndarray, bias: np.ndarray) -> PackedConv:
+    if algorithm.kind == "depthwise":
+        own = np.ascontiguousarray(kernel[:, :, 0])
+        return PackedConv(algorithm, [own], [np.ascontiguousarray(bias)], 1, own.nbytes)
+    parts = np.split(kernel, layer.groups, axis=-1)  # (k, k, c / groups, filters / groups) each
+    biases = np.split(bias, layer.groups)
+    if algorithm.kind == "double":
+        matrices = [_as_matrix(part).astype(np.float64) for part in parts]
+        doubles = [b.astype(np.float64) for b in biases]
+        nbytes = sum(m.nbytes for m in matrices)
+        return PackedConv(algorithm, matrices, doubles, len(biases[0]), nbytes)
+    if algorithm.kind == "winograd":
+        stacks = [_winograd_matrices(algorithm, part) for part in parts]
+    else:
+        stacks = [_as_matrix(part)[np.newaxis] for part in parts]
+    kernels = [_kernels.kernels.pack_matrix(stack) for stack in stacks]
+    nbytes = sum(panels.nbytes for group in kernels for _, panels in group)
+    padded = [pad_columns(b) for b in biases]
+    return PackedConv(algorithm, kernels, padded, len(biases[0]), nbytes)
+
+
+def pad_columns(bias: np.ndarray) -> np.ndarray:
+    """Fill up with zeros to a multiple of 8, as `pack_matrix` does."""
+    padded = np.zeros(-(-len(bias) // 8) * 8, np.float32)
+    padded[: len(bias)] = bias
+    return padded
+
+
+def _as_matrix(kernel: np.ndarray) -> np.ndarray:
+    """(k, k, c, m) -> (k * k * c, m)"""
+    return np.ascontiguousarray(kernel).reshape(-1, kernel.shape[-1])
+
+
+def _winograd_matrices(algorithm: Algorithm, kernel: np.ndarray) -> np.ndarray:
+    """One matrix (channels, filters) for each of the (m + r - 1)^2 products of a tile."""
+    block, r = algorithm.block, algorithm.r
+    if block > 1:
+        k, _, c, filters = kernel.shape
+        whole = np.zeros((r * block, r * block, c, filters), np.float32)
+        whole[:k, :k] = kernel
+        blocks = whole.reshape(r, block, r, block, c, filters)
+        kernel = blocks.transpose(0, 2, 1, 3, 4, 5).reshape(r, r, block * block * c, filters)
+    _, filter_transform, _ = cook_toom(algorithm.m, r)
+    g = np.array([[float(value) for value in row] for row in filter_transform])
+    columns = np.tensordot(g, kernel.astype(np.float64), axes=(1, 0))  # (n, r, c, filters)
+    both = np.tensordot(g, columns, axes=(1, 1))  # (n of columns, n of rows, c, filters)
+    n = len(g)
+    return both.swapaxes(0, 1).reshape(n * n, *kernel.shape[2:]).astype(np.float32)
