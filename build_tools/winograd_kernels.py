@@ -150,18 +150,18 @@ def input_kernel(m: int, r: int) -> str:
     )
     return _source(
         f"The transform of the inputs for Winograd's F({m}, {r}).",
-        f"{name}(float32[:,:,:] order(C), int, int, int, float32[:,:,:] order(C))",
-        f"{name}(x, first, rows, start, tiles)",
+        f"{name}(float32[:,:,:] order(C), int, int, int, int, int, float32[:,:,:] order(C))",
+        f"{name}(x, height, base, first, rows, start, tiles)",
         [
-            "# x (hp, wp, c), border included; tiles (n * n, >= start + rows * columns, c):",
-            "# the tiles of `rows` rows of tiles from `first` on; the last ones of a row or column",
-            "# end with the map, so they may overlap their neighbours",
-            "height, width, channels = x.shape",
+            "# x (*, wp, c): rows from `base` on of a map of `height` rows, border included;",
+            "# tiles (n * n, >= start + rows * columns, c): `rows` rows of tiles from `first` on;",
+            "# the last ones of a row or column end with the map, so they may overlap others",
+            "width, channels = x.shape[1], x.shape[2]",
             f"columns = (width - {r - 1} + {m - 1}) // {m}",
         ],
         [
             "for row in range(rows):",
-            f"y = min((first + row) * {m}, height - {n})",
+            f"y = min((first + row) * {m}, height - {n}) - base",
             "for column in range(columns):",
             f"u = min(column * {m}, width - {n})",
             "t = start + row * columns + column",

@@ -324,15 +324,21 @@ class Kernels:
         )
         np.copyto(out[:rows].reshape(windows.shape), windows)
 
-    def winograd_input(self, m, r, x, first, rows, start, tiles):
-        """Transform rows of tiles of a padded map for Winograd's F(m, r).
+    def bind_winograd_input(
+        self, m, r, x, size, base, first, rows, start, tiles
+    ) -> Callable[[], None]:
+        """Prepare the transform of rows of tiles of a padded map for Winograd's F(m, r).
 
         Parameters
         ----------
         m, r : int
             One of `WINOGRAD_SIZES`.
-        x : ndarray of shape (h + r - 1, w + r - 1, c)
-            The map with its border; h and w are at least m.
+        x : ndarray of shape (rows, w + r - 1, c)
+            Rows of the map with its border.
+        size : (int, int)
+            Height h and width w of the map without its border, at least m each.
+        base : int
+            The row of the map, border included, that is the first in `x`.
         first, rows : int
             The rows of tiles that are transformed.
         start : int
@@ -340,45 +346,62 @@ class Kernels:
         tiles : ndarray of shape (n * n, t, c)
             With n = m + r - 1.
         """
-        h, w = x.shape[0] - r + 1, x.shape[1] - r + 1
-        _require_tiles("winograd_input", m, r, h, w, first, rows, start, tiles, x.shape[2])
+        h, w = size
+        _require_tiles("winograd_input", m, r, size, first, rows, start, tiles, x.shape[2])
+        _require(
+            x.shape[1] == w + r - 1
+            and 0 <= base <= min(first * m, h - m)
+            and min((first + rows) * m, h) + r - 1 <= base + x.shape[0],
+            "winograd_input",
+            x=x,
+            size=size,
+            base=base,
+            first=first,
+            rows=rows,
+        )
         module = getattr(self, f"_winograd_input_{m}_{r}")
-        getattr(module, f"winograd_input_{m}_{r}")(x, first, rows, start, tiles)
+        run = getattr(module, f"winograd_input_{m}_{r}")
+        return partial(run, x, h + r - 1, base, first, rows, start, tiles)
 
-    def winograd_output(
+    def bind_winograd_output(
         self, m, r, products, first, rows, start, size, bias, low, high, out, at=(0, 0, 0)
-    ):
-        """Transform products of tiles back, add the bias and clip.
+    ) -> Callable[[], None]:
+        """Prepare the transform of products of tiles back to a map, with bias and bounds.
 
         Parameters
         ----------
-        m, r, first, rows, start
-            As for :meth:`winograd_input`.
+        m, r, first, rows, start, size
+            As for :meth:`bind_winograd_input`.
         products : ndarray of shape (n * n, t, filters)
-        size : (int, int)
-            Height and width of the map.
         bias : ndarray of shape (filters,)
         low, high : float
-        out : ndarray of shape (h, w, c)
+        out : ndarray of shape (rows, w, c)
         at : (int, int, int)
-            Where in `out` the map begins.
+            Where in `out` the map begins; with a negative row, the map's first rows are not there.
         """
         h, w = size
         filters = products.shape[2]
-        _require_tiles("winograd_output", m, r, h, w, first, rows, start, products, filters)
+        _require_tiles("winograd_output", m, r, size, first, rows, start, products, filters)
+        top, left, offset = at
         _require(
-            min(at) >= 0
-            and all(a + n <= total for a, n, total in zip(at, (h, w, filters), out.shape))
+            top + min(first * m, h - m) >= 0
+            and top + min((first + rows) * m, h) <= out.shape[0]
+            and 0 <= left <= out.shape[1] - w
+            and 0 <= offset <= out.shape[2] - filters
             and bias.shape == (filters,),
             "winograd_output",
             size=size,
+            first=first,
+            rows=rows,
             bias=bias,
             out=out,
             at=at,
         )
         module = getattr(self, f"_winograd_output_{m}_{r}")
         run = getattr(module, f"winograd_output_{m}_{r}")
-        run(products, first, rows, start, h, w, bias, float(low), float(high), out, *at)
+        return partial(
+            run, products, first, rows, start, h, w, bias, float(low), float(high), out, *at
+        )
 
     def max_pool(self, x, size, stride, out, left=0, columns=None):
         """Maximum of each window of a map.
@@ -469,12 +492,14 @@ def _aligned_zeros(shape) -> np.ndarray:
 _NO_BIAS = np.zeros(0, np.float32)
 
 
-def _require_tiles(function, m, r, h, w, first, rows, start, tiles, channels):
+def _require_tiles(function, m, r, size, first, rows, start, tiles, channels):
+    h, w = size
     across, down = -(-w // m), -(-h // m)
     _require(
         (m, r) in WINOGRAD_SIZES
         and min(h, w) >= m
         and min(first, start) >= 0
+        and rows >= 1
         and first + rows <= down
         and tiles.shape[0] == (m + r - 1) ** 2
         and start + rows * across <= tiles.shape[1]
@@ -482,7 +507,7 @@ def _require_tiles(function, m, r, h, w, first, rows, start, tiles, channels):
         function,
         m=m,
         r=r,
-        size=(h, w),
+        size=size,
         first=first,
         rows=rows,
         start=start,

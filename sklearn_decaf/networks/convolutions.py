@@ -12,7 +12,7 @@ from numpy.lib.stride_tricks import as_strided
 from .. import _kernels
 from .algorithms import PackedConv
 from .layers import Conv
-from .memory import Arena, Maps
+from .memory import NO_PADS, Arena, Maps
 from .schedule import Call, Phase
 
 # Rows of one product over copied patches, which are multiplied while they are in the cache.
@@ -78,6 +78,20 @@ class ConvolutionCompiler:
         self._scratch.append(array)
         return array
 
+    def _scratch_for_parts(self, *wanted: tuple) -> Callable[[], list[list[np.ndarray]]]:
+        """Scratch memory for each thread, taken when it is first asked for."""
+        taken: list[list[np.ndarray]] = []
+
+        def scratch() -> list[list[np.ndarray]]:
+            if not taken:
+                taken.extend(
+                    [self._take(shape, dtype) for shape, dtype in wanted]
+                    for _ in range(self._n_parts)
+                )
+            return taken
+
+        return scratch
+
     def compile(
         self,
         conv: Conv,
@@ -85,9 +99,9 @@ class ConvolutionCompiler:
         x: Maps,
         out: Maps,
         limits: tuple[float, float],
-        residual: np.ndarray | None,
+        residual: Maps | None,
     ) -> tuple[Compute, Align, Align]:
-        """Prepare a convolution of `x`, with its border, into `out`.
+        """Prepare a convolution of `x`, with its border, into `out`, both to be allocated later.
 
         Returns
         -------
@@ -103,91 +117,90 @@ class ConvolutionCompiler:
 
     # Products ----------------------------------------------------------------------------------
 
-    def _product(self, x, start, row_step, column_step, packed, group, out, at, shape, limits,
-                 residual) -> list[Call]:
-        """Calls of one product with what follows; see `Kernels.bind_matmul`."""
+    def _product(
+        self, x, start, row_step, column_step, packed, group, out, i, a, b, limits, residual, joined
+    ) -> list[Call]:
+        """Calls of the product that gives rows a to b of image i; see `Kernels.bind_matmul`.
+
+        `joined` says that all rows may be taken for one long one.
+        """
         kernels = _kernels.kernels
-        panels, bias = packed.kernels[group], packed.bias[group]
-        filters = packed.filters
+        panels, bias, filters = packed.kernels[group], packed.bias[group], packed.filters
+        target = out.image(i, a, b)
+        other = None if residual is None else residual.image(i, a, b)
+        shape, left, offset = (b - a, out.shape[1]), out.left, out.channel + group * filters
+        if joined:
+            target = target.reshape(1, -1, out.channels)
+            other = None if other is None else other.reshape(target.shape)
+            shape = 1, math.prod(shape)
         if len(bias) == filters:
             return kernels.bind_matmul(
-                x, start, row_step, column_step, panels, bias, *limits, out, at, shape, residual
-            )
+                x, start, row_step, column_step, panels, bias, *limits, target, (0, left, offset),
+                shape, other,
+            )  # fmt: skip
         # columns that are no multiple of 8 are computed aside, and copied without the filling
-        top, left, offset = at
-        rows, columns = shape
-        aside = self._take((rows, columns, len(bias)))
+        aside = self._take((*shape, len(bias)))
         calls = kernels.bind_matmul(
             x, start, row_step, column_step, panels, bias, -np.inf, np.inf, aside, (0, 0, 0), shape
         )
-        place = np.s_[top : top + rows, left : left + columns, offset : offset + filters]
+        place = np.s_[:, left : left + shape[1], offset : offset + filters]
         values = aside[..., :filters]
-        if residual is not None:
-            calls.append(partial(np.add, values, residual[place], out=values))
-        calls.append(partial(np.clip, values, *map(np.float32, limits), out=out[place]))
+        if other is not None:
+            calls.append(partial(np.add, values, other[place], out=values))
+        calls.append(partial(np.clip, values, *map(np.float32, limits), out=target[place]))
         return calls
 
     def _matrix(self, conv, packed, x, out, limits, residual):
-        n, _, wp, c = x.array.shape
         oh, ow, m = out.shape
         (pad_top, _), (pad_left, _) = conv.pads(x.shape)
-        s, depth, filters = conv.stride, c // conv.groups, m // conv.groups
+        s, c, wp = conv.stride, x.channels, x.width
+        depth, filters = c // conv.groups, m // conv.groups
         # without borders, all rows of the map are one long row of the matrix product
-        joined = s == 1 and wp == ow and out.array.shape[2] == ow
+        joined = s == 1 and wp == ow == out.width
 
         def compute(first: int, end: int) -> list[Phase]:
             phase = []
-            for i in range(n):
+            for i in range(x.n):
                 for a, b in split_evenly(first, end, self._n_parts):
                     calls = []
+                    start = (x.row(a * s - pad_top) * wp + x.left - pad_left) * c
                     for g in range(conv.groups):
-                        start = ((x.top - pad_top + a * s) * wp + x.left - pad_left) * c + g * depth
-                        target, own = out.array[i], None if residual is None else residual[i]
-                        at = out.top + a, out.left, out.channel + g * filters
-                        shape = b - a, ow
-                        if joined:
-                            target = target.reshape(1, -1, target.shape[2])
-                            own = None if own is None else own.reshape(target.shape)
-                            at, shape = (0, at[0] * ow, at[2]), (1, (b - a) * ow)
                         calls += self._product(
-                            x.array[i], start, s * wp * c, s * c, packed, g, target, at, shape,
-                            limits, own,
-                        )
+                            x.storage.array[i], start + g * depth, s * wp * c, s * c, packed, g,
+                            out, i, a, b, limits, residual, joined,
+                        )  # fmt: skip
                     phase.append(in_turn(calls))
             return [phase]
 
         return compute, _any, _any
 
     def _patches(self, conv, packed, x, out, limits, residual):
-        n, _, _, c = x.array.shape
         oh, ow, m = out.shape
-        k, s = conv.kernel_size, conv.stride
-        depth, filters = c // conv.groups, m // conv.groups
+        k, s, c = conv.kernel_size, conv.stride, x.channels
+        (pad_top, _), _ = conv.pads(x.shape) if x.pads != NO_PADS else NO_PADS
+        depth = c // conv.groups
+        size = k * k * depth
         n_rows = min(oh, max(1, PRODUCT_ROWS // ow))
-        scratch = [self._take((n_rows, ow, k, k * depth)) for _ in range(self._n_parts)]
+        scratch = self._scratch_for_parts(((n_rows, ow, k, k * depth), np.float32))
 
         def block(i: int, a: int, b: int, patches: np.ndarray) -> list[Call]:
             calls = []
-            own = None if residual is None else residual[i]
             for g in range(conv.groups):
+                image = x.image(i, a * s - pad_top)
                 copy = _kernels.kernels.patches
-                calls.append(
-                    partial(copy, x.array[i], k, s, a, b - a, g * depth, depth, patches)
-                )
-                at = out.top + a, out.left, out.channel + g * filters
-                size = k * k * depth
+                calls.append(partial(copy, image, k, s, 0, b - a, g * depth, depth, patches))
                 calls += self._product(
-                    patches, 0, ow * size, size, packed, g, out.array[i], at, (b - a, ow), limits,
-                    own,
-                )
+                    patches, 0, ow * size, size, packed, g, out, i, a, b, limits, residual,
+                    out.width == ow,
+                )  # fmt: skip
             return calls
 
         def compute(first: int, end: int) -> list[Phase]:
             phases = []
-            for i in range(n):
+            for i in range(x.n):
                 parts = split_evenly(first, end, self._n_parts)
                 phase = []
-                for (a, b), patches in zip(parts, scratch):
+                for (a, b), (patches,) in zip(parts, scratch()):
                     calls = []
                     for y in range(a, b, n_rows):
                         calls += block(i, y, min(y + n_rows, b), patches)
@@ -200,42 +213,34 @@ class ConvolutionCompiler:
     def _double(self, conv, packed, x, out, limits, residual):
         """Products in float64 by BLAS, always of the same blocks of rows: it may add up in an
         order that depends on the size."""
-        n, _, _, c = x.array.shape
         oh, ow, m = out.shape
         k, s = conv.kernel_size, conv.stride
-        depth, filters = c // conv.groups, m // conv.groups
+        depth, filters = x.channels // conv.groups, m // conv.groups
         (pad_top, _), (pad_left, _) = conv.pads(x.shape)
         n_rows = min(oh, max(1, PRODUCT_ROWS // ow))
-        scratch = [
-            (self._take((n_rows * ow, k * k * depth), np.float64),
-             self._take((n_rows * ow, filters), np.float64))
-            for _ in range(self._n_parts)
-        ]  # fmt: skip
+        scratch = self._scratch_for_parts(
+            ((n_rows * ow, k * k * depth), np.float64), ((n_rows * ow, filters), np.float64)
+        )
         lowest, highest = (np.float64(limit) for limit in limits)
 
         def block(i: int, y: int, patches: np.ndarray, products: np.ndarray) -> list[Call]:
             rows = min(n_rows, oh - y)
             patches, products = patches[: rows * ow], products[: rows * ow]
-            image = x.array[i, x.top - pad_top :, x.left - pad_left :]
+            image = x.image(i, y * s - pad_top)[:, x.left - pad_left :]
             values = products.reshape(rows, ow, filters)
             calls = []
             for g in range(conv.groups):
-                part = image[y * s :, :, g * depth : (g + 1) * depth]
+                own = slice(g * filters, (g + 1) * filters)
+                part = image[:, :, g * depth : (g + 1) * depth]
                 dy, dx, dc = part.strides
-                windows = as_strided(
-                    part, (rows, ow, k, k, depth), (dy * s, dx * s, dy, dx, dc), writeable=False
-                )
+                windows = as_strided(part, (rows, ow, k, k, depth), (dy * s, dx * s, dy, dx, dc))
                 calls.append(partial(np.copyto, patches.reshape(windows.shape), windows))
                 calls.append(partial(np.matmul, patches, packed.kernels[g], out=products))
                 calls.append(partial(np.add, values, packed.bias[g], out=values))
-                place = np.s_[
-                    out.top + y : out.top + y + rows,
-                    out.left : out.left + ow,
-                    out.channel + g * filters : out.channel + (g + 1) * filters,
-                ]
                 if residual is not None:
-                    calls.append(partial(np.add, values, residual[i][place], out=values))
-                target = out.array[i][place]
+                    other = residual.rows(y, y + rows)[i, ..., own]
+                    calls.append(partial(np.add, values, other, out=values))
+                target = out.rows(y, y + rows)[i, ..., own]
                 calls.append(
                     partial(np.clip, values, lowest, highest, out=target, casting="same_kind")
                 )
@@ -247,35 +252,30 @@ class ConvolutionCompiler:
         def compute(first: int, end: int) -> list[Phase]:
             phases = []
             blocks = list(range(first, end, n_rows))
-            for i in range(n):
+            for i in range(x.n):
                 parts = split_evenly(0, len(blocks), self._n_parts)
-                phases.append([
-                    in_turn([call for y in blocks[a:b] for call in block(i, y, *own)])
-                    for (a, b), own in zip(parts, scratch)
-                ])  # fmt: skip
+                phase = []
+                for (a, b), own in zip(parts, scratch()):
+                    phase.append(in_turn([call for y in blocks[a:b] for call in block(i, y, *own)]))
+                phases.append(phase)
             return phases
 
         return compute, align, _any
 
     def _depthwise(self, conv, packed, x, out, limits, residual):
-        n = x.array.shape[0]
         k, s = conv.kernel_size, conv.stride
+        (pad_top, _), _ = conv.pads(x.shape)
         kernels = _kernels.kernels
         bind = kernels.bind_depthwise_double if conv.double_precision else kernels.bind_depthwise
 
         def compute(first: int, end: int) -> list[Phase]:
-            phase = [
-                bind(
-                    x.array[i, a * s : (b - 1) * s + k],
-                    packed.kernels[0],
-                    packed.bias[0],
-                    s,
-                    *limits,
-                    out.array[i, out.top + a : out.top + b],
-                )
-                for i in range(n)
-                for a, b in split_evenly(first, end, self._n_parts)
-            ]
+            phase = []
+            for i in range(x.n):
+                for a, b in split_evenly(first, end, self._n_parts):
+                    image = x.image(i, a * s - pad_top, (b - 1) * s - pad_top + k)
+                    target = out.image(i, a, b)
+                    own = packed.kernels[0], packed.bias[0]
+                    phase.append(bind(image, *own, s, *limits, target))
             return [phase]
 
         return compute, _any, _any
@@ -285,7 +285,7 @@ class ConvolutionCompiler:
     def _winograd(self, conv, packed, x, out, limits, residual):
         m, r = packed.algorithm.m, packed.algorithm.r
         h, w, filters = out.shape
-        n, _, _, c = x.array.shape
+        n, c = x.n, x.channels
         size = (m + r - 1) ** 2
         across, down = math.ceil(w / m), math.ceil(h / m)
         kernels = _kernels.kernels
@@ -317,20 +317,23 @@ class ConvolutionCompiler:
             return calls
 
         def inputs(i, tiles, first, rows, start) -> Call:
-            return partial(kernels.winograd_input, m, r, x.array[i], first, rows, start, tiles)
+            image, base = x.storage.array[i], x.storage.base
+            return kernels.bind_winograd_input(
+                m, r, image, (h, w), base, first, rows, start, tiles
+            )
 
         low, high = limits if residual is None else (-np.inf, np.inf)
         bias = packed.bias[0] if conv.groups == 1 else np.concatenate(packed.bias)
 
         def outputs(i, result, first, rows, start) -> Call:
-            return partial(
-                kernels.winograd_output, m, r, result, first, rows, start, (h, w), bias, low, high,
-                out.array[i], (out.top, out.left, out.channel),
+            at = out.row(0), out.left, out.channel
+            image = out.storage.array[i]
+            return kernels.bind_winograd_output(
+                m, r, result, first, rows, start, (h, w), bias, low, high, image, at
             )
 
         def add_residual(first: int, end: int) -> Phase:
-            values = out.view[:, first:end]
-            other = residual[:, first:end]
+            values, other = out.rows(first, end), residual.rows(first, end)
             return [
                 in_turn([
                     partial(np.add, values, other, out=values),
@@ -340,9 +343,9 @@ class ConvolutionCompiler:
 
         if n > 1 or is_large(packed):
             t = across * down
-            tiles, result = self._take((size, n * t, c)), self._take((size, n * t, filters))
 
             def compute(first: int, end: int) -> list[Phase]:
+                tiles, result = self._take((size, n * t, c)), self._take((size, n * t, filters))
                 phases = [
                     [inputs(i, tiles, 0, down, i * t) for i in range(n)],
                     [
@@ -357,10 +360,10 @@ class ConvolutionCompiler:
 
         tile_bytes = 4 * size * across * (c + filters)
         n_rows = max(1, min(down, TILE_BYTES // tile_bytes))
-        scratch = [
-            (self._take((size, n_rows * across, c)), self._take((size, n_rows * across, filters)))
-            for _ in range(self._n_parts)
-        ]
+        scratch = self._scratch_for_parts(
+            ((size, n_rows * across, c), np.float32),
+            ((size, n_rows * across, filters), np.float32),
+        )
 
         def compute(first: int, end: int) -> list[Phase]:
             start, stop = tile_rows(first) if first else 0, tile_rows(end)
@@ -369,7 +372,7 @@ class ConvolutionCompiler:
                 # the last two rows of tiles overlap: the last must be written last
                 parts[-2:] = [(parts[-2][0], down)]
             phase = []
-            for (a, b), (tiles, result) in zip(parts, scratch):
+            for (a, b), (tiles, result) in zip(parts, scratch()):
                 calls = []
                 for row in range(a, b, n_rows):
                     rows = min(n_rows, b - row)

@@ -67,28 +67,75 @@ def aligned_zeros(size: int) -> np.ndarray:
 
 @dataclass(eq=False)
 class Maps:
-    """The value of a layer for n images: a part of an array, perhaps inside a border of zeros."""
+    """The value of a layer for n images: a part of an array, perhaps inside a border of zeros.
 
-    array: np.ndarray  # (n, hp, wp, c) as allocated
+    The array is allocated when it is known how much of the maps it is to hold: all rows, or a
+    window of rows that moves on while they are computed.
+    """
+
+    n: int
     shape: Shape  # (h, w, c) of the value
-    top: int = 0
-    left: int = 0
-    channel: int = 0  # the first channel, in a concatenation
+    pads: Pads = NO_PADS
+    parent: Maps | None = None  # the concatenation it is a part of
+    channel: int = 0  # its first channel there
+    array: np.ndarray | None = None  # (n, rows, wp, channels)
+    base: int = 0  # the row of the maps, border included, that is the first in the array
 
     @property
-    def dense(self) -> bool:
-        """Whether the values of one image lie side by side."""
-        return self.array.shape[1:] == self.shape
+    def storage(self) -> Maps:
+        """The maps that own the memory."""
+        return self if self.parent is None else self.parent
 
     @property
-    def whole_rows(self) -> bool:
-        """Whether the array has no columns and channels but those of the value."""
-        return self.array.shape[2:] == self.shape[1:]
+    def top(self) -> int:
+        return self.storage.pads[0][0]
 
     @property
-    def view(self) -> np.ndarray:
-        """The values alone, (n, h, w, c)."""
-        h, w, c = self.shape
-        rows = slice(self.top, self.top + h)
+    def left(self) -> int:
+        return self.storage.pads[1][0]
+
+    @property
+    def height(self) -> int:
+        """Rows, border included."""
+        return sum(self.storage.pads[0]) + self.shape[0]
+
+    @property
+    def width(self) -> int:
+        """Columns, border included."""
+        return sum(self.storage.pads[1]) + self.shape[1]
+
+    @property
+    def channels(self) -> int:
+        """Channels of the array."""
+        return self.storage.shape[2]
+
+    def row(self, y: int) -> int:
+        """Where in the array row y of the value is."""
+        return self.top + y - self.storage.base
+
+    def rows(self, first: int, end: int) -> np.ndarray:
+        """The values of some rows, (n, end - first, w, c)."""
+        _, w, c = self.shape
         columns = slice(self.left, self.left + w)
-        return self.array[:, rows, columns, self.channel : self.channel + c]
+        channels = slice(self.channel, self.channel + c)
+        return self.storage.array[:, self.row(first) : self.row(end), columns, channels]
+
+    def image(self, i: int, first: int = 0, end: int | None = None) -> np.ndarray:
+        """Whole rows of one image's array, (rows, wp, channels), from row `first` of the value on.
+
+        A negative `first` reaches into the border.
+        """
+        stop = None if end is None else self.row(end)
+        return self.storage.array[i, self.row(first) : stop]
+
+    def allocate(self, arena: Arena, n_rows: int | None = None) -> None:
+        """Take memory for all rows, or for a window of `n_rows`, border included."""
+        h, w, c = self.shape
+        if n_rows is None and self.pads == NO_PADS:
+            self.array = arena.take((self.n, h, w, c))
+        elif n_rows is None:
+            self.array = arena.take_bordered(self.n, self.shape, self.pads)
+        else:
+            sides = ((0, 0), self.pads[1])
+            self.array = arena.take_bordered(self.n, (n_rows, w, c), sides)
+        self.base = 0

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial, singledispatchmethod
 from time import perf_counter
@@ -17,7 +16,7 @@ from .convolutions import ConvolutionCompiler, split_evenly
 from .fusion import ConvStep, fuse
 from .layers import LRN, Add, Concat, Conv, GlobalAveragePool, GlobalMaxPool, Layer, MaxPool, ReLU
 from .memory import NO_PADS, Arena, Maps
-from .schedule import Phase, Schedule, Scheduler, Step
+from .schedule import Phase, Schedule, Step, schedule, split_chains
 
 
 class TrunkProgram:
@@ -57,24 +56,27 @@ class TrunkProgram:
         self._shapes = {INPUT: architecture.input_shape, **architecture.shapes()}
         self._arena = Arena()
         self._convolutions = ConvolutionCompiler(self._arena, n_parts)
-        self._scheduler = Scheduler()
-        self._schedule: Schedule = []
-        self._values: dict[str, Maps] = {}
-        self._owned: dict[str, np.ndarray] = {}  # what the arena gave for a layer
-        self._steps = fuse(architecture, layers, outputs)
-        self._outputs = tuple(outputs)
-        self._reads_left = dict.fromkeys(outputs, 1)  # an output is never given back
-        for step in self._steps:
+        self._values: dict[str, Maps | np.ndarray] = {}
+        self._fused = fuse(architecture, layers, outputs)
+        reads_left = dict.fromkeys(outputs, 1)  # an output is never given back
+        for step in self._fused:
             for name in self._reads(step):
-                self._reads_left[name] = self._reads_left.get(name, 0) + 1
+                reads_left[name] = reads_left.get(name, 0) + 1
         self._load = self._compile_inputs(inputs)
-        waiting: list[str] = []  # read for the last time, in a chain that is not complete
-        for step in self._steps:
-            schedule = self._scheduler.add(self._compile(step))
-            waiting += self._reads(step)
-            if schedule is not None:
-                self._end_chain(schedule, waiting)
-        self._end_chain(self._scheduler.flush(), waiting)
+        self._schedule: Schedule = []
+        for chain in split_chains([self._compile(step) for step in self._fused]):
+            inside = [name for step in chain for name in step.sources]
+            kept = {
+                step.output
+                for step in chain
+                if reads_left.get(step.output, 0) > inside.count(step.output)
+            }
+            self._schedule += schedule(chain, kept, self._arena)
+            for name in inside:
+                reads_left[name] -= 1
+                if reads_left[name] == 0:
+                    self._give_back(name)
+            self._convolutions.release_scratch()
         self._phases = [phase for _, phase in self._schedule]
         self._calls = [call for phase in self._phases for call in phase]
         self._results = {name: self._result(name) for name in outputs}
@@ -123,36 +125,27 @@ class TrunkProgram:
         inputs = self._architecture.inputs(step.conv.name)
         return inputs if step.residual is None else (*inputs, step.residual)
 
-    def _end_chain(self, schedule: Schedule, waiting: list[str]) -> None:
-        self._schedule += schedule
-        for name in waiting:
-            self._reads_left[name] -= 1
-            # a member of a concatenation that was written in place has no memory of its own
-            if self._reads_left[name] == 0 and name in self._owned:
-                self._arena.give_back(self._owned.pop(name))
-        waiting.clear()
-        self._convolutions.release_scratch()
+    def _give_back(self, name: str) -> None:
+        value = self._values[name]
+        if isinstance(value, np.ndarray):
+            self._arena.give_back(value)
+        elif value.parent is None:  # else it is a part of a concatenation
+            self._arena.give_back(value.array)
 
     def _result(self, name: str) -> np.ndarray:
         value = self._values[name]
-        return value.view if isinstance(value, Maps) else value
+        return value if isinstance(value, np.ndarray) else value.rows(0, value.shape[0])
 
     def _new_maps(self, name: str, *, border: bool = True) -> Maps:
-        """Memory for the maps of a layer, with the border of zeros that its readers want."""
-        shape = self._shapes[name]
+        """The maps of a layer, to be allocated, with the border of zeros that its readers want."""
         pads = self._border(name) if border else NO_PADS
-        if pads == NO_PADS:
-            array = self._arena.take((self.n_images, *shape))
-        else:
-            array = self._arena.take_bordered(self.n_images, shape, pads)
-        self._owned[name] = array
-        self._values[name] = Maps(array, shape, pads[0][0], pads[1][0])
+        self._values[name] = Maps(self.n_images, self._shapes[name], pads)
         return self._values[name]
 
     def _border(self, name: str) -> tuple:
         """The zeros that all readers of a layer can do with; none if they do not agree."""
         wanted = set()
-        for step in self._steps:
+        for step in self._fused:
             if name not in self._reads(step):
                 continue
             if not isinstance(step, ConvStep) or step.residual == name:
@@ -163,28 +156,28 @@ class TrunkProgram:
                 wanted.add(pads)
         return wanted.pop() if len(wanted) == 1 else NO_PADS
 
-    def _dense(self, name: str) -> np.ndarray:
-        """The maps of a layer as an array (n, h, w, c) without a border."""
-        return self._values[name].array
-
     # Inputs ----------------------------------------------------------------------------------
 
     def _compile_inputs(self, inputs: Collection[str]) -> Callable:
         if tuple(inputs) == (INPUT,):
             return self._compile_image()
+        targets = {}
         for name in inputs:
-            self._new_maps(name)
+            maps = self._new_maps(name)
+            maps.allocate(self._arena)
+            targets[name] = maps.rows(0, maps.shape[0])
 
         def load(blobs: Mapping[str, np.ndarray]) -> None:
-            for name in inputs:
-                self._values[name].view[: len(blobs[name])] = blobs[name]
+            for name, target in targets.items():
+                target[: len(blobs[name])] = blobs[name]
 
         return load
 
     def _compile_image(self) -> Callable[[np.ndarray], None]:
         """Prepare the call that writes an image, preprocessed, into the first layer's input."""
-        first = self._steps[0]
-        if not isinstance(first, ConvStep) or self._reads_left.get(INPUT) != 1:
+        first = self._fused[0]
+        readers = [step for step in self._fused if INPUT in self._reads(step)]
+        if not isinstance(first, ConvStep) or readers != [first] or first.residual == INPUT:
             raise ValueError("the image has to be read by one convolution, the first layer")
         conv, algorithm = first.conv, self._packed[first.conv.name].algorithm
         preprocessing = self._architecture.preprocessing
@@ -199,14 +192,14 @@ class TrunkProgram:
                 1, (h, w, c), ((top, max(hb * b - top - h, 0)), (left, max(wb * b - left - w, 0)))
             )
             blocks = self._arena.take((1, hb, wb, b * b * c))
-            self._values[INPUT] = Maps(blocks, (hb, wb, b * b * c))
+            self._values[INPUT] = Maps(1, (hb, wb, b * b * c), array=blocks)
             whole = padded[0, : hb * b, : wb * b].reshape(hb, b, wb, b * c)
             scatter = partial(
                 np.copyto, blocks.reshape(hb, wb, b, b * c), whole.transpose(0, 2, 1, 3)
             )
         else:
             padded = self._arena.take_bordered(1, (h, w, c), ((top, bottom), (left, right)))
-            self._values[INPUT] = Maps(padded, (h, w, c), top, left)
+            self._values[INPUT] = Maps(1, (h, w, c), conv.pads((h, w, c)), array=padded)
             scatter = None
         rows = padded[0].reshape(padded.shape[1], -1)[top : top + h, left * c : (left + w) * c]
         bgr = preprocessing.channel_order == "bgr"
@@ -231,24 +224,6 @@ class TrunkProgram:
 
     # Compiling one step ----------------------------------------------------------------------
 
-    def _step(self, name, sources, compute, rows_needed=None, layers=(), **options) -> Step:
-        shape = self._shapes[name]
-        return Step(
-            name,
-            layers or (name,),
-            tuple(sources),
-            shape[0],
-            4 * self.n_images * math.prod(shape),
-            rows_needed or (lambda end: end),
-            compute,
-            **options,
-        )
-
-    def _whole(self, name: str, sources, calls: list) -> Step:
-        """A step that computes everything at once."""
-        return self._step(name, sources, lambda first, end: [[call] for call in calls],
-                          by_rows=False)
-
     @singledispatchmethod
     def _compile(self, step) -> Step:
         raise TypeError(f"the engine has no step for layers of type {type(step).__name__}")
@@ -256,86 +231,110 @@ class TrunkProgram:
     @_compile.register
     def _(self, layer: MaxPool) -> Step:
         (source,) = self._architecture.inputs(layer.name)
-        x, out = self._dense(source), self._new_maps(layer.name)
-        height, columns = x.shape[1], out.shape[1]
-        pool = partial(_kernels.kernels.max_pool, size=layer.size, stride=layer.stride,
-                       left=out.left, columns=columns)
+        x, out = self._plain(source), self._new_maps(layer.name)
+        size, s = layer.size, layer.stride
+        height, columns = x.shape[0], out.shape[1]
+
+        def rows_needed(end: int) -> int:
+            return min(height, (end - 1) * s + size)
 
         def compute(first: int, end: int) -> list[Phase]:
+            pool = partial(_kernels.kernels.max_pool, size=size, stride=s)
+            place = {"left": out.left, "columns": columns}
             phase = [
-                partial(pool, x=x[i, a * layer.stride :],
-                        out=out.array[i, out.top + a : out.top + b])
+                partial(pool, x=x.image(i, a * s, rows_needed(b)), out=out.image(i, a, b), **place)
                 for i in range(self.n_images)
                 for a, b in split_evenly(first, end, self.n_parts)
             ]
             return [phase]
 
-        return self._step(
-            layer.name, (source,), compute,
-            lambda end: min(height, (end - 1) * layer.stride + layer.size),
-        )
+        return self._step(layer, out, compute, stride=s, rows_needed=rows_needed)
 
     @_compile.register
     def _(self, layer: LRN) -> Step:
         (source,) = self._architecture.inputs(layer.name)
-        x, out = self._dense(source), self._new_maps(layer.name)
-        normalise = partial(_kernels.kernels.lrn, size=layer.size, alpha=layer.alpha,
-                            beta=layer.beta, k=layer.k, left=out.left)
+        x, out = self._plain(source), self._new_maps(layer.name)
+        constants = {name: getattr(layer, name) for name in ("size", "alpha", "beta", "k")}
 
         def compute(first: int, end: int) -> list[Phase]:
+            normalise = partial(_kernels.kernels.lrn, left=out.left, **constants)
             phase = [
-                partial(normalise, x=x[i, a:b], out=out.array[i, out.top + a : out.top + b])
+                partial(normalise, x=x.image(i, a, b), out=out.image(i, a, b))
                 for i in range(self.n_images)
                 for a, b in split_evenly(first, end, self.n_parts)
             ]
             return [phase]
 
-        return self._step(layer.name, (source,), compute)
+        return self._step(layer, out, compute)
 
     @_compile.register
     def _(self, layer: ReLU) -> Step:
         (source,) = self._architecture.inputs(layer.name)
+        x, out = self._values[source], self._new_maps(layer.name)
         limits = np.float32(0), np.float32(layer.max_value)
-        out = self._new_maps(layer.name).view
-        call = partial(np.clip, self._values[source].view, *limits, out=out)
-        return self._whole(layer.name, (source,), [call])
+
+        def compute(first: int, end: int) -> list[Phase]:
+            call = partial(np.clip, x.rows(first, end), *limits, out=out.rows(first, end))
+            return [[call]]
+
+        return self._step(layer, out, compute)
 
     @_compile.register
     def _(self, layer: Add) -> Step:
-        sources = self._architecture.inputs(layer.name)
-        a, b = (self._values[name].view for name in sources)
-        out = self._new_maps(layer.name).view
-        return self._whole(layer.name, sources, [partial(np.add, a, b, out=out)])
+        a, b = (self._values[name] for name in self._architecture.inputs(layer.name))
+        out = self._new_maps(layer.name)
+
+        def compute(first: int, end: int) -> list[Phase]:
+            rows = (maps.rows(first, end) for maps in (a, b))
+            return [[partial(np.add, *rows, out=out.rows(first, end))]]
+
+        return self._step(layer, out, compute)
 
     @_compile.register(GlobalAveragePool | GlobalMaxPool)
     def _(self, layer) -> Step:
         (source,) = self._architecture.inputs(layer.name)
-        x = self._values[source].view
+        x = self._values[source]
         out = self._arena.take((self.n_images, x.shape[-1]))
-        self._values[layer.name] = self._owned[layer.name] = out
+        self._values[layer.name] = out
         reduce = np.mean if isinstance(layer, GlobalAveragePool) else np.max
-        # image by image: the order of the sums must not depend on how many there are
-        calls = [partial(reduce, x[i], axis=(0, 1), out=out[i]) for i in range(self.n_images)]
-        return self._whole(layer.name, (source,), calls)
+
+        def compute(first: int, end: int) -> list[Phase]:
+            whole = x.rows(0, x.shape[0])
+            # image by image: the order of the sums must not depend on how many there are
+            calls = (partial(reduce, whole[i], axis=(0, 1), out=out[i]) for i in range(len(out)))
+            return [[call] for call in calls]
+
+        return self._step(layer, out, compute, by_rows=False)
 
     @_compile.register
     def _(self, layer: Concat) -> Step:
-        """Copy the inputs that were not written in place."""
+        """Copy the inputs that are not written in place."""
         out = self._concat_maps(layer.name)
-        copies = []
-        for name, offset in self._concat_offsets(layer.name):
-            value = self._values[name]
-            if value.array is not out.array:
-                target = out.view[..., offset : offset + value.shape[-1]]
-                copies.append((target, value.view))
+        copies = [
+            (self._values[name], offset)
+            for name, offset in self._concat_offsets(layer.name)
+            if self._values[name].parent is not out
+        ]
 
         def compute(first: int, end: int) -> list[Phase]:
+            target = out.rows(first, end)
             return [
-                [partial(np.copyto, target[:, first:end], value[:, first:end])]
-                for target, value in copies
+                [partial(np.copyto, target[..., c : c + x.shape[-1]], x.rows(first, end))]
+                for x, c in copies
             ]
 
-        return self._step(layer.name, self._architecture.inputs(layer.name), compute)
+        return self._step(layer, out, compute)
+
+    def _step(self, layer: Layer, out: Maps | np.ndarray, compute, **options) -> Step:
+        """The step of a layer that stands alone."""
+        sources = self._architecture.inputs(layer.name)
+        return Step(layer.name, (layer.name,), sources, out, compute, **options)
+
+    def _plain(self, name: str) -> Maps:
+        """The maps of a layer, which have no border: not all their readers could do with it."""
+        maps = self._values[name]
+        assert maps.storage.pads == NO_PADS and maps.channels == maps.shape[-1]
+        return maps
 
     def _concat_maps(self, name: str) -> Maps:
         return self._values[name] if name in self._values else self._new_maps(name)
@@ -354,35 +353,39 @@ class TrunkProgram:
         packed = self._packed[conv.name]
         shape = self._shapes[conv.name]
         x, copy = self._with_border(conv, source)
-        residual = None
-        if step.residual is not None:
-            residual = self._values[step.residual].array
-            out = self._new_maps(step.output, border=False)
-        elif step.concat is not None:
-            whole = self._concat_maps(step.concat)
+        residual = None if step.residual is None else self._values[step.residual]
+        if step.concat is not None:
             offset = dict(self._concat_offsets(step.concat))[step.output]
-            out = Maps(whole.array, shape, whole.top, whole.left, offset)
+            parent = self._concat_maps(step.concat)
+            out = Maps(self.n_images, shape, parent.pads, parent, offset)
             self._values[step.output] = out
         else:
-            # the kernels for depthwise convolutions write whole rows only
-            out = self._new_maps(step.output, border=packed.algorithm.kind != "depthwise")
+            # a residual lies as the output does; the depthwise kernels write whole rows only
+            plain = residual is not None or packed.algorithm.kind == "depthwise"
+            out = self._new_maps(step.output, border=not plain)
         compute, align, reach = self._convolutions.compile(
             conv, packed, x, out, step.limits, residual
         )
-        sources = self._reads(step)
-        if source == INPUT:
-            return self._step(
-                step.output, sources, compute, lambda end: 0, step.layers, align=align
-            )
         in_height = self._shapes[source][0]
-        top = conv.pads(self._shapes[source])[0][0]
+        before = conv.pads(self._shapes[source])[0][0]
 
         def rows_needed(end: int) -> int:
-            return min(in_height, (reach(end) - 1) * conv.stride + conv.kernel_size - top)
+            return min(in_height, (reach(end) - 1) * conv.stride + conv.kernel_size - before)
 
         if copy is not None:
             compute = _after(copy, rows_needed, compute)
-        return self._step(step.output, sources, compute, rows_needed, step.layers, align=align)
+        return Step(
+            step.output,
+            step.layers,
+            self._reads(step),
+            out,
+            compute,
+            stride=conv.stride,
+            before=before,
+            rows_needed=rows_needed,
+            align=align,
+            reach=reach,
+        )
 
     def _with_border(self, conv: Conv, source: str) -> tuple[Maps, Callable | None]:
         """The input of a convolution with the border it wants.
@@ -391,20 +394,15 @@ class TrunkProgram:
         """
         x = self._values[source]
         pads = conv.pads(self._shapes[source])
-        if source == INPUT or pads == NO_PADS:
+        if source == INPUT or pads in (NO_PADS, x.storage.pads):
             return x, None
-        h, w, _ = x.shape
-        (top, bottom), (left, right) = pads
-        _, hp, wp, _ = x.array.shape
-        if (x.top, x.left, hp, wp) == (top, left, top + h + bottom, left + w + right):
-            return x, None
-        array = self._arena.take_bordered(self.n_images, x.shape, pads)
-        self._convolutions.add_scratch(array)
-        bordered = Maps(array, x.shape, top, left)
-        target, value = bordered.view, x.view
+        bordered = Maps(self.n_images, x.shape, pads)
 
         def copy(first: int, end: int) -> Callable:
-            return partial(np.copyto, target[:, first:end], value[:, first:end])
+            if bordered.array is None:
+                bordered.allocate(self._arena)
+                self._convolutions.add_scratch(bordered.array)
+            return partial(np.copyto, bordered.rows(first, end), x.rows(first, end))
 
         return bordered, copy
 
