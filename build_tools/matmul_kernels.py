@@ -1,4 +1,6 @@
-"""Write the source of a matrix product kernel: ``python matmul_kernels.py ROWS LANES VECTORS``.
+"""Write the source of a matrix product kernel.
+
+``python matmul_kernels.py ROWS LANES VECTORS float|double``.
 
 A tile of ROWS x (VECTORS * LANES) sums is held in registers while the kernel runs over the depth:
 one load of VECTORS vectors of weights serves ROWS rows. Sums run over the depth in order, and
@@ -14,29 +16,36 @@ from __future__ import annotations
 import sys
 
 
-def matmul_kernel(rows: int, lanes: int, vectors: int) -> str:
-    """Source of the kernel for one tile size."""
+def matmul_kernel(rows: int, lanes: int, vectors: int, real: str) -> str:
+    """Source of the kernel for one tile size, with sums in "float" or "double" precision.
+
+    Float sums go straight to the output, where `finish` adds the bias. Double sums wait for it in
+    an array of their own, so that they are rounded once.
+    """
     width = lanes * vectors
     tiles = [(i, j) for i in range(rows) for j in range(vectors)]
-    name = f"matmul_{width}x{rows}"
+    double = real == "double"
+    number = "float64" if double else "float32"
+    name = f"matmul_double_{width}x{rows}" if double else f"matmul_{width}x{rows}"
     pointers = [f"    p{i} = first + {i} * step" for i in range(rows)]
-    zeros = [f"        s{i}_{j} = np.float32(0)" for i, j in tiles]
+    zeros = [f"        s{i}_{j} = np.{number}(0)" for i, j in tiles]
     weights = [f"            w{j} = kernel[group, panel, k, {j}, lane]" for j in range(vectors)]
     products = []
     for i in range(rows):
         products.append(f"            a{i} = x[p{i} + k]")
         products += [f"            s{i}_{j} += a{i} * w{j}" for j in range(vectors)]
-    stores = [
-        f"        out[y, u + {i}, c + {j * lanes} + lane] = s{i}_{j}" for i, j in tiles
-    ]
+    place = "sums[{i}, {c} + lane]" if double else "out[y, u + {i}, c + {c} + lane]"
+    stores = [f"        {place.format(i=i, c=j * lanes)} = s{i}_{j}" for i, j in tiles]
+    sums = "sums[i, ch]" if double else "out[y, u + i, c + ch]"
+    target = "sums, 0, 0, 0" if double else "out, y + top, u + left, c"
     newline = "\n"
-    return f'''"""Matrix product in tiles of {rows} x {width} sums."""
+    return f'''"""Matrix product in tiles of {rows} x {width} {number} sums."""
 
 import numpy as np
 
 
-def tile(x, first, depth, step, kernel, group, panel, out, y, u, c):
-    # {rows} rows of x, `step` apart, times panel (depth, {width}) -> out[y, u:u + {rows}, c:c + {width}]
+def tile(x, first, depth, step, kernel, group, panel, {"sums" if double else "out"}, y, u, c):
+    # {rows} rows of x, `step` apart, times panel (depth, {width})
 {newline.join(pointers)}
     for lane in range(kernel.shape[4]):
 {newline.join(zeros)}
@@ -46,33 +55,34 @@ def tile(x, first, depth, step, kernel, group, panel, out, y, u, c):
 {newline.join(stores)}
 
 
-def finish(out, bias, y, u, c, b, rows, columns, lowest, highest):
+def finish(sums, out, bias, y, u, c, b, rows, columns, lowest, highest):
     for i in range(rows):
         for ch in range(columns):
-            value = out[y, u + i, c + ch] + bias[b + ch]
+            value = {sums} + bias[b + ch]
             out[y, u + i, c + ch] = np.minimum(np.maximum(value, lowest), highest)
 
 
-def finish_add(out, bias, residual, y, u, c, b, rows, columns, lowest, highest):
+def finish_add(sums, out, bias, residual, y, u, c, b, rows, columns, lowest, highest):
     for i in range(rows):
         for ch in range(columns):
-            value = out[y, u + i, c + ch] + bias[b + ch] + residual[y, u + i, c + ch]
+            value = {sums} + bias[b + ch] + residual[y, u + i, c + ch]
             out[y, u + i, c + ch] = np.minimum(np.maximum(value, lowest), highest)
 
 
-# pythran export {name}(float32[:] order(C), int, int, int, int, int, int, int,
-#     float32[:,:,:,{vectors},{lanes}] order(C), float32[:], float, float,
-#     float32[:,:,:] order(C), int, int, int, int, float32[:,:,:] order(C))
+# pythran export {name}({number}[:] order(C), int, int, int, int, int, int, int,
+#     {number}[:,:,:,{vectors},{lanes}] order(C), {number}[:], float, float,
+#     float32[:,:,:] order(C), int, int, int, int, float32[:,:,:] order(C),
+#     {number}[:,:] order(C))
 def {name}(x, start, depth, groups, rows, columns, row_step, column_step, kernel, bias, low, high,
-           out, top, left, offset, then, residual):
+           out, top, left, offset, then, residual, sums):
     # x flat; kernel (groups, panels, depth, {vectors}, {lanes}); bias (panels * {width},); out and
-    # residual (h, w, c). Row (y, u) of the left matrix begins at start + y * row_step +
-    # u * column_step in x and goes to out[top + y, left + u, offset:]; the groups, each with a
-    # kernel of its own, follow one another along y. The last tile of a row ends with it, so it may
-    # overlap the one before. `then` says what follows: 0 nothing, 1 bias and bounds, 2 bias,
-    # residual and bounds.
-    lowest = np.float32(low)
-    highest = np.float32(high)
+    # residual (h, w, c); sums ({rows}, {width}) scratch. Row (y, u) of the left matrix begins at
+    # start + y * row_step + u * column_step in x and goes to out[top + y, left + u, offset:]; the
+    # groups, each with a kernel of its own, follow one another along y. The last tile of a row
+    # ends with it, so it may overlap the one before. `then` says what follows: 0 nothing, 1 bias
+    # and bounds, 2 bias, residual and bounds.
+    lowest = np.{number}(low)
+    highest = np.{number}(high)
     depth = max(depth, 1)
     for group in range(groups):
         for panel in range(kernel.shape[1]):
@@ -83,17 +93,15 @@ def {name}(x, start, depth, groups, rows, columns, row_step, column_step, kernel
                     first = start + y * row_step + u * column_step
                     b = {width} * panel
                     c = offset + b
-                    tile(x, first, depth, column_step, kernel, group, panel, out, y + top,
-                         u + left, c)
+                    tile(x, first, depth, column_step, kernel, group, panel, {target})
                     if then == 2:
-                        finish_add(out, bias, residual, y + top, u + left, c, b, {rows},
+                        finish_add(sums, out, bias, residual, y + top, u + left, c, b, {rows},
                                    kernel.shape[3] * kernel.shape[4], lowest, highest)
                     elif then == 1:
-                        finish(out, bias, y + top, u + left, c, b, {rows},
+                        finish(sums, out, bias, y + top, u + left, c, b, {rows},
                                kernel.shape[3] * kernel.shape[4], lowest, highest)
 '''
 
 
 if __name__ == "__main__":
-    sizes = [int(argument) for argument in sys.argv[1:4]]
-    print(matmul_kernel(*sizes), end="")
+    print(matmul_kernel(*map(int, sys.argv[1:4]), sys.argv[4]), end="")

@@ -60,16 +60,15 @@ class Writer:
                 continue
             terms = [(weight, name) for weight, name in zip(row, values) if weight]
             for j in range(i + 1, len(matrix)):
-                same = [t for t, a, b in zip(_items(row, values), row, matrix[j]) if a == b != 0]
-                opposite = [
-                    t for t, a, b in zip(_items(row, values), row, matrix[j]) if a == -b != 0
-                ]
-                if min(len(same), len(opposite)) > 0 and len(same) + len(opposite) == len(terms):
-                    if all((a == 0) == (b == 0) for a, b in zip(row, matrix[j])):
-                        p = self.temporary(self.sum(same))
-                        q = self.temporary(self.sum(opposite))
-                        results[i], results[j] = f"{p} + {q}", f"{p} - {q}"
-                        break
+                weighted = list(zip(row, values))
+                same = [term for term, b in zip(weighted, matrix[j]) if term[0] == b != 0]
+                opposite = [term for term, b in zip(weighted, matrix[j]) if term[0] == -b != 0]
+                mates = all((a == 0) == (b == 0) for a, b in zip(row, matrix[j]))
+                if mates and same and opposite and len(same) + len(opposite) == len(terms):
+                    p = self.temporary(self.sum(same))
+                    q = self.temporary(self.sum(opposite))
+                    results[i], results[j] = f"{p} + {q}", f"{p} - {q}"
+                    break
             else:
                 results[i] = self.sum(terms)
         return [results[i] for i in range(len(matrix))]
@@ -99,10 +98,6 @@ class Writer:
         return [list(row) for row in zip(*new_columns)], new_values
 
 
-def _items(row, values):
-    return list(zip(row, values))
-
-
 def _transform(matrix, load, store) -> tuple[list[str], dict[Fraction, str]]:
     """Statements for matrix @ tile @ matrix.T; `load` and `store` give the code of an element."""
     writer = Writer()
@@ -119,7 +114,6 @@ def _transform(matrix, load, store) -> tuple[list[str], dict[Fraction, str]]:
 
 def _source(docstring, export, signature, setup, loops, lines, constants) -> str:
     constant_lines = [f"    {n} = np.float32({float(v)!r})" for v, n in constants.items()]
-    indent = " " * (4 * (len(loops) + 1))
     loop_lines = []
     depth = 4
     for statement in loops:

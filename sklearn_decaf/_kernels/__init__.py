@@ -18,7 +18,7 @@ from importlib.util import find_spec
 from numpy._core._multiarray_umath import __cpu_features__ as _cpu_features
 
 from ..exceptions import KernelWarning
-from ._functions import MODULES, WINOGRAD_SIZES, Kernels
+from ._functions import MODULES, Kernels
 
 OVERRIDE_VARIABLE = "SKLEARN_DECAF_KERNELS"
 

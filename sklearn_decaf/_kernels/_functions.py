@@ -13,12 +13,11 @@ from importlib import import_module
 
 import numpy as np
 
-from .tiles import TILES
+from .tiles import TILES, Tile
 
 # (m, r) of the compiled Winograd transforms F(m, r)
 WINOGRAD_SIZES = ((4, 3), (5, 3), (4, 5))
 MODULES = (
-    "bias_clip",
     "depthwise",
     "depthwise_3x3",
     "depthwise_5x5",
@@ -55,46 +54,18 @@ class Kernels:
         modules = (*MODULES, *(tile.module for tile in TILES[kernel_set]))
         for name in modules:
             setattr(self, f"_{name}", import_module(f"{__package__}.{kernel_set}.{name}"))
-        self._matmul_by_width = {}  # {width: [(tile, function), ...]}, the widest first
+        # {type of the numbers: {width: [(tile, function), ...]}}, the widest first
+        self._matmuls = {np.dtype(np.float32): {}, np.dtype(np.float64): {}}
         for tile in TILES[kernel_set]:
             function = getattr(getattr(self, f"_{tile.module}"), tile.module)
-            self._matmul_by_width.setdefault(tile.width, []).append((tile, function))
+            by_width = self._matmuls[np.dtype(tile.dtype)]
+            by_width.setdefault(tile.width, []).append((tile, function))
         self._fast_depthwise = {
             (3, 3, 1): self._depthwise_3x3.depthwise_3x3_stride_1,
             (3, 3, 2): self._depthwise_3x3.depthwise_3x3_stride_2,
             (5, 5, 1): self._depthwise_5x5.depthwise_5x5_stride_1,
             (5, 5, 2): self._depthwise_5x5.depthwise_5x5_stride_2,
         }
-
-    def bias_clip(self, x, bias, low=-np.inf, high=np.inf):
-        """Replace `x` (rows, c) by min(max(x + bias, low), high)."""
-        _require(bias.shape == x.shape[1:], "bias_clip", x=x, bias=bias)
-        self._bias_clip.bias_clip(x, bias, float(low), float(high))
-
-    def bias_add_clip(self, x, bias, residual, low=-np.inf, high=np.inf):
-        """Replace `x` (rows, c) by min(max(x + bias + residual, low), high)."""
-        _require(
-            bias.shape == x.shape[1:] and residual.shape == x.shape,
-            "bias_add_clip",
-            x=x,
-            bias=bias,
-            residual=residual,
-        )
-        self._bias_clip.bias_add_clip(x, bias, residual, float(low), float(high))
-
-    def bias_clip_into(self, x, bias, low, high, out, offset):
-        """Write min(max(x + bias, low), high) into the columns of `out` from `offset` on."""
-        _require(
-            bias.shape == x.shape[1:]
-            and out.shape[0] == x.shape[0]
-            and 0 <= offset <= out.shape[1] - x.shape[1],
-            "bias_clip_into",
-            x=x,
-            bias=bias,
-            out=out,
-            offset=offset,
-        )
-        self._bias_clip.bias_clip_into(x, bias, float(low), float(high), out, int(offset))
 
     def depthwise(self, x_padded, kernel, bias, stride, low, high, out):
         """Convolve each channel of a padded map with its own kernel, add the bias and clip.
@@ -144,7 +115,7 @@ class Kernels:
 
         Parameters
         ----------
-        matrix : ndarray of shape (groups, depth, columns)
+        matrix : ndarray of shape (groups, depth, columns), float32 or float64
             The columns are filled up with zeros to a multiple of 8.
 
         Returns
@@ -153,14 +124,16 @@ class Kernels:
             Panels of the widest tile for most columns, of narrower ones for the rest.
         """
         groups, depth, columns = matrix.shape
+        by_width = self._matmuls[matrix.dtype]
         packed, first = [], 0
-        for width, tiles in self._matmul_by_width.items():
-            last = width == min(self._matmul_by_width)
+        for width, tiles in by_width.items():
+            last = width == min(by_width)
             count = -(-(columns - first) // width) if last else (columns - first) // width
             if count <= 0:
                 continue
             tile = tiles[0][0]
-            panels = _aligned_zeros((groups, count, depth, tile.vectors, tile.lanes))
+            shape = groups, count, depth, tile.vectors, tile.lanes
+            panels = _aligned_zeros(shape, matrix.dtype)
             flat = panels.reshape(groups, count, depth, width)
             for panel in range(count):
                 part = matrix[:, :, first + panel * width : first + (panel + 1) * width]
@@ -192,7 +165,8 @@ class Kernels:
 
         Parameters
         ----------
-        x : ndarray, of any shape
+        x : ndarray, of any shape, of the type of the packed numbers
+            With float64, sums are rounded once, when they are written.
         start, row_step, column_step : int
         packed : list
             From :meth:`pack_matrix`.
@@ -223,7 +197,9 @@ class Kernels:
             and left + columns <= out.shape[1]
             and offset + width <= out.shape[2]
             and (bias is None or bias.shape == (width,))
-            and (residual is None or residual.shape == out.shape),
+            and (residual is None or residual.shape == out.shape)
+            and (bias is not None or x.dtype == np.float32)
+            and all(panels.dtype == x.dtype for _, panels in packed),
             "matmul",
             x=x,
             start=start,
@@ -240,8 +216,10 @@ class Kernels:
         calls = []
         for first, panels in packed:
             n = panels.shape[1] * panels.shape[3] * panels.shape[4]
-            own = _NO_BIAS if bias is None else bias[first : first + n]
-            function = self._matmul(panels.shape[3] * panels.shape[4], columns)
+            own = np.zeros(0, x.dtype) if bias is None else bias[first : first + n]
+            tile, function = self._matmul(x.dtype, panels.shape[3] * panels.shape[4], columns)
+            wide = x.dtype == np.float64
+            sums = np.empty((tile.rows, tile.width) if wide else (0, 0), x.dtype)
             calls.append(
                 partial(
                     function,
@@ -263,19 +241,21 @@ class Kernels:
                     offset + first,
                     then,
                     out if residual is None else residual,
+                    sums,
                 )
             )
         return calls
 
-    def _matmul(self, width: int, columns: int) -> Callable:
-        """The function for the tile height that computes the fewest rows for nothing."""
-        fitting = [pair for pair in self._matmul_by_width[width] if pair[0].rows <= columns]
+    def _matmul(self, dtype, width: int, columns: int) -> tuple[Tile, Callable]:
+        """The tile, and its function, that computes the fewest rows for nothing."""
+        by_width = self._matmuls[dtype]
+        fitting = [pair for pair in by_width[width] if pair[0].rows <= columns]
 
         def cost(pair):  # a tile takes its rows, and something to begin and to end
             rows = pair[0].rows
             return math.ceil(columns / rows) * (rows + 2)
 
-        return min(fitting, key=cost)[1]
+        return min(fitting, key=cost)
 
     def patches(self, x, size, stride, first, rows, left, channels, out):
         """Copy windows of a padded map to rows.
@@ -472,24 +452,19 @@ class Kernels:
             return
         rows = x.reshape(-1, x.shape[2])
         denominators = np.empty_like(rows)
-        self._lrn.lrn_denominators(
-            rows, int(size), float(alpha), float(k), squares, denominators
-        )
+        self._lrn.lrn_denominators(rows, int(size), float(alpha), float(k), squares, denominators)
         with np.errstate(all="ignore"):  # as silent as the other kernels
             np.power(denominators, np.float32(-beta), out=denominators)
             result = denominators.reshape(x.shape)
             np.multiply(x, result, out=out[:, left : left + x.shape[1]])
 
 
-def _aligned_zeros(shape) -> np.ndarray:
+def _aligned_zeros(shape, dtype) -> np.ndarray:
     """Zeros that begin at a cache line (64 bytes), as wide loads want."""
-    size = math.prod(shape)
-    raw = np.zeros(size + 16, np.float32)
-    start = (-raw.ctypes.data // 4) % 16
-    return raw[start : start + size].reshape(shape)
-
-
-_NO_BIAS = np.zeros(0, np.float32)
+    size = math.prod(shape) * dtype.itemsize
+    raw = np.zeros(size + 64, np.uint8)
+    start = -raw.ctypes.data % 64
+    return raw[start : start + size].view(dtype).reshape(shape)
 
 
 def _require_tiles(function, m, r, size, first, rows, start, tiles, channels):

@@ -25,6 +25,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from .. import _kernels
+from .._kernels._functions import WINOGRAD_SIZES
 from .._kernels.cook_toom import cook_toom
 from .architecture import INPUT, Architecture
 from .layers import Conv, Layer, Shape
@@ -51,23 +52,31 @@ def choose_algorithm(conv: Conv, in_shape: Shape, out_shape: Shape, *, exact: bo
         return Algorithm("double")
     if conv.kernel_size == 1:
         return Algorithm("matrix")
-    if not exact:
-        block = conv.stride
-        r = -(-conv.kernel_size // block)
-        channels = in_shape[-1] * block * block // conv.groups
-        first_layer = in_shape[-1] == 3 and conv.groups == 1
-        m = _tile_size(r, out_shape)
-        whole = conv.filters // conv.groups % 8 == 0  # as the packed matrices want it
-        if m and whole and channels >= WINOGRAD_MIN_CHANNELS and (block == 1 or first_layer):
-            if (conv.kernel_size * m) ** 2 > ((m + r - 1) * block) ** 2:  # products of a tile
-                return Algorithm("winograd", m, r, block)
-    return Algorithm("patches")
+    algorithm = None if exact else _winograd(conv, in_shape, out_shape)
+    return algorithm or Algorithm("patches")
+
+
+def _winograd(conv: Conv, in_shape: Shape, out_shape: Shape) -> Algorithm | None:
+    """Winograd's algorithm for a convolution, if it fits and saves products."""
+    block = conv.stride
+    r = -(-conv.kernel_size // block)
+    m = _tile_size(r, out_shape)
+    first_layer = in_shape[-1] == 3 and conv.groups == 1
+    channels = in_shape[-1] * block * block // conv.groups
+    fits = (
+        m > 0
+        and (block == 1 or first_layer)
+        and channels >= WINOGRAD_MIN_CHANNELS
+        and conv.filters // conv.groups % 8 == 0  # as the packed matrices want it
+    )
+    saves = (conv.kernel_size * m) ** 2 > ((m + r - 1) * block) ** 2  # products of a tile
+    return Algorithm("winograd", m, r, block) if fits and saves else None
 
 
 def _tile_size(r: int, out_shape: Shape) -> int:
     """The m of the compiled F(m, r) with the fewest multiplications; 0 if none fits."""
     h, w, _ = out_shape
-    sizes = [m for m, taps in _kernels.WINOGRAD_SIZES if taps == r and m <= min(h, w)]
+    sizes = [m for m, taps in WINOGRAD_SIZES if taps == r and m <= min(h, w)]
 
     def cost(m: int) -> tuple[int, int]:
         return math.ceil(h / m) * math.ceil(w / m) * (m + r - 1) ** 2, m
@@ -80,8 +89,8 @@ class PackedConv:
     """The weights of a convolution as its algorithm reads them.
 
     `kernels` holds, for each group, what :meth:`Kernels.pack_matrix` returns; for ``depthwise``
-    one array (k, k, c), for ``double`` one matrix (k * k * c, filters) a group. `bias` is filled
-    up with zeros to the width of the packed matrices, and there is one a group.
+    one array (k, k, c). `bias` is filled up with zeros to the width of the packed matrices, and
+    there is one a group.
     """
 
     algorithm: Algorithm
@@ -129,18 +138,14 @@ def _pack(layer: Conv, algorithm: Algorithm, kernel: np.ndarray, bias: np.ndarra
         return PackedConv(algorithm, [own], [np.ascontiguousarray(bias)], 1, own.nbytes)
     parts = np.split(kernel, layer.groups, axis=-1)  # (k, k, c / groups, filters / groups) each
     biases = np.split(bias, layer.groups)
-    if algorithm.kind == "double":
-        matrices = [_as_matrix(part).astype(np.float64) for part in parts]
-        doubles = [b.astype(np.float64) for b in biases]
-        nbytes = sum(m.nbytes for m in matrices)
-        return PackedConv(algorithm, matrices, doubles, len(biases[0]), nbytes)
     if algorithm.kind == "winograd":
         stacks = [_winograd_matrices(algorithm, part) for part in parts]
     else:
         stacks = [_as_matrix(part)[np.newaxis] for part in parts]
-    kernels = [_kernels.kernels.pack_matrix(stack) for stack in stacks]
+    dtype = np.float64 if algorithm.kind == "double" else np.float32
+    kernels = [_kernels.kernels.pack_matrix(stack.astype(dtype, copy=False)) for stack in stacks]
     nbytes = sum(panels.nbytes for group in kernels for _, panels in group)
-    padded = [pad_columns(b) for b in biases]
+    padded = [pad_columns(b).astype(dtype) for b in biases]
     return PackedConv(algorithm, kernels, padded, len(biases[0]), nbytes)
 
 

@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterator
 from functools import partial
 
 import numpy as np
-from numpy.lib.stride_tricks import as_strided
 
 from .. import _kernels
 from .algorithms import PackedConv
@@ -151,10 +150,10 @@ class ConvolutionCompiler:
         return calls
 
     def _matrix(self, conv, packed, x, out, limits, residual):
-        oh, ow, m = out.shape
+        ow = out.shape[1]
         (pad_top, _), (pad_left, _) = conv.pads(x.shape)
         s, c, wp = conv.stride, x.channels, x.width
-        depth, filters = c // conv.groups, m // conv.groups
+        depth = c // conv.groups
         # without borders, all rows of the map are one long row of the matrix product
         joined = s == 1 and wp == ow == out.width
 
@@ -174,14 +173,14 @@ class ConvolutionCompiler:
 
         return compute, _any, _any
 
-    def _patches(self, conv, packed, x, out, limits, residual):
-        oh, ow, m = out.shape
+    def _patches(self, conv, packed, x, out, limits, residual, dtype=np.float32):
+        oh, ow, _ = out.shape
         k, s, c = conv.kernel_size, conv.stride, x.channels
         (pad_top, _), _ = conv.pads(x.shape) if x.pads != NO_PADS else NO_PADS
         depth = c // conv.groups
         size = k * k * depth
         n_rows = min(oh, max(1, PRODUCT_ROWS // ow))
-        scratch = self._scratch_for_parts(((n_rows, ow, k, k * depth), np.float32))
+        scratch = self._scratch_for_parts(((n_rows, ow, k, k * depth), dtype))
 
         def block(i: int, a: int, b: int, patches: np.ndarray) -> list[Call]:
             calls = []
@@ -211,56 +210,8 @@ class ConvolutionCompiler:
         return compute, _any, _any
 
     def _double(self, conv, packed, x, out, limits, residual):
-        """Products in float64 by BLAS, always of the same blocks of rows: it may add up in an
-        order that depends on the size."""
-        oh, ow, m = out.shape
-        k, s = conv.kernel_size, conv.stride
-        depth, filters = x.channels // conv.groups, m // conv.groups
-        (pad_top, _), (pad_left, _) = conv.pads(x.shape)
-        n_rows = min(oh, max(1, PRODUCT_ROWS // ow))
-        scratch = self._scratch_for_parts(
-            ((n_rows * ow, k * k * depth), np.float64), ((n_rows * ow, filters), np.float64)
-        )
-        lowest, highest = (np.float64(limit) for limit in limits)
-
-        def block(i: int, y: int, patches: np.ndarray, products: np.ndarray) -> list[Call]:
-            rows = min(n_rows, oh - y)
-            patches, products = patches[: rows * ow], products[: rows * ow]
-            image = x.image(i, y * s - pad_top)[:, x.left - pad_left :]
-            values = products.reshape(rows, ow, filters)
-            calls = []
-            for g in range(conv.groups):
-                own = slice(g * filters, (g + 1) * filters)
-                part = image[:, :, g * depth : (g + 1) * depth]
-                dy, dx, dc = part.strides
-                windows = as_strided(part, (rows, ow, k, k, depth), (dy * s, dx * s, dy, dx, dc))
-                calls.append(partial(np.copyto, patches.reshape(windows.shape), windows))
-                calls.append(partial(np.matmul, patches, packed.kernels[g], out=products))
-                calls.append(partial(np.add, values, packed.bias[g], out=values))
-                if residual is not None:
-                    other = residual.rows(y, y + rows)[i, ..., own]
-                    calls.append(partial(np.add, values, other, out=values))
-                target = out.rows(y, y + rows)[i, ..., own]
-                calls.append(
-                    partial(np.clip, values, lowest, highest, out=target, casting="same_kind")
-                )
-            return calls
-
-        def align(end: int) -> int:
-            return min(oh, math.ceil(end / n_rows) * n_rows)
-
-        def compute(first: int, end: int) -> list[Phase]:
-            phases = []
-            blocks = list(range(first, end, n_rows))
-            for i in range(x.n):
-                parts = split_evenly(0, len(blocks), self._n_parts)
-                phase = []
-                for (a, b), own in zip(parts, scratch()):
-                    phase.append(in_turn([call for y in blocks[a:b] for call in block(i, y, *own)]))
-                phases.append(phase)
-            return phases
-
-        return compute, align, _any
+        """As `_patches`, but the patches are float64, and so are the sums."""
+        return self._patches(conv, packed, x, out, limits, residual, np.float64)
 
     def _depthwise(self, conv, packed, x, out, limits, residual):
         k, s = conv.kernel_size, conv.stride
@@ -311,16 +262,23 @@ class ConvolutionCompiler:
             for g in range(conv.groups):
                 panels = [(first, array[a:b]) for first, array in packed.kernels[g]]
                 calls += kernels.bind_matmul(
-                    tiles[a:b], g * depth, t * c, c, panels, None, 0, 0, result[a:b],
-                    (0, 0, g * packed.filters), (1, t),
+                    tiles[a:b],
+                    g * depth,
+                    t * c,
+                    c,
+                    panels,
+                    None,
+                    0,
+                    0,
+                    result[a:b],
+                    (0, 0, g * packed.filters),
+                    (1, t),
                 )
             return calls
 
         def inputs(i, tiles, first, rows, start) -> Call:
             image, base = x.storage.array[i], x.storage.base
-            return kernels.bind_winograd_input(
-                m, r, image, (h, w), base, first, rows, start, tiles
-            )
+            return kernels.bind_winograd_input(m, r, image, (h, w), base, first, rows, start, tiles)
 
         low, high = limits if residual is None else (-np.inf, np.inf)
         bias = packed.bias[0] if conv.groups == 1 else np.concatenate(packed.bias)

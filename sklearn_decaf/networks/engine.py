@@ -109,7 +109,8 @@ class Plan:
 
     def _handed_over(self, stage, later) -> tuple[str, ...]:
         read = {name for layer in later for name in self.architecture.inputs(layer.name)}
-        return tuple(l.name for l in stage if l.name in self.outputs or l.name in read)
+        wanted = read.union(self.outputs)
+        return tuple(layer.name for layer in stage if layer.name in wanted)
 
     def run(self, images: np.ndarray, n_threads: int = 1) -> list[np.ndarray]:
         """Compute the outputs for a batch of images.

@@ -184,7 +184,7 @@ class TrunkProgram:
         h, w, c = self._shapes[INPUT]
         (top, bottom), (left, right) = conv.pads((h, w, c))
         if algorithm.block > 1:
-            # blocks of pixels become channels: (rows, b, columns, b * c) -> (rows, columns, b, b * c)
+            # blocks of pixels become channels: (h, b, w, b * c) -> (h, w, b, b * c)
             b = algorithm.block
             oh, ow, _ = self._shapes[conv.name]
             hb, wb = oh + algorithm.r - 1, ow + algorithm.r - 1

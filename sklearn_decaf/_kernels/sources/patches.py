@@ -5,6 +5,8 @@ import numpy as np  # noqa: F401
 
 # pythran export patches(float32[:,:] order(C), int, int, int, int, int, int,
 #                        float32[:,:,:,:] order(C))
+# pythran export patches(float32[:,:] order(C), int, int, int, int, int, int,
+#                        float64[:,:,:,:] order(C))
 def patches(x, first, rows, columns, step, start, column_step, out):
     # x (hp, wp * c); out (>= rows, columns, size, size * c): the window of output row first + y
     # and column u begins at row (first + y) * step, element start + u * column_step
