@@ -174,12 +174,15 @@ class ThreadTeam:
             for k, other in enumerate(self._others[: len(calls) - 1]):
                 other.hand_over(calls[k + 1 :: n])
                 busy.append(other)
+            errors = []
             try:
                 for call in calls[::n]:
                     call()
-            finally:
-                for other in busy:
-                    other.wait()
+            except BaseException as error:
+                errors.append(error)
+            errors += [error for other in busy if (error := other.wait()) is not None]
+            if errors:
+                raise errors[0]
 
 
 class _TeamThread(threading.Thread):
@@ -197,11 +200,11 @@ class _TeamThread(threading.Thread):
         self._calls = calls
         self._begin.release()
 
-    def wait(self) -> None:
+    def wait(self) -> BaseException | None:
+        """Wait until the calls are made; the error that ended them, if any."""
         self._end.acquire()
-        if self._error is not None:
-            error, self._error = self._error, None
-            raise error
+        error, self._error = self._error, None
+        return error
 
     def run(self) -> None:
         while True:

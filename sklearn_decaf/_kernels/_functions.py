@@ -199,7 +199,8 @@ class Kernels:
             and (bias is None or bias.shape == (width,))
             and (residual is None or residual.shape == out.shape)
             and (bias is not None or x.dtype == np.float32)
-            and all(panels.dtype == x.dtype for _, panels in packed),
+            and all(panels.dtype == x.dtype for _, panels in packed)
+            and x.flags.c_contiguous,
             "matmul",
             x=x,
             start=start,
@@ -280,6 +281,7 @@ class Kernels:
             and out.shape[0] >= rows
             and out.shape[2:] == (size, size * channels)
             and left + channels <= c
+            and out.flags.c_contiguous
             and (first + rows - 1) * stride + size <= hp
             and (columns - 1) * stride + size <= wp,
             "patches",

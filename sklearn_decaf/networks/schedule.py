@@ -40,8 +40,8 @@ class Step:
         The layers it computes, the last is `output`.
     sources : tuple of str
         The maps it reads.
-    maps : Maps or ndarray
-        What it computes; an array is there already.
+    maps : Maps
+        What it computes.
     compute : callable
         Called with the first row and the end; returns the phases that compute these rows.
     stride, before : int
@@ -59,7 +59,7 @@ class Step:
     output: str
     layers: tuple[str, ...]
     sources: tuple[str, ...]
-    maps: Maps | np.ndarray
+    maps: Maps
     compute: Callable[[int, int], list[Phase]]
     stride: int = 1
     before: int = 0
@@ -128,7 +128,7 @@ def schedule(chain: Sequence[Step], kept: Collection[str], arena: Arena) -> Sche
     """
     if not chain[0].by_rows:
         (step,) = chain
-        if isinstance(step.maps, Maps):
+        if step.maps.array is None:
             step.maps.allocate(arena)
         return _phases(step, 0, step.height)
     plan = strips(chain)

@@ -56,7 +56,7 @@ class TrunkProgram:
         self._shapes = {INPUT: architecture.input_shape, **architecture.shapes()}
         self._arena = Arena()
         self._convolutions = ConvolutionCompiler(self._arena, n_parts)
-        self._values: dict[str, Maps | np.ndarray] = {}
+        self._values: dict[str, Maps] = {}
         self._fused = fuse(architecture, layers, outputs)
         reads_left = dict.fromkeys(outputs, 1)  # an output is never given back
         for step in self._fused:
@@ -64,7 +64,8 @@ class TrunkProgram:
                 reads_left[name] = reads_left.get(name, 0) + 1
         self._load = self._compile_inputs(inputs)
         self._schedule: Schedule = []
-        for chain in split_chains([self._compile(step) for step in self._fused]):
+        self._steps = [self._compile(step) for step in self._fused]
+        for chain in split_chains(self._steps):
             inside = [name for step in chain for name in step.sources]
             kept = {
                 step.output
@@ -106,15 +107,15 @@ class TrunkProgram:
 
     def profile(self, source) -> tuple[dict[str, np.ndarray], dict[tuple[str, ...], float]]:
         """Compute the outputs, and the seconds that each step took, by the layers it computes."""
-        seconds: dict[tuple[str, ...], float] = {}
         start = perf_counter()
         self._load(source)
-        seconds[()] = perf_counter() - start
+        seconds = {(): perf_counter() - start}
+        seconds.update(dict.fromkeys((step.layers for step in self._steps), 0.0))
         for step, phase in self._schedule:
             start = perf_counter()
             for call in phase:
                 call()
-            seconds[step.layers] = seconds.get(step.layers, 0.0) + perf_counter() - start
+            seconds[step.layers] += perf_counter() - start
         return self._results, seconds
 
     # Values and their memory -----------------------------------------------------------------
@@ -127,19 +128,21 @@ class TrunkProgram:
 
     def _give_back(self, name: str) -> None:
         value = self._values[name]
-        if isinstance(value, np.ndarray):
-            self._arena.give_back(value)
-        elif value.parent is None:  # else it is a part of a concatenation
+        if value.parent is None:  # else it is a part of a concatenation
             self._arena.give_back(value.array)
 
     def _result(self, name: str) -> np.ndarray:
         value = self._values[name]
-        return value if isinstance(value, np.ndarray) else value.rows(0, value.shape[0])
+        rows = value.rows(0, value.shape[0])
+        return rows if len(self._shapes[name]) == 3 else rows[:, 0, 0]
 
     def _new_maps(self, name: str, *, border: bool = True) -> Maps:
         """The maps of a layer, to be allocated, with the border of zeros that its readers want."""
+        shape = self._shapes[name]
+        if len(shape) == 1:  # pooled
+            shape = 1, 1, *shape
         pads = self._border(name) if border else NO_PADS
-        self._values[name] = Maps(self.n_images, self._shapes[name], pads)
+        self._values[name] = Maps(self.n_images, shape, pads)
         return self._values[name]
 
     def _border(self, name: str) -> tuple:
@@ -169,7 +172,7 @@ class TrunkProgram:
 
         def load(blobs: Mapping[str, np.ndarray]) -> None:
             for name, target in targets.items():
-                target[: len(blobs[name])] = blobs[name]
+                target[: len(blobs[name])] = blobs[name].reshape(-1, *target.shape[1:])
 
         return load
 
@@ -293,16 +296,14 @@ class TrunkProgram:
     @_compile.register(GlobalAveragePool | GlobalMaxPool)
     def _(self, layer) -> Step:
         (source,) = self._architecture.inputs(layer.name)
-        x = self._values[source]
-        out = self._arena.take((self.n_images, x.shape[-1]))
-        self._values[layer.name] = out
+        x, out = self._values[source], self._new_maps(layer.name)
         reduce = np.mean if isinstance(layer, GlobalAveragePool) else np.max
 
         def compute(first: int, end: int) -> list[Phase]:
-            whole = x.rows(0, x.shape[0])
+            maps, vectors = x.rows(0, x.shape[0]), out.rows(0, 1)[:, 0, 0]
             # image by image: the order of the sums must not depend on how many there are
-            calls = (partial(reduce, whole[i], axis=(0, 1), out=out[i]) for i in range(len(out)))
-            return [[call] for call in calls]
+            images = zip(maps, vectors)
+            return [[partial(reduce, map_, axis=(0, 1), out=row)] for map_, row in images]
 
         return self._step(layer, out, compute, by_rows=False)
 
@@ -325,7 +326,7 @@ class TrunkProgram:
 
         return self._step(layer, out, compute)
 
-    def _step(self, layer: Layer, out: Maps | np.ndarray, compute, **options) -> Step:
+    def _step(self, layer: Layer, out: Maps, compute, **options) -> Step:
         """The step of a layer that stands alone."""
         sources = self._architecture.inputs(layer.name)
         return Step(layer.name, (layer.name,), sources, out, compute, **options)
