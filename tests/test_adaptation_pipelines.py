@@ -171,12 +171,6 @@ def test_photographs_of_two_domains():
     assert subset.score(bright, y[:6]) == 1.0
 
 
-def test_html_links_to_the_documentation():
-    for estimator in (MMDTClassifier(), GeodesicFlowKernel(), LateFusionClassifier(LinearSVC())):
-        name = type(estimator).__name__
-        assert f"sklearn_decaf.adaptation.{name}.html" in estimator._repr_html_()
-
-
 def test_fold_without_target_rows_is_named(data):
     X, y, sample_domain = data
     folds = [(np.arange(60), np.arange(60, 120))]

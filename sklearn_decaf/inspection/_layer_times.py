@@ -8,6 +8,7 @@ from numbers import Integral
 import numpy as np
 from sklearn.utils import check_random_state
 
+from .. import _kernels
 from .._parallel import effective_n_threads, single_threaded_blas
 from ..networks import load_weights
 from ..networks.architecture import INPUT
@@ -101,7 +102,7 @@ def _measure(network, parameters, last, images, n_jobs, n_repeats):
     """Time the steps on a batch: for each run a list of (step, layer names, seconds)."""
     n_threads = effective_n_threads(n_jobs)
     plan = Plan(network, parameters, [last])
-    if hasattr(plan, "profile"):
+    if _kernels.KERNEL_SET is not None:
         measure, backend = lambda: plan.profile(images, n_threads), "engine"
     else:
         measure = lambda: _time_reference(network, parameters, last, images)  # noqa: E731

@@ -7,8 +7,8 @@ Five ways, the first that fits:
   `Conv.double_precision`).
 - ``matrix``: a 1x1 convolution is a matrix product of the map as it lies.
 - ``winograd``: F(m, r) computes m x m outputs of an r x r filter with (m + r - 1)^2
-  multiplications instead of (m r)^2, for filters that move by one pixel. m is what wastes least at
-  the borders of the map. A first layer with a stride is turned into such a one: blocks of
+  multiplications instead of (m r)^2, for filters that move by one pixel. m depends on
+  how the tiles fill the map. A first layer with a stride is turned into such a one: blocks of
   stride x stride pixels become channels (space to depth).
 - ``patches``: the windows are copied to rows, then multiplied (im2col).
 
@@ -32,6 +32,8 @@ from .layers import Conv, Layer, Shape
 
 # Channels below which the transforms cost more than the products they save.
 WINOGRAD_MIN_CHANNELS = 8
+# How many times the fewest multiplications a smaller tile may take.
+SMALLER_TILE_COST = 1.25
 
 
 @dataclass(frozen=True)
@@ -74,14 +76,16 @@ def _winograd(conv: Conv, in_shape: Shape, out_shape: Shape) -> Algorithm | None
 
 
 def _tile_size(r: int, out_shape: Shape) -> int:
-    """The m of the compiled F(m, r) with the fewest multiplications; 0 if none fits."""
+    """The m of a compiled F(m, r); 0 if none fits.
+
+    That with the fewest multiplications, which depends on how the tiles fill the map; but a smaller
+    one, which rounds less, where it takes few more.
+    """
     h, w, _ = out_shape
     sizes = [m for m, taps in WINOGRAD_SIZES if taps == r and m <= min(h, w)]
-
-    def cost(m: int) -> tuple[int, int]:
-        return math.ceil(h / m) * math.ceil(w / m) * (m + r - 1) ** 2, m
-
-    return min(sizes, key=cost, default=0)
+    costs = {m: math.ceil(h / m) * math.ceil(w / m) * (m + r - 1) ** 2 for m in sizes}
+    least = min(costs.values(), default=0)
+    return min((m for m in sizes if costs[m] <= SMALLER_TILE_COST * least), default=0)
 
 
 @dataclass(eq=False)

@@ -163,13 +163,17 @@ class Plan:
             blobs = {**maps, **self._run_head(maps, n, n_threads)}
         return [blobs[name] for name in self.outputs]
 
-    def profile(self, images: np.ndarray) -> list[tuple[str, tuple[str, ...], float]]:
-        """Time each step of the computation, on one thread.
+    def profile(
+        self, images: np.ndarray, n_threads: int = 1
+    ) -> list[tuple[str, tuple[str, ...], float]]:
+        """Time each step of the computation.
 
         Parameters
         ----------
         images : ndarray of shape (n, h, w, 3)
             As for :meth:`run`; groups of `LATE_IMAGES` go through the late trunk together.
+        n_threads : int, default=1
+            Threads among which each step is divided.
 
         Returns
         -------
@@ -194,18 +198,20 @@ class Plan:
         shapes = self.architecture.shapes()
         names = (*self._trunk_outputs, *self._late_outputs)
         maps = {name: np.empty((n, *shapes[name]), np.float32) for name in names}
-        with single_threaded_blas():
+        with single_threaded_blas(), ThreadTeam(n_threads) as whole_team:
+            team = whole_team if n_threads > 1 else None
             for i in range(n):
-                with self._program("trunk", 1, 1) as program:
-                    blobs, times = program.profile(images[i])
+                with self._program("trunk", 1, n_threads) as program:
+                    blobs, times = program.profile(images[i], team)
                     for name, blob in blobs.items():
                         maps[name][i] = blob[0]
                 add(times)
             for first in range(0, n if self._late else 0, LATE_IMAGES):
                 end = min(first + LATE_IMAGES, n)
-                with self._program("late", 1 << (end - first - 1).bit_length(), 1) as program:
+                group = 1 << (end - first - 1).bit_length()
+                with self._program("late", group, n_threads) as program:
                     source = {name: maps[name][first:end] for name in self._late_inputs}
-                    blobs, times = program.profile(source)
+                    blobs, times = program.profile(source, team)
                     for name, blob in blobs.items():
                         maps[name][first:end] = blob[: end - first]
                 times[()] = 0.0  # a copy between stages
@@ -213,7 +219,7 @@ class Plan:
             blobs = dict(maps)
             for layer in self._head:
                 start = perf_counter()
-                blobs[layer.name] = self._run_head_layer(layer, blobs, 1)
+                blobs[layer.name] = self._run_head_layer(layer, blobs, n_threads)
                 add({(layer.name,): perf_counter() - start})
         return [(layers[-1] if layers else INPUT, layers, t) for layers, t in seconds.items()]
 

@@ -105,7 +105,9 @@ class TrunkProgram:
             team.run(self._phases)
         return self._results
 
-    def profile(self, source) -> tuple[dict[str, np.ndarray], dict[tuple[str, ...], float]]:
+    def profile(
+        self, source, team: ThreadTeam | None = None
+    ) -> tuple[dict[str, np.ndarray], dict[tuple[str, ...], float]]:
         """Compute the outputs, and the seconds that each step took, by the layers it computes."""
         start = perf_counter()
         self._load(source)
@@ -113,8 +115,11 @@ class TrunkProgram:
         seconds.update(dict.fromkeys((step.layers for step in self._steps), 0.0))
         for step, phase in self._schedule:
             start = perf_counter()
-            for call in phase:
-                call()
+            if team is None:
+                for call in phase:
+                    call()
+            else:
+                team.run([phase])
             seconds[step.layers] += perf_counter() - start
         return self._results, seconds
 
