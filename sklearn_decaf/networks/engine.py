@@ -34,6 +34,9 @@ from .trunk import TrunkProgram
 
 # Images whose late trunk is computed together, at most.
 LATE_IMAGES = 16
+# Inputs of a fully connected layer that are summed up at a time: sums of sums round less than one
+# long sum, and the weights for them stay in the cache.
+HEAD_DEPTH = 1024
 # Rows of a block of the head where BLAS computes it: with one fixed size, and as many rows as a
 # BLAS kernel holds side by side in its registers, a row has the same bits in any batch.
 HEAD_ROWS = 16
@@ -221,7 +224,7 @@ class Plan:
                 start = perf_counter()
                 blobs[layer.name] = self._run_head_layer(layer, blobs, n_threads)
                 add({(layer.name,): perf_counter() - start})
-        return [(layers[-1] if layers else INPUT, layers, t) for layers, t in seconds.items()]
+        return [(layers[0] if layers else INPUT, layers, t) for layers, t in seconds.items()]
 
     def _run_reference(self, images: np.ndarray, i: int, maps: dict[str, np.ndarray]) -> None:
         blobs = reference.forward(
@@ -296,30 +299,43 @@ class Plan:
 
     def _run_dense(self, layer: Dense, x: np.ndarray, n_threads: int) -> np.ndarray:
         """A fully connected layer: each thread computes some of the units for all images."""
-        panels, bias = self._dense[layer.name]
+        blocks, bias = self._dense[layer.name]
         x = np.ascontiguousarray(x.reshape(len(x), -1))
-        out = np.empty((1, len(x), len(bias)), np.float32)
         depth = x.shape[1]
+        results = [np.empty((1, len(x), len(bias)), np.float32) for _ in blocks[:2]]
         pieces = [
-            (first + a * width, array[:, a:b], width)
-            for first, array in panels
-            for width in [array.shape[3] * array.shape[4]]
-            for a, b in split_evenly(0, array.shape[1], n_threads)
+            (k, a, b)
+            for k, (_, panels) in enumerate(blocks[0])
+            for a, b in split_evenly(0, panels.shape[1], n_threads)
         ]
 
-        def work(k: int) -> None:
-            first, array, width = pieces[k]
-            own = np.ascontiguousarray(array)
-            end = first + own.shape[1] * width
-            calls = _kernels.kernels.bind_matmul(
-                x, 0, 0, depth, [(0, own)], bias[first:end], -np.inf, np.inf, out, (0, 0, first),
-                (1, len(x)),
-            )  # fmt: skip
-            for call in calls:
-                call()
+        def work(piece: int) -> None:
+            k, a, b = pieces[piece]
+            for block, packed in enumerate(blocks):
+                first, panels = packed[k]
+                width = panels.shape[3] * panels.shape[4]
+                first += a * width
+                out, other = results[block % 2], results[block % 2 - 1] if block else None
+                own = bias[first : first + (b - a) * width]
+                calls = _kernels.kernels.bind_matmul(
+                    x,
+                    block * HEAD_DEPTH,
+                    0,
+                    depth,
+                    [(0, panels[:, a:b])],
+                    np.zeros_like(own) if block else own,
+                    -np.inf,
+                    np.inf,
+                    out,
+                    (0, 0, first),
+                    (1, len(x)),
+                    other,
+                )
+                for call in calls:
+                    call()
 
         run_in_threads(work, len(pieces), n_threads)
-        return np.ascontiguousarray(out[0, :, : layer.units])
+        return np.ascontiguousarray(results[(len(blocks) - 1) % 2][0, :, : layer.units])
 
 
 class _Borrowed(ExitStack):
@@ -336,10 +352,12 @@ class _Borrowed(ExitStack):
 
 
 def _pack_dense(layer: Dense, parameters: Mapping[str, np.ndarray]):
-    """The kernel of a fully connected layer as products read it, and its bias, filled up."""
+    """The kernel of a fully connected layer, in blocks, as products read it, and its bias."""
     kernel = np.asarray(parameters[f"{layer.name}.kernel"], np.float32)  # (inputs, units)
     bias = np.asarray(parameters[f"{layer.name}.bias"], np.float32)
-    return _kernels.kernels.pack_matrix(kernel[np.newaxis]), pad_columns(bias)
+    starts = range(0, len(kernel), HEAD_DEPTH)
+    pack = _kernels.kernels.pack_matrix
+    return [pack(kernel[np.newaxis, k : k + HEAD_DEPTH]) for k in starts], pad_columns(bias)
 
 
 def _head_layers(architecture: Architecture, steps) -> tuple:
