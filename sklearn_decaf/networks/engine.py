@@ -34,6 +34,7 @@ from .trunk import TrunkProgram
 
 # Images whose late trunk is computed together, at most.
 LATE_IMAGES = 16
+CACHE_LINE = 16  # float32 numbers
 # Inputs of a fully connected layer that are summed up at a time: sums of sums round less than one
 # long sum, and the weights for them stay in the cache.
 HEAD_DEPTH = 1024
@@ -300,8 +301,11 @@ class Plan:
     def _run_dense(self, layer: Dense, x: np.ndarray, n_threads: int) -> np.ndarray:
         """A fully connected layer: each thread computes some of the units for all images."""
         blocks, bias = self._dense[layer.name]
-        x = np.ascontiguousarray(x.reshape(len(x), -1))
+        x = x.reshape(len(x), -1)
         depth = x.shape[1]
+        # rows a multiple of 4096 bytes apart would all want the same few lines of the cache
+        spaced = np.zeros((len(x), depth + CACHE_LINE), np.float32)
+        spaced[:, :depth] = x
         results = [np.empty((1, len(x), len(bias)), np.float32) for _ in blocks[:2]]
         pieces = [
             (k, a, b)
@@ -318,10 +322,10 @@ class Plan:
                 out, other = results[block % 2], results[block % 2 - 1] if block else None
                 own = bias[first : first + (b - a) * width]
                 calls = _kernels.kernels.bind_matmul(
-                    x,
+                    spaced,
                     block * HEAD_DEPTH,
                     0,
-                    depth,
+                    spaced.shape[1],
                     [(0, panels[:, a:b])],
                     np.zeros_like(own) if block else own,
                     -np.inf,
