@@ -8,11 +8,13 @@ that other work on the machine matters little. GB/s counts every input and outpu
 
 import argparse
 import time
+from functools import partial
 
 import numpy as np
 
 from sklearn_decaf import _kernels
-from sklearn_decaf._kernels._functions import Kernels
+from sklearn_decaf._kernels._functions import WINOGRAD_SIZES, Kernels
+from sklearn_decaf._kernels.cook_toom import cook_toom
 
 rng = np.random.default_rng(0)
 
@@ -31,65 +33,105 @@ def best_times(functions, repeats):
     return best
 
 
+def in_turn(calls):
+    """One call that makes several."""
+
+    def run():
+        for call in calls:
+            call()
+
+    return run
+
+
 def cases():
-    """Yield (title, bytes moved, operations, kernel call given a set, NumPy call)."""
-    for rows, channels in ((196, 112), (3136, 144), (3025, 96)):
-        x, bias, other = normal(rows, channels), normal(channels), normal(rows, channels)
-        wide = normal(rows, 2 * channels)
+    """Yield (title, bytes moved, operations, what binds the kernel call of a set, NumPy call)."""
+    # rows, depth, columns: convolutions as products, the last with bias and activation
+    for rows, depth, columns in (
+        (169, 2304, 384),
+        (729, 1200, 128),
+        (3136, 96, 24),
+        (49, 320, 1280),
+    ):
+        x, matrix, bias = normal(rows, depth), normal(1, depth, columns), normal(columns)
+        out = np.empty((1, rows, columns), np.float32)
 
-        def numpy_clip(x=x, bias=bias):
-            np.add(x, bias, out=x)
-            np.clip(x, 0, 6, out=x)
+        def numpy_product(x=x, matrix=matrix, bias=bias, out=out):
+            np.matmul(x, matrix, out=out)
+            np.add(out, bias, out=out)
+            np.maximum(out, 0, out=out)
 
-        title = f"{rows}x{channels}"
+        def bind_product(k, x=x, matrix=matrix, bias=bias, out=out):
+            rows, depth = x.shape
+            return in_turn(
+                k.bind_matmul(
+                    x, 0, 0, depth, k.pack_matrix(matrix), bias, 0, np.inf, out, (0, 0, 0),
+                    (1, rows),
+                )
+            )  # fmt: skip
+
         yield (
-            f"bias_clip {title}",
-            2 * x.nbytes,
-            0,
-            lambda k, x=x, bias=bias: k.bias_clip(x, bias, 0, 6),
-            numpy_clip,
+            f"matmul {rows}x{depth}x{columns}",
+            x.nbytes + matrix.nbytes + out.nbytes,
+            2 * rows * depth * columns,
+            bind_product,
+            numpy_product,
         )
 
-        def numpy_add(x=x, bias=bias, other=other):
-            np.add(x, bias, out=x)
-            np.add(x, other, out=x)
-
-        yield (
-            f"bias_add_clip {title}",
-            3 * x.nbytes,
-            0,
-            lambda k, x=x, bias=bias, other=other: k.bias_add_clip(x, bias, other),
-            numpy_add,
+    for (m, r), side, channels in zip(WINOGRAD_SIZES, (56, 13, 27), (64, 256, 96)):
+        n, t = m + r - 1, (-(-side // m)) ** 2
+        x, tiles = normal(side + r - 1, side + r - 1, channels), normal(n * n, t, channels)
+        bias, out = normal(channels), np.empty((side, side, channels), np.float32)
+        output_matrix, _, input_matrix = (
+            np.array([[float(value) for value in row] for row in matrix], np.float32)
+            for matrix in cook_toom(m, r)
         )
+        whole = normal(t, n, n, channels)
 
-        def numpy_into(x=x, bias=bias, wide=wide, channels=channels):
-            np.add(x, bias, out=wide[:, channels:])
-            np.maximum(wide[:, channels:], 0, out=wide[:, channels:])
+        def bind_input(k, m=m, r=r, x=x, side=side, tiles=tiles):
+            down = -(-side // m)
+            return k.bind_winograd_input(m, r, x, (side, side), 0, 0, down, 0, tiles)
 
+        def bind_output(k, m=m, r=r, tiles=tiles, side=side, bias=bias, out=out):
+            down = -(-side // m)
+            return k.bind_winograd_output(
+                m, r, tiles, 0, down, 0, (side, side), bias, 0, np.inf, out, (0, 0, 0)
+            )
+
+        def numpy_both(matrix, tiles=whole):
+            half = np.tensordot(matrix, tiles, (1, 1))
+            return np.tensordot(matrix, half, (1, 2))
+
+        title = f"F({m}, {r}) {side}x{side}x{channels}"
+        moved = tiles.nbytes + x.nbytes
         yield (
-            f"bias_clip_into {title}",
-            2 * x.nbytes,
+            f"winograd input {title}",
+            moved,
             0,
-            lambda k, x=x, bias=bias, wide=wide, channels=channels: k.bias_clip_into(
-                x, bias, 0, np.inf, wide, channels
-            ),
-            numpy_into,
+            bind_input,
+            lambda matrix=input_matrix, both=numpy_both: both(matrix),
+        )
+        yield (
+            f"winograd output {title}",
+            moved,
+            0,
+            bind_output,
+            lambda matrix=output_matrix, both=numpy_both: both(matrix),
         )
 
     for side, channels in ((27, 96), (13, 256)):
-        x = normal(side * side, channels)
+        x = normal(side, side, channels)
         out = np.empty_like(x)
 
         def numpy_lrn(x=x, out=out, channels=channels):
-            squares = np.pad(x * x, ((0, 0), (2, 2)))
-            window = sum(squares[:, i : i + channels] for i in range(5))
+            squares = np.pad(x * x, ((0, 0), (0, 0), (2, 2)))
+            window = sum(squares[..., i : i + channels] for i in range(5))
             np.multiply(x, (1 + np.float32(2e-5) * window) ** np.float32(-0.75), out=out)
 
         yield (
             f"lrn {side}x{side}x{channels}",
             2 * x.nbytes,
             0,
-            lambda k, x=x, out=out: k.lrn(x, 5, 1e-4, 0.75, 1.0, out),
+            lambda k, x=x, out=out: partial(k.lrn, x, 5, 1e-4, 0.75, 1.0, out),
             numpy_lrn,
         )
 
@@ -112,7 +154,7 @@ def cases():
             f"max_pool {side}x{side}x{channels}",
             x.nbytes + out.nbytes,
             0,
-            lambda k, x=x, out=out: k.max_pool(x, 3, 2, out),
+            lambda k, x=x, out=out: partial(k.max_pool, x, 3, 2, out),
             numpy_pool,
         )
 
@@ -147,7 +189,7 @@ def cases():
             f"depthwise {side}x{side}x{channels} {size}x{size}/{stride}",
             x.nbytes + out.nbytes,
             2 * size * size * out.size,
-            lambda k, x=x, kernel=kernel, bias=bias, stride=stride, out=out: k.depthwise(
+            lambda k, x=x, kernel=kernel, bias=bias, stride=stride, out=out: k.bind_depthwise(
                 x, kernel, bias, stride, 0, 6, out
             ),
             numpy_depthwise,
@@ -162,13 +204,13 @@ def main():
     header = ["kernel", "NumPy, us", "copy, us", *(f"{name}, us" for name in sets), "best"]
     print("|", " | ".join(header), "|")
     print("|---|" + "---|" * (3 + len(sets)))
-    for title, size, operations, call, numpy_call in cases():
+    for title, size, operations, bind, numpy_call in cases():
         source, target = np.ones(size // 2, np.uint8), np.empty(size // 2, np.uint8)
         functions = {
             "numpy": numpy_call,
             "copy": lambda source=source, target=target: np.copyto(target, source),
         }
-        functions |= {name: lambda k=k, call=call: call(k) for name, k in sets.items()}
+        functions |= {name: bind(k) for name, k in sets.items()}
         times = best_times(functions, arguments.repeats)
         fastest = min(times[name] for name in sets)
         rate = f"{size / fastest / 1e9:.0f} GB/s"

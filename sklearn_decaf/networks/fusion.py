@@ -77,7 +77,8 @@ def fuse(
         step = ConvStep(layer, output=layer.name, layers=(layer.name,))
         reader = only_reader(step.output)
         product = not is_depthwise(layer)
-        if isinstance(reader, Add) and product:
+        # sums in double precision are rounded before anything is added, wanted or not
+        if isinstance(reader, Add) and product and not layer.double_precision:
             (other,) = (name for name in architecture.inputs(reader.name) if name != layer.name)
             if position[other] < position[layer.name]:
                 step.residual, step.output = other, reader.name
