@@ -228,6 +228,7 @@ class ActivationDisplay:
             size=architecture.preprocessing.resize,
             crop=architecture.preprocessing.crop,
             resize=transformer.resize,
+            upside_down=architecture.preprocessing.flip_vertical,
         )
         return cls(maps, layer=name, photograph=seen).plot(ax=ax, **plot_parameters)
 

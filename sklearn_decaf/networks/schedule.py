@@ -93,11 +93,11 @@ def split_chains(steps: Sequence[Step]) -> list[list[Step]]:
     return [chain for chain in chains if chain]
 
 
-def strips(chain: Sequence[Step], strip_bytes: int = STRIP_BYTES) -> list[Ranges]:
+def strips(chain: Sequence[Step]) -> list[Ranges]:
     """Which rows each step of a chain computes in each strip."""
     last = chain[-1]
     total = sum(step.nbytes for step in chain)
-    n_strips = min(max(1, round(total / strip_bytes)), last.height)
+    n_strips = min(max(1, round(total / STRIP_BYTES)), last.height)
     done = {step.output: 0 for step in chain}
     result = []
     for strip in range(1, n_strips + 1):

@@ -56,8 +56,6 @@ def cut(limits):
     with pytest.MonkeyPatch.context() as patch:
         for name, value in {**limits, **FEW_CHANNELS}.items():
             patch.setattr(f"sklearn_decaf.networks.{name}", value)
-        if schedule.strips.__defaults__:  # evaluated when the module was imported
-            patch.setattr(schedule.strips, "__defaults__", (limits["schedule.STRIP_BYTES"],))
         yield
 
 
@@ -219,7 +217,8 @@ def test_each_row_is_computed_once_and_after_what_it_reads(strip_bytes, exact, m
         plan = Plan(CHAIN, he_parameters(CHAIN), ["f"], exact=exact)
         plan.run(images_of(CHAIN, 1))
     (chain,) = chains
-    plan = schedule.strips(chain, strip_bytes)
+    monkeypatch.setattr(schedule, "STRIP_BYTES", strip_bytes)
+    plan = schedule.strips(chain)
     total = sum(step.nbytes for step in chain)
     assert len(plan) == min(max(1, round(total / strip_bytes)), chain[-1].height)
     done = {step.output: 0 for step in chain}
