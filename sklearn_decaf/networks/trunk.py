@@ -298,7 +298,8 @@ class TrunkProgram:
 
         return self._step(layer, out, compute)
 
-    @_compile.register(GlobalAveragePool | GlobalMaxPool)
+    @_compile.register(GlobalAveragePool)
+    @_compile.register(GlobalMaxPool)
     def _(self, layer) -> Step:
         (source,) = self._architecture.inputs(layer.name)
         x, out = self._values[source], self._new_maps(layer.name)
