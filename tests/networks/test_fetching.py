@@ -10,6 +10,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from joblib import Parallel, delayed
+from joblib.externals.cloudpickle import register_pickle_by_value
 from oracles import protobuf_writer
 from oracles.file_server import FileServer, serve, status
 from oracles.random_networks import he_parameters
@@ -196,6 +197,8 @@ def transform_alone(url_model, url_mean):
 @pytest.mark.parametrize("backend", ["loky", "multiprocessing"])
 def test_a_worker_process_fetches_nothing(backend, caffenet, server):
     urls = (caffenet.file.urls[1], caffenet.mean.urls[0])
+    # a worker need not be able to import the tests
+    register_pickle_by_value(sys.modules[__name__])
     messages = Parallel(n_jobs=2, backend=backend)(delayed(transform_alone)(*urls) for _ in "12")
     for message in messages:
         assert "worker process" in message and "fetch_weights('caffenet')" in message
