@@ -10,7 +10,6 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from joblib import Parallel, delayed
-from joblib.externals.cloudpickle import register_pickle_by_value
 from oracles import protobuf_writer
 from oracles.file_server import FileServer, serve, status
 from oracles.random_networks import he_parameters
@@ -19,6 +18,11 @@ from sklearn_decaf import DeCAFTransformer
 from sklearn_decaf.exceptions import WeightsError
 from sklearn_decaf.networks import fetch_weights, get_architecture, list_weights, load, registry
 from sklearn_decaf.networks.weights import load_weights
+
+try:
+    import cloudpickle
+except ImportError:  # joblib before 1.6 brings its own
+    from joblib.externals import cloudpickle
 
 PARAMETERS = he_parameters(get_architecture("caffenet"))
 MODEL = protobuf_writer.caffemodel(
@@ -198,7 +202,7 @@ def transform_alone(url_model, url_mean):
 def test_a_worker_process_fetches_nothing(backend, caffenet, server):
     urls = (caffenet.file.urls[1], caffenet.mean.urls[0])
     # a worker need not be able to import the tests
-    register_pickle_by_value(sys.modules[__name__])
+    cloudpickle.register_pickle_by_value(sys.modules[__name__])
     messages = Parallel(n_jobs=2, backend=backend)(delayed(transform_alone)(*urls) for _ in "12")
     for message in messages:
         assert "worker process" in message and "fetch_weights('caffenet')" in message
