@@ -111,7 +111,7 @@ class Kernels:
         return partial(run, x_padded, kernel, bias, int(stride), low, high, sums, out)
 
     def pack_matrix(self, matrix: np.ndarray) -> list[Panels]:
-        """Arrange the right matrix of products as :meth:`matmul` reads it.
+        """Arrange the right matrix of products as :meth:`bind_matmul` reads it.
 
         Parameters
         ----------
@@ -133,7 +133,7 @@ class Kernels:
                 continue
             tile = tiles[0][0]
             shape = groups, count, depth, tile.vectors, tile.lanes
-            panels = _aligned_zeros(shape, matrix.dtype)
+            panels = aligned_zeros(shape, matrix.dtype)
             flat = panels.reshape(groups, count, depth, width)
             for panel in range(count):
                 part = matrix[:, :, first + panel * width : first + (panel + 1) * width]
@@ -461,9 +461,9 @@ class Kernels:
             np.multiply(x, result, out=out[:, left : left + x.shape[1]])
 
 
-def _aligned_zeros(shape, dtype) -> np.ndarray:
+def aligned_zeros(shape, dtype=np.float32) -> np.ndarray:
     """Zeros that begin at a cache line (64 bytes), as wide loads want."""
-    size = math.prod(shape) * dtype.itemsize
+    size = math.prod(shape) * np.dtype(dtype).itemsize
     raw = np.zeros(size + 64, np.uint8)
     start = -raw.ctypes.data % 64
     return raw[start : start + size].view(dtype).reshape(shape)

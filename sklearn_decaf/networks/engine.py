@@ -142,9 +142,7 @@ class Plan:
                 f"{self.architecture.input_shape}"
             )
         n = len(images)
-        shapes = self.architecture.shapes()
-        names = (*self._trunk_outputs, *self._late_outputs)
-        maps = {name: np.empty((n, *shapes[name]), np.float32) for name in names}
+        maps = self._new_maps(n)
         with single_threaded_blas():
             if not self._compiled:
                 run_in_threads(lambda i: self._run_reference(images, i, maps), n, n_threads)
@@ -199,9 +197,7 @@ class Plan:
                 seconds[layers] = seconds.get(layers, 0.0) + time
 
         n = len(images)
-        shapes = self.architecture.shapes()
-        names = (*self._trunk_outputs, *self._late_outputs)
-        maps = {name: np.empty((n, *shapes[name]), np.float32) for name in names}
+        maps = self._new_maps(n)
         with single_threaded_blas(), ThreadTeam(n_threads) as whole_team:
             team = whole_team if n_threads > 1 else None
             for i in range(n):
@@ -226,6 +222,12 @@ class Plan:
                 blobs[layer.name] = self._run_head_layer(layer, blobs, n_threads)
                 add({(layer.name,): perf_counter() - start})
         return [(layers[0] if layers else INPUT, layers, t) for layers, t in seconds.items()]
+
+    def _new_maps(self, n: int) -> dict[str, np.ndarray]:
+        """Memory for what the stages hand over, for n images."""
+        shapes = self.architecture.shapes()
+        names = (*self._trunk_outputs, *self._late_outputs)
+        return {name: np.empty((n, *shapes[name]), np.float32) for name in names}
 
     def _run_reference(self, images: np.ndarray, i: int, maps: dict[str, np.ndarray]) -> None:
         blobs = reference.forward(

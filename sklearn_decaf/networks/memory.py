@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from .._kernels._functions import aligned_zeros
 from .layers import Pads, Shape
 
 NO_PADS: Pads = ((0, 0), (0, 0))
@@ -28,7 +29,7 @@ class Arena:
         if fitting:
             slab = self._free.pop(min(fitting, key=lambda i: self._free[i].size))
         else:
-            slab = aligned_zeros(size)
+            slab = aligned_zeros((size,))
         array = slab[:size].view(dtype).reshape(shape)
         self._slabs[id(array)] = slab
         return array
@@ -46,7 +47,7 @@ class Arena:
             array = stock.pop()
         else:
             full = (n, top + h + bottom, left + w + right, c)
-            array = aligned_zeros(math.prod(full)).reshape(full)
+            array = aligned_zeros(full)
         self._bordered[id(array)] = key
         return array
 
@@ -56,13 +57,6 @@ class Arena:
             self._free_bordered[self._bordered.pop(id(array))].append(array)
         else:
             self._free.append(self._slabs.pop(id(array)))
-
-
-def aligned_zeros(size: int) -> np.ndarray:
-    """Zeros, float32, that begin at a cache line (64 bytes)."""
-    raw = np.zeros(size + 16, np.float32)
-    start = (-raw.ctypes.data // 4) % 16
-    return raw[start : start + size]
 
 
 @dataclass(eq=False)
