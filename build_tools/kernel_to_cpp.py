@@ -9,6 +9,9 @@ are known of all kernels here, and told:
   independent iterations: no output overlaps another array at another position. The compiler
   would compare all pointers before every loop, which takes as long as a loop over 32 channels.
 - Loops over the depth of a product (``k``) run at least once.
+
+Calling a function of the module does not compute: it returns the call, bound to its arguments, for
+`runner.cpp` to run as often as wanted, without Python (see `bind_kernel.hpp`).
 """
 
 import ast
@@ -31,6 +34,9 @@ PRAGMAS = """\
 """
 CHANNEL_LOOP = re.compile(r"^(?=\s*for \(long\s+ch_*\s*=)", flags=re.MULTILINE)
 LANE_LOOP = re.compile(r"^(?=\s*for \(long\s+lane_*\s*=)", flags=re.MULTILINE)
+# what the wrapper of an exported function does with its converted arguments
+CONVERT_AND_CALL = re.compile(r"return to_python\((\w+)\d\((from_python.*)\)\);$", re.MULTILINE)
+AFTER_KERNELS = "#include <pythonic/python/exception_handler.hpp>"
 DEPTH_LOOP = re.compile(r"^(?=\s*for \(long\s+k_*=0L; k_* < (\w+);)", flags=re.MULTILINE)
 
 
@@ -43,6 +49,12 @@ def main(source, output):
     if channel_loops + lane_loops == 0:
         raise SystemExit(f"{source}: no loop over 'ch' or 'lane' found in what Pythran wrote")
     code = DEPTH_LOOP.sub(r"if (\1 <= 0) __builtin_unreachable();\n", code)
+    code, calls = CONVERT_AND_CALL.subn(
+        rf"return decaf::bind<__pythran_{Path(source).stem}::\1>(\2);", code
+    )
+    if calls == 0:
+        raise SystemExit(f"{source}: no wrapper found that converts arguments and calls")
+    code = code.replace(AFTER_KERNELS, f'#include "bind_kernel.hpp"\n{AFTER_KERNELS}', 1)
     Path(output).write_text(PRAGMAS + unchecked(code, arguments(Path(source).read_text())))
 
 

@@ -6,14 +6,13 @@ bounds would read or write foreign memory.
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable
-from functools import partial
 from importlib import import_module
 
 import numpy as np
 
-from .tiles import TILES, Tile
+from ._arrays import Region, require
+from ._products import MatrixProducts
+from .calls import Call
 
 # (m, r) of the compiled Winograd transforms F(m, r)
 WINOGRAD_SIZES = ((4, 3), (5, 3), (4, 5))
@@ -22,22 +21,25 @@ MODULES = (
     "depthwise_3x3",
     "depthwise_5x5",
     "depthwise_double",
+    "elementwise",
+    "global_pool",
     "lrn",
     "max_pool",
     "patches",
+    "preprocess",
     *(f"winograd_{side}_{m}_{r}" for m, r in WINOGRAD_SIZES for side in ("input", "output")),
 )
 
-# One width of a packed matrix: (first column, array (groups, panels, depth, vectors, lanes))
-Panels = tuple[int, np.ndarray]
 
+class Kernels(MatrixProducts):
+    """All functions of one compiled set, each as a method that binds it to arguments.
 
-class Kernels:
-    """All functions of one compiled set.
+    Binding checks the arguments and computes nothing: the :class:`~.calls.Call` that it returns
+    does, when it is called or as part of a :class:`~.calls.Tape`, without the interpreter's lock.
 
     Arrays are float32 and C-contiguous; results are written into arrays that the caller made.
-    An output must not overlap an input, except where a function works in place. The
-    interpreter's lock is released while a function computes. NaN propagates as in NumPy.
+    An output must not overlap an input, except where a function works in place. NaN propagates
+    as in NumPy. Scratch memory belongs to a call, so nobody may run a call twice at a time.
 
     Parameters
     ----------
@@ -51,15 +53,9 @@ class Kernels:
 
     def __init__(self, kernel_set: str):
         self.kernel_set = kernel_set
-        modules = (*MODULES, *(tile.module for tile in TILES[kernel_set]))
-        for name in modules:
+        super().__init__(kernel_set)
+        for name in MODULES:
             setattr(self, f"_{name}", import_module(f"{__package__}.{kernel_set}.{name}"))
-        # {type of the numbers: {width: [(tile, function), ...]}}, the widest first
-        self._matmuls = {np.dtype(np.float32): {}, np.dtype(np.float64): {}}
-        for tile in TILES[kernel_set]:
-            function = getattr(getattr(self, f"_{tile.module}"), tile.module)
-            by_width = self._matmuls[np.dtype(tile.dtype)]
-            by_width.setdefault(tile.width, []).append((tile, function))
         self._fast_depthwise = {
             (3, 3, 1): self._depthwise_3x3.depthwise_3x3_stride_1,
             (3, 3, 2): self._depthwise_3x3.depthwise_3x3_stride_2,
@@ -67,7 +63,7 @@ class Kernels:
             (5, 5, 2): self._depthwise_5x5.depthwise_5x5_stride_2,
         }
 
-    def depthwise(self, x_padded, kernel, bias, stride, low, high, out):
+    def bind_depthwise(self, x_padded, kernel, bias, stride, low, high, out) -> Call:
         """Convolve each channel of a padded map with its own kernel, add the bias and clip.
 
         Parameters
@@ -81,184 +77,26 @@ class Kernels:
             Bounds of the activation; infinite for none.
         out : ndarray of shape (oh, ow, c)
         """
-        self.bind_depthwise(x_padded, kernel, bias, stride, low, high, out)()
-
-    def bind_depthwise(self, x_padded, kernel, bias, stride, low, high, out) -> Callable[[], None]:
-        """The call that :meth:`depthwise` makes."""
         _require_depthwise("depthwise", x_padded, kernel, bias, stride, out)
         low, high = float(low), float(high)
         fast = self._fast_depthwise.get((*kernel.shape[:2], stride))
         if fast is not None and out.shape[1] >= 4:
-            return partial(fast, x_padded, kernel, bias, low, high, out)
+            return Call(fast(x_padded, kernel, bias, low, high, out))
         run = self._depthwise.depthwise
-        return partial(run, x_padded, kernel, bias, int(stride), low, high, out)
+        return Call(run(x_padded, kernel, bias, int(stride), low, high, out))
 
-    def depthwise_double(self, x_padded, kernel, bias, stride, low, high, out):
-        """The same as :meth:`depthwise`, with sums in float64: slower, and rounded once."""
-        self.bind_depthwise_double(x_padded, kernel, bias, stride, low, high, out)()
-
-    def bind_depthwise_double(
-        self, x_padded, kernel, bias, stride, low, high, out
-    ) -> Callable[[], None]:
-        """The call that :meth:`depthwise_double` makes."""
+    def bind_depthwise_double(self, x_padded, kernel, bias, stride, low, high, out) -> Call:
+        """The same as :meth:`bind_depthwise`, with sums in float64: slower, and rounded once."""
         _require_depthwise("depthwise_double", x_padded, kernel, bias, stride, out)
         low, high = float(low), float(high)
         if (*kernel.shape[:2], stride) == (3, 3, 1) and out.shape[1] >= 4:
             run = self._depthwise_double.depthwise_double_3x3_stride_1
-            return partial(run, x_padded, kernel, bias, low, high, out)
+            return Call(run(x_padded, kernel, bias, low, high, out))
         sums = np.empty(out.shape[2], np.float64)
         run = self._depthwise_double.depthwise_double
-        return partial(run, x_padded, kernel, bias, int(stride), low, high, sums, out)
+        return Call(run(x_padded, kernel, bias, int(stride), low, high, sums, out))
 
-    def pack_matrix(self, matrix: np.ndarray) -> list[Panels]:
-        """Arrange the right matrix of products as :meth:`bind_matmul` reads it.
-
-        Parameters
-        ----------
-        matrix : ndarray of shape (groups, depth, columns), float32 or float64
-            The columns are filled up with zeros to a multiple of 8.
-
-        Returns
-        -------
-        list of (first column, ndarray of shape (groups, panels, depth, vectors, lanes))
-            Panels of the widest tile for most columns, of narrower ones for the rest.
-        """
-        groups, depth, columns = matrix.shape
-        by_width = self._matmuls[matrix.dtype]
-        packed, first = [], 0
-        for width, tiles in by_width.items():
-            last = width == min(by_width)
-            count = -(-(columns - first) // width) if last else (columns - first) // width
-            if count <= 0:
-                continue
-            tile = tiles[0][0]
-            shape = groups, count, depth, tile.vectors, tile.lanes
-            panels = aligned_zeros(shape, matrix.dtype)
-            flat = panels.reshape(groups, count, depth, width)
-            for panel in range(count):
-                part = matrix[:, :, first + panel * width : first + (panel + 1) * width]
-                flat[:, panel, :, : part.shape[2]] = part
-            packed.append((first, panels))
-            first += count * width
-        return packed
-
-    def bind_matmul(
-        self,
-        x,
-        start,
-        row_step,
-        column_step,
-        packed,
-        bias,
-        low,
-        high,
-        out,
-        at,
-        shape,
-        residual=None,
-    ) -> list[Callable[[], None]]:
-        """Prepare a product of matrices whose rows lie anywhere in `x`; calls that compute it.
-
-        Row (g, y, u) of the left matrix is the numbers of `x` from ``start + (g * rows + y) *
-        row_step + u * column_step`` on, times the matrix of group g. Sums run over the depth in
-        order, so a row has the same bits wherever it stands and whatever stands beside it.
-
-        Parameters
-        ----------
-        x : ndarray, of any shape, of the type of the packed numbers
-            With float64, sums are rounded once, when they are written.
-        start, row_step, column_step : int
-        packed : list
-            From :meth:`pack_matrix`.
-        bias : ndarray of shape (columns,), or None
-            None: the products are written as they are.
-        low, high : float
-            Bounds of the activation, with a bias only.
-        out : ndarray of shape (h, w, c)
-        at : (int, int, int)
-            Where in `out` row (0, 0, 0), column 0 is written.
-        shape : (int, int)
-            The rows y of one group, and the columns u.
-        residual : ndarray of the shape of `out`, optional
-            Added, with the bias, to what is written.
-        """
-        rows, columns = shape
-        top, left, offset = at
-        groups, _, depth, _, _ = packed[0][1].shape
-        width = max(
-            first + panels.shape[1] * panels.shape[3] * panels.shape[4] for first, panels in packed
-        )
-        _require(
-            min(start, row_step, column_step, *at) >= 0
-            and min(rows, columns, depth) >= 1
-            and start + (groups * rows - 1) * row_step + (columns - 1) * column_step + depth
-            <= x.size
-            and top + groups * rows <= out.shape[0]
-            and left + columns <= out.shape[1]
-            and offset + width <= out.shape[2]
-            and (bias is None or bias.shape == (width,))
-            and (residual is None or residual.shape == out.shape)
-            and (bias is not None or x.dtype == np.float32)
-            and all(panels.dtype == x.dtype for _, panels in packed)
-            and x.flags.c_contiguous,
-            "matmul",
-            x=x,
-            start=start,
-            row_step=row_step,
-            column_step=column_step,
-            depth=depth,
-            width=width,
-            shape=shape,
-            out=out,
-            at=at,
-        )
-        then = 0 if bias is None else 1 if residual is None else 2
-        flat = x.reshape(-1)
-        calls = []
-        for first, panels in packed:
-            n = panels.shape[1] * panels.shape[3] * panels.shape[4]
-            own = np.zeros(0, x.dtype) if bias is None else bias[first : first + n]
-            tile, function = self._matmul(x.dtype, panels.shape[3] * panels.shape[4], columns)
-            wide = x.dtype == np.float64
-            sums = np.empty((tile.rows, tile.width) if wide else (0, 0), x.dtype)
-            calls.append(
-                partial(
-                    function,
-                    flat,
-                    start,
-                    depth,
-                    groups,
-                    rows,
-                    columns,
-                    row_step,
-                    column_step,
-                    panels,
-                    own,
-                    float(low),
-                    float(high),
-                    out,
-                    top,
-                    left,
-                    offset + first,
-                    then,
-                    out if residual is None else residual,
-                    sums,
-                )
-            )
-        return calls
-
-    def _matmul(self, dtype, width: int, columns: int) -> tuple[Tile, Callable]:
-        """The tile, and its function, that computes the fewest rows for nothing."""
-        by_width = self._matmuls[dtype]
-        fitting = [pair for pair in by_width[width] if pair[0].rows <= columns]
-
-        def cost(pair):  # a tile takes its rows, and something to begin and to end
-            rows = pair[0].rows
-            return math.ceil(columns / rows) * (rows + 2)
-
-        return min(fitting, key=cost)
-
-    def patches(self, x, size, stride, first, rows, left, channels, out):
+    def bind_patches(self, x, size, stride, first, rows, left, channels, out) -> Call:
         """Copy windows of a padded map to rows.
 
         Parameters
@@ -270,13 +108,11 @@ class Kernels:
         left : int
             The first channel copied.
         channels : int
-        out : ndarray of shape (>= rows, columns, size, size * channels)
-            With fewer channels than the map has, `channels` neighbours for each of the `size`
-            columns of a window are not contiguous: then `size` copies of one column each.
+        out : ndarray of shape (>= rows, columns, size, size * channels), float32 or float64
         """
         hp, wp, c = x.shape
         columns = out.shape[1]
-        _require(
+        require(
             min(first, left) >= 0
             and out.shape[0] >= rows
             and out.shape[2:] == (size, size * channels)
@@ -296,19 +132,14 @@ class Kernels:
         )
         if channels == c:
             run = self._patches.patches
-            run(x.reshape(hp, wp * c), first, rows, columns, stride, 0, stride * c, out)
-            return
-        dy, dx, dc = x.strides
-        windows = np.lib.stride_tricks.as_strided(
-            x[first * stride :, :, left:],
-            (rows, columns, size, size, channels),
-            (dy * stride, dx * stride, dy, dx, dc),
-        )
-        np.copyto(out[:rows].reshape(windows.shape), windows)
+            return Call(
+                run(x.reshape(hp, wp * c), first, rows, columns, stride, 0, stride * c, out)
+            )
+        apart = out.reshape(*out.shape[:3], size, channels)
+        run = self._patches.patches_of_group
+        return Call(run(x, first, rows, columns, stride, left, apart))
 
-    def bind_winograd_input(
-        self, m, r, x, size, base, first, rows, start, tiles
-    ) -> Callable[[], None]:
+    def bind_winograd_input(self, m, r, x, size, base, first, rows, start, tiles) -> Call:
         """Prepare the transform of rows of tiles of a padded map for Winograd's F(m, r).
 
         Parameters
@@ -330,7 +161,7 @@ class Kernels:
         """
         h, w = size
         _require_tiles("winograd_input", m, r, size, first, rows, start, tiles, x.shape[2])
-        _require(
+        require(
             x.shape[1] == w + r - 1
             and 0 <= base <= min(first * m, h - m)
             and min((first + rows) * m, h) + r - 1 <= base + x.shape[0],
@@ -343,11 +174,11 @@ class Kernels:
         )
         module = getattr(self, f"_winograd_input_{m}_{r}")
         run = getattr(module, f"winograd_input_{m}_{r}")
-        return partial(run, x, h + r - 1, base, first, rows, start, tiles)
+        return Call(run(x, h + r - 1, base, first, rows, start, tiles))
 
     def bind_winograd_output(
         self, m, r, products, first, rows, start, size, bias, low, high, out, at=(0, 0, 0)
-    ) -> Callable[[], None]:
+    ) -> Call:
         """Prepare the transform of products of tiles back to a map, with bias and bounds.
 
         Parameters
@@ -365,7 +196,7 @@ class Kernels:
         filters = products.shape[2]
         _require_tiles("winograd_output", m, r, size, first, rows, start, products, filters)
         top, left, offset = at
-        _require(
+        require(
             top + min(first * m, h - m) >= 0
             and top + min((first + rows) * m, h) <= out.shape[0]
             and 0 <= left <= out.shape[1] - w
@@ -381,11 +212,10 @@ class Kernels:
         )
         module = getattr(self, f"_winograd_output_{m}_{r}")
         run = getattr(module, f"winograd_output_{m}_{r}")
-        return partial(
-            run, products, first, rows, start, h, w, bias, float(low), float(high), out, *at
-        )
+        bounds = float(low), float(high)
+        return Call(run(products, first, rows, start, h, w, bias, *bounds, out, *at))
 
-    def max_pool(self, x, size, stride, out, left=0, columns=None):
+    def bind_max_pool(self, x, size, stride, out, left=0, columns=None) -> Call:
         """Maximum of each window of a map.
 
         Parameters
@@ -399,7 +229,7 @@ class Kernels:
             The first column of `out` that is written, and how many.
         """
         columns = out.shape[1] - left if columns is None else columns
-        _require(
+        require(
             size >= 1
             and left >= 0
             and left + columns <= out.shape[1]
@@ -415,11 +245,12 @@ class Kernels:
         )
         line = np.empty(x.shape[1:], np.float32)
         if size == 3:
-            self._max_pool.max_pool_3(x, int(stride), line, out, left, columns)
-        else:
-            self._max_pool.max_pool(x, int(size), int(stride), line, out, left, columns)
+            run = self._max_pool.max_pool_3
+            return Call(run(x, int(stride), line, out, left, columns))
+        run = self._max_pool.max_pool
+        return Call(run(x, int(size), int(stride), line, out, left, columns))
 
-    def lrn(self, x, size, alpha, beta, k, out, left=0):
+    def bind_lrn(self, x, size, alpha, beta, k, out, left=0) -> Call:
         """Local response normalisation across channels.
 
         ``x / (k + alpha / size * sum(x ** 2)) ** beta`` with the sum over the `size` channels
@@ -436,7 +267,7 @@ class Kernels:
         left : int, default=0
             The first column of `out` that is written.
         """
-        _require(
+        require(
             size >= 1
             and size % 2 == 1
             and out.shape[0] == x.shape[0]
@@ -448,31 +279,88 @@ class Kernels:
             out=out,
             left=left,
         )
+        alpha, k = float(alpha), float(k)
         squares = np.zeros(x.shape[2] + size - 1, np.float32)
         if size == 5 and beta == 0.75:
-            self._lrn.lrn_5_075(x, float(alpha), float(k), squares, out, left)
-            return
-        rows = x.reshape(-1, x.shape[2])
-        denominators = np.empty_like(rows)
-        self._lrn.lrn_denominators(rows, int(size), float(alpha), float(k), squares, denominators)
-        with np.errstate(all="ignore"):  # as silent as the other kernels
-            np.power(denominators, np.float32(-beta), out=denominators)
-            result = denominators.reshape(x.shape)
-            np.multiply(x, result, out=out[:, left : left + x.shape[1]])
+            return Call(self._lrn.lrn_5_075(x, alpha, k, squares, out, left))
+        sums = np.empty(x.shape[2], np.float32)
+        run = self._lrn.lrn
+        return Call(run(x, int(size), alpha, float(beta), k, squares, sums, out, left))
 
+    # Regions: views of shape (h, w, c), perhaps parts of larger arrays ----------------------------
 
-def aligned_zeros(shape, dtype=np.float32) -> np.ndarray:
-    """Zeros that begin at a cache line (64 bytes), as wide loads want."""
-    size = math.prod(shape) * np.dtype(dtype).itemsize
-    raw = np.zeros(size + 64, np.uint8)
-    start = -raw.ctypes.data % 64
-    return raw[start : start + size].view(dtype).reshape(shape)
+    def bind_copy(self, x, out) -> Call:
+        """Copy a region to another, which may overlap it if it begins earlier."""
+        require(x.shape == out.shape and x.ndim == 3, "copy", x=x, out=out)
+        return Call(self._elementwise.copy(*Region.of(x), *Region.of(out), *x.shape))
+
+    def bind_fill(self, out, value) -> Call:
+        """Set all values of a region whose columns follow one another."""
+        rows, columns, channels = out.shape
+        region = Region.of(out)
+        require(region.column == channels or columns == 1, "fill", out=out)
+        run = self._elementwise.fill
+        size = columns * channels
+        return Call(run(region.whole, region.start, region.row, rows, size, float(value)))
+
+    def bind_clip(self, x, low, high, out) -> Call:
+        """Put bounds to the values of a region; `out` may be `x`."""
+        require(x.shape == out.shape and x.ndim == 3, "clip", x=x, out=out)
+        regions = *Region.of(x), *Region.of(out)
+        return Call(self._elementwise.clip(*regions, *x.shape, float(low), float(high)))
+
+    def bind_add_and_clip(self, a, b, low, high, out) -> Call:
+        """Add two regions and put bounds to the sums; `out` may be one of them."""
+        require(a.shape == b.shape == out.shape and a.ndim == 3, "add", a=a, b=b, out=out)
+        regions = *Region.of(a), *Region.of(b), *Region.of(out)
+        return Call(self._elementwise.add_and_clip(*regions, *a.shape, float(low), float(high)))
+
+    def bind_average(self, x, out) -> Call:
+        """The average of a region of shape (h, w, c) over its positions, to `out` (c,)."""
+        require(out.shape == (x.shape[2],), "average", x=x, out=out)
+        line = np.empty(out.shape, np.float32)
+        return Call(self._global_pool.average(*Region.of(x), *x.shape[:2], line, out))
+
+    def bind_maximum(self, x, out) -> Call:
+        """The maximum of a region of shape (h, w, c) over its positions, to `out` (c,)."""
+        require(out.shape == (x.shape[2],), "maximum", x=x, out=out)
+        return Call(self._global_pool.maximum(*Region.of(x), *x.shape[:2], out))
+
+    def bind_preprocess(self, image, mean, std, flip, out) -> Call:
+        """Subtract the mean from pixels and divide by the deviation.
+
+        Parameters
+        ----------
+        image : ndarray of shape (h, w * 3), uint8 or float32
+        mean : ndarray of shape (1, w * 3) or (h, w * 3)
+        std : ndarray of shape (w * 3,)
+        flip : bool
+            Whether to turn the image upside down.
+        out : ndarray of shape (h, 1, w * 3)
+            A region.
+        """
+        h, width = image.shape
+        require(
+            mean.shape in ((1, width), (h, width))
+            and std.shape == (width,)
+            and out.shape == (h, 1, width),
+            "preprocess",
+            image=image,
+            mean=mean,
+            std=std,
+            out=out,
+        )
+        region = Region.of(out)
+        rows = (h - 1, -1) if flip else (0, 1)
+        run = self._preprocess.preprocess
+        place = region.whole, region.start, region.row
+        return Call(run(image, *rows, mean, int(len(mean) > 1), std, *place))
 
 
 def _require_tiles(function, m, r, size, first, rows, start, tiles, channels):
     h, w = size
     across, down = -(-w // m), -(-h // m)
-    _require(
+    require(
         (m, r) in WINOGRAD_SIZES
         and min(h, w) >= m
         and min(first, start) >= 0
@@ -494,7 +382,7 @@ def _require_tiles(function, m, r, size, first, rows, start, tiles, channels):
 
 def _require_depthwise(function, x_padded, kernel, bias, stride, out):
     rows, columns, channels = out.shape
-    _require(
+    require(
         stride >= 1
         and x_padded.shape[2] == kernel.shape[2] == channels
         and bias.shape == (channels,)
@@ -507,12 +395,3 @@ def _require_depthwise(function, x_padded, kernel, bias, stride, out):
         stride=stride,
         out=out,
     )
-
-
-def _require(condition: bool, function: str, /, **arguments):
-    if not condition:
-        found = ", ".join(
-            f"{name} {value.shape}" if isinstance(value, np.ndarray) else f"{name}={value}"
-            for name, value in arguments.items()
-        )
-        raise ValueError(f"{function}: the shapes do not belong together: {found}")

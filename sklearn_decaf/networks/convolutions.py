@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
-from functools import partial
 
 import numpy as np
 
 from .. import _kernels
+from .._kernels.calls import Call, Phase, Unit
 from .algorithms import PackedConv
 from .layers import Conv
 from .memory import NO_PADS, Arena, Maps
-from .schedule import Call, Phase
 
 # Rows of one product over copied patches, which are multiplied while they are in the cache.
 PRODUCT_ROWS = 1024
@@ -36,18 +35,6 @@ def split_evenly(first: int, end: int, n_parts: int) -> Iterator[tuple[int, int]
     n_parts = max(1, min(n_parts, n))
     for part in range(n_parts):
         yield first + n * part // n_parts, first + n * (part + 1) // n_parts
-
-
-def in_turn(calls: list[Call]) -> Call:
-    """One call that makes several, one after another."""
-    if len(calls) == 1:
-        return calls[0]
-
-    def run() -> None:
-        for call in calls:
-            call()
-
-    return run
 
 
 class ConvolutionCompiler:
@@ -118,7 +105,7 @@ class ConvolutionCompiler:
 
     def _product(
         self, x, start, row_step, column_step, packed, group, out, i, a, b, limits, residual, joined
-    ) -> list[Call]:
+    ) -> Unit:
         """Calls of the product that gives rows a to b of image i; see `Kernels.bind_matmul`.
 
         `joined` says that all rows may be taken for one long one.
@@ -144,10 +131,9 @@ class ConvolutionCompiler:
         )
         place = np.s_[:, left : left + shape[1], offset : offset + filters]
         values = aside[..., :filters]
-        if other is not None:
-            calls.append(partial(np.add, values, other[place], out=values))
-        calls.append(partial(np.clip, values, *map(np.float32, limits), out=target[place]))
-        return calls
+        if other is None:
+            return [*calls, kernels.bind_clip(values, *limits, target[place])]
+        return [*calls, kernels.bind_add_and_clip(values, other[place], *limits, target[place])]
 
     def _matrix(self, conv, packed, x, out, limits, residual):
         ow = out.shape[1]
@@ -168,7 +154,7 @@ class ConvolutionCompiler:
                             x.storage.array[i], start + g * depth, s * wp * c, s * c, packed, g,
                             out, i, a, b, limits, residual, joined,
                         )  # fmt: skip
-                    phase.append(in_turn(calls))
+                    phase.append(calls)
             return [phase]
 
         return compute, _any, _any
@@ -182,12 +168,12 @@ class ConvolutionCompiler:
         n_rows = min(oh, max(1, PRODUCT_ROWS // ow))
         scratch = self._scratch_for_parts(((n_rows, ow, k, k * depth), dtype))
 
-        def block(i: int, a: int, b: int, patches: np.ndarray) -> list[Call]:
+        def block(i: int, a: int, b: int, patches: np.ndarray) -> Unit:
             calls = []
             for g in range(conv.groups):
                 image = x.image(i, a * s - pad_top)
-                copy = _kernels.kernels.patches
-                calls.append(partial(copy, image, k, s, 0, b - a, g * depth, depth, patches))
+                copy = _kernels.kernels.bind_patches
+                calls.append(copy(image, k, s, 0, b - a, g * depth, depth, patches))
                 calls += self._product(
                     patches, 0, ow * size, size, packed, g, out, i, a, b, limits, residual,
                     out.width == ow,
@@ -203,7 +189,7 @@ class ConvolutionCompiler:
                     calls = []
                     for y in range(a, b, n_rows):
                         calls += block(i, y, min(y + n_rows, b), patches)
-                    phase.append(in_turn(calls))
+                    phase.append(calls)
                 phases.append(phase)
             return phases
 
@@ -226,7 +212,7 @@ class ConvolutionCompiler:
                     image = x.image(i, a * s - pad_top, (b - 1) * s - pad_top + k)
                     target = out.image(i, a, b)
                     own = packed.kernels[0], packed.bias[0]
-                    phase.append(bind(image, *own, s, *limits, target))
+                    phase.append([bind(image, *own, s, *limits, target)])
             return [phase]
 
         return compute, _any, _any
@@ -254,7 +240,7 @@ class ConvolutionCompiler:
         def reach(end: int) -> int:
             return min(tile_rows(end) * m, h)
 
-        def products(tiles, result, group_range=None) -> list[Call]:
+        def products(tiles, result, group_range=None) -> Unit:
             """Multiply all tiles (size, t, c) -> (size, t, filters)."""
             a, b = group_range or (0, size)
             t, depth = tiles.shape[1], c // conv.groups
@@ -291,13 +277,9 @@ class ConvolutionCompiler:
             )
 
         def add_residual(first: int, end: int) -> Phase:
-            values, other = out.rows(first, end), residual.rows(first, end)
-            return [
-                in_turn([
-                    partial(np.add, values, other, out=values),
-                    partial(np.clip, values, *map(np.float32, limits), out=values),
-                ])
-            ]  # fmt: skip
+            both = zip(out.rows(first, end), residual.rows(first, end))
+            add = kernels.bind_add_and_clip
+            return [[add(values, other, *limits, values) for values, other in both]]
 
         if n > 1 or is_large(packed):
             t = across * down
@@ -305,12 +287,12 @@ class ConvolutionCompiler:
             def compute(first: int, end: int) -> list[Phase]:
                 tiles, result = self._take((size, n * t, c)), self._take((size, n * t, filters))
                 phases = [
-                    [inputs(i, tiles, 0, down, i * t) for i in range(n)],
+                    [[inputs(i, tiles, 0, down, i * t)] for i in range(n)],
                     [
-                        in_turn(products(tiles, result, part))
+                        products(tiles, result, part)
                         for part in split_evenly(0, size, self._n_parts)
                     ],
-                    [outputs(i, result, 0, down, i * t) for i in range(n)],
+                    [[outputs(i, result, 0, down, i * t)] for i in range(n)],
                 ]
                 return phases + ([] if residual is None else [add_residual(first, end)])
 
@@ -345,7 +327,7 @@ class ConvolutionCompiler:
                     calls.append(inputs(0, own, row, rows, 0))
                     calls += products(own, made)
                     calls.append(outputs(0, made, row, rows, 0))
-                phase.append(in_turn(calls))
+                phase.append(calls)
             return [phase] + ([] if residual is None else [add_residual(first, end)])
 
         return compute, align, reach

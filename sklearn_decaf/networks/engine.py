@@ -16,21 +16,22 @@ a matrix alike wherever it stands, so an image's features have the same bits in 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
-from contextlib import ExitStack
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from functools import partial
 from time import perf_counter
 
 import numpy as np
 
 from .. import _kernels
-from .._parallel import ThreadTeam, run_in_threads, single_threaded_blas
+from .._kernels.calls import Tape, run_items, run_shared
+from .._parallel import run_in_threads, single_threaded_blas
 from . import reference
 from .algorithms import pack_convolutions, pad_columns
 from .architecture import INPUT, Architecture
 from .convolutions import is_large, split_evenly
 from .layers import Conv, Dense, Layer, Softmax
-from .trunk import TrunkProgram
+from .trunk import TrunkProgram, swaps_pixels
 
 # Images whose late trunk is computed together, at most.
 LATE_IMAGES = 16
@@ -89,6 +90,11 @@ class Plan:
                 if isinstance(layer, Dense)
             }
             late = self._late_layers(trunk)
+            self._swaps_pixels = any(
+                swaps_pixels(architecture, layer)
+                for layer in trunk
+                if isinstance(layer, Conv) and architecture.inputs(layer.name) == (INPUT,)
+            )
         else:
             _kernels.warn_if_missing()
         late_names = {layer.name for layer in late}
@@ -102,7 +108,7 @@ class Plan:
             for name in self._trunk_outputs
             if any(name in architecture.inputs(layer.name) for layer in late)
         )
-        self._idle: dict[tuple[str, int, int], list[TrunkProgram]] = {}
+        self._idle: dict[tuple, list[TrunkProgram]] = {}
 
     def _late_layers(self, trunk: tuple[Layer, ...]) -> tuple[Layer, ...]:
         """The layers from the first convolution with large weights on, if they can be cut off."""
@@ -141,29 +147,19 @@ class Plan:
                 f"images of shape {images.shape}; {self.architecture.name} takes images of shape "
                 f"{self.architecture.input_shape}"
             )
+        if not self._compiled:
+            with single_threaded_blas():
+                return self._run_reference(images, n_threads)
         n = len(images)
         maps = self._new_maps(n)
-        with single_threaded_blas():
-            if not self._compiled:
-                run_in_threads(lambda i: self._run_reference(images, i, maps), n, n_threads)
-            elif 0 < n < n_threads:
-                with ThreadTeam(n_threads) as team:
-                    for i in range(n):
-                        self._run_trunk(images, i, maps, team, n_threads)
-                    if self._late:
-                        self._run_late(0, n, maps, team, n_threads)
-            else:
-                run_in_threads(lambda i: self._run_trunk(images, i, maps), n, n_threads)
-                if self._late and n:
-                    size = min(LATE_IMAGES, math.ceil(n / n_threads))
-                    starts = range(0, n, size)
-                    run_in_threads(
-                        lambda k: self._run_late(starts[k], min(starts[k] + size, n), maps),
-                        len(starts),
-                        n_threads,
-                    )
-            blobs = {**maps, **self._run_head(maps, n, n_threads)}
-        return [blobs[name] for name in self.outputs]
+        for stage in self._stages(images, maps, n_threads):
+            self._run_stage(*stage, n_threads)
+        blobs = {name: values[:n] for name, values in maps.items()}
+        for layer in self._head if n else ():
+            blobs[layer.name] = self._run_head_layer(layer, blobs, n_threads)
+        shapes = self.architecture.shapes()
+        none = np.empty(0, np.float32)
+        return [blobs[name] if n else none.reshape(0, *shapes[name]) for name in self.outputs]
 
     def profile(
         self, images: np.ndarray, n_threads: int = 1
@@ -191,65 +187,77 @@ class Plan:
         if not self._compiled:
             raise RuntimeError("without compiled kernels there are no steps to time")
         seconds: dict[tuple[str, ...], float] = {}
-
-        def add(times: dict[tuple[str, ...], float]) -> None:
-            for layers, time in times.items():
-                seconds[layers] = seconds.get(layers, 0.0) + time
-
         n = len(images)
         maps = self._new_maps(n)
-        with single_threaded_blas(), ThreadTeam(n_threads) as whole_team:
-            team = whole_team if n_threads > 1 else None
-            for i in range(n):
-                with self._program("trunk", 1, n_threads) as program:
-                    blobs, times = program.profile(images[i], team)
-                    for name, blob in blobs.items():
-                        maps[name][i] = blob[0]
-                add(times)
-            for first in range(0, n if self._late else 0, LATE_IMAGES):
-                end = min(first + LATE_IMAGES, n)
-                group = 1 << (end - first - 1).bit_length()
-                with self._program("late", group, n_threads) as program:
-                    source = {name: maps[name][first:end] for name in self._late_inputs}
-                    blobs, times = program.profile(source, team)
-                    for name, blob in blobs.items():
-                        maps[name][first:end] = blob[: end - first]
-                times[()] = 0.0  # a copy between stages
-                add(times)
-            blobs = dict(maps)
-            for layer in self._head:
-                start = perf_counter()
-                blobs[layer.name] = self._run_head_layer(layer, blobs, n_threads)
-                add({(layer.name,): perf_counter() - start})
+        for stage, group, sources, targets in self._stages(images, maps, n_threads):
+            with self._borrow(stage, group, n_threads, sources[0].dtype) as program:
+                times = np.zeros(program.tape.n_phases)
+                n_items = len(sources[0]) // group
+                run_shared(program.tape, n_threads, sources, targets, n_items, times)
+                for layers, time in program.seconds_by_layers(times).items():
+                    seconds[layers] = seconds.get(layers, 0.0) + time
+        blobs = {name: values[:n] for name, values in maps.items()}
+        for layer in self._head:
+            start = perf_counter()
+            blobs[layer.name] = self._run_head_layer(layer, blobs, n_threads)
+            seconds[layer.name,] = perf_counter() - start
         return [(layers[0] if layers else INPUT, layers, t) for layers, t in seconds.items()]
 
+    # The trunk ---------------------------------------------------------------------------------
+
+    def _stages(self, images, maps, n_threads) -> Iterator[tuple]:
+        """What to run one after another: the stage, the images at a time, sources and targets."""
+        n = len(images)
+        pixels = images if images.dtype == np.uint8 else images.astype(np.float32, copy=False)
+        if self._swaps_pixels:
+            pixels = pixels[..., ::-1]
+        pixels = np.ascontiguousarray(pixels)
+        if n:
+            yield "trunk", 1, [pixels], [maps[name][:n] for name in self._trunk_outputs]
+        if not self._late or not n:
+            return
+        size = min(LATE_IMAGES, math.ceil(n / n_threads))
+        whole = n - n % size
+        parts = [(0, whole, size)]
+        if whole < n:
+            size = _power_of_two(n - whole)
+            parts.append((whole, whole + size, size))
+        for first, end, size in parts:
+            if end > first:
+                sources = [maps[name][first:end] for name in self._late_inputs]
+                targets = [maps[name][first:end] for name in self._late_outputs]
+                yield "late", size, sources, targets
+
+    def _run_stage(self, stage, group, sources, targets, n_threads) -> None:
+        """Let threads take items, and share those that are left, fewer than threads."""
+        pixels = sources[0].dtype
+        n_items = len(sources[0]) // group
+        whole = n_items - n_items % n_threads if n_threads > 1 else 0
+        if whole:
+            end = whole * group
+            with ExitStack() as stack:
+                borrowed = [self._borrow(stage, group, 1, pixels) for _ in range(n_threads)]
+                tapes = [stack.enter_context(each).tape for each in borrowed]
+                run_items(tapes, [x[:end] for x in sources], [x[:end] for x in targets], whole)
+            sources, targets = [x[end:] for x in sources], [x[end:] for x in targets]
+        if whole < n_items:
+            with self._borrow(stage, group, n_threads, pixels) as program:
+                run_shared(program.tape, n_threads, sources, targets, n_items - whole)
+
     def _new_maps(self, n: int) -> dict[str, np.ndarray]:
-        """Memory for what the stages hand over, for n images."""
+        """Memory for what the stages hand over, for n images and what fills the last group up."""
         shapes = self.architecture.shapes()
         names = (*self._trunk_outputs, *self._late_outputs)
-        return {name: np.empty((n, *shapes[name]), np.float32) for name in names}
+        rows = n + (LATE_IMAGES if self._late else 0)
+        maps = {name: np.empty((rows, *shapes[name]), np.float32) for name in names}
+        for values in maps.values():
+            values[n:] = 0
+        return maps
 
-    def _run_reference(self, images: np.ndarray, i: int, maps: dict[str, np.ndarray]) -> None:
-        blobs = reference.forward(
-            self.architecture, self._parameters, images[i : i + 1], self._trunk_outputs
-        )
-        for name, blob in blobs.items():
-            maps[name][i] = blob[0]
-
-    def _run_trunk(self, images, i, maps, team: ThreadTeam | None = None, n_parts: int = 1):
-        with self._program("trunk", 1, n_parts) as program:
-            for name, blob in program.run(images[i], team).items():
-                maps[name][i] = blob[0]
-
-    def _run_late(self, first, end, maps, team: ThreadTeam | None = None, n_parts: int = 1):
-        n = end - first
-        with self._program("late", 1 << (n - 1).bit_length(), n_parts) as program:
-            source = {name: maps[name][first:end] for name in self._late_inputs}
-            for name, blob in program.run(source, team).items():
-                maps[name][first:end] = blob[:n]
-
-    def _program(self, stage: str, n_images: int, n_parts: int) -> _Borrowed:
-        idle = self._idle.setdefault((stage, n_images, n_parts), [])
+    @contextmanager
+    def _borrow(self, stage: str, n_images: int, n_parts: int, pixels) -> Iterator[TrunkProgram]:
+        """A program for the time of a ``with`` statement; then others may use it."""
+        idle = self._idle.setdefault((stage, n_images, n_parts, pixels), [])
         try:
             program = idle.pop()  # atomic, as append is
         except IndexError:
@@ -262,37 +270,14 @@ class Plan:
                 self._trunk_outputs if trunk else self._late_outputs,
                 n_images,
                 n_parts,
+                pixels,
             )
-        return _Borrowed(program, idle)
+        try:
+            yield program
+        finally:
+            idle.append(program)
 
     # The head ----------------------------------------------------------------------------------
-
-    def _run_head(self, maps: dict[str, np.ndarray], n: int, n_threads: int):
-        shapes = self.architecture.shapes()
-        wanted = [layer.name for layer in self._head if layer.name in self.outputs]
-        if self._compiled and n:
-            blobs = dict(maps)
-            for layer in self._head:
-                blobs[layer.name] = self._run_head_layer(layer, blobs, n_threads)
-            return {name: blobs[name] for name in wanted}
-        results = {name: np.empty((n, *shapes[name]), np.float32) for name in wanted}
-
-        def work(block: int) -> None:
-            rows = slice(block * HEAD_ROWS, min((block + 1) * HEAD_ROWS, n))
-            count = rows.stop - rows.start
-            blobs = {name: _pad_rows(blob[rows]) for name, blob in maps.items()}
-            for layer in self._head:
-                inputs = (blobs[name] for name in self.architecture.inputs(layer.name))
-                keys = self.architecture.layer_parameter_shapes(layer.name)
-                own = [self._parameters[key] for key in keys]
-                compute = _dense if isinstance(layer, Dense) else partial(reference.compute, layer)
-                blobs[layer.name] = compute(own, *inputs)
-            for name in wanted:
-                results[name][rows] = blobs[name][:count]
-
-        if self._head:
-            run_in_threads(work, -(-n // HEAD_ROWS), n_threads)
-        return results
 
     def _run_head_layer(self, layer: Layer, blobs: dict[str, np.ndarray], n_threads: int):
         inputs = [blobs[name] for name in self.architecture.inputs(layer.name)]
@@ -314,16 +299,16 @@ class Plan:
             for k, (_, panels) in enumerate(blocks[0])
             for a, b in split_evenly(0, panels.shape[1], n_threads)
         ]
-
-        def work(piece: int) -> None:
-            k, a, b = pieces[piece]
+        phase = []
+        for k, a, b in pieces:
+            unit = []
             for block, packed in enumerate(blocks):
                 first, panels = packed[k]
                 width = panels.shape[3] * panels.shape[4]
                 first += a * width
                 out, other = results[block % 2], results[block % 2 - 1] if block else None
                 own = bias[first : first + (b - a) * width]
-                calls = _kernels.kernels.bind_matmul(
+                unit += _kernels.kernels.bind_matmul(
                     spaced,
                     block * HEAD_DEPTH,
                     0,
@@ -337,24 +322,45 @@ class Plan:
                     (1, len(x)),
                     other,
                 )
-                for call in calls:
-                    call()
-
-        run_in_threads(work, len(pieces), n_threads)
+            phase.append(unit)
+        run_shared(Tape([phase]), n_threads)
         return np.ascontiguousarray(results[(len(blocks) - 1) % 2][0, :, : layer.units])
 
+    # Without compiled kernels --------------------------------------------------------------------
 
-class _Borrowed(ExitStack):
-    """A program for the time of a ``with`` statement; then others may use it."""
+    def _run_reference(self, images: np.ndarray, n_threads: int) -> list[np.ndarray]:
+        n, shapes = len(images), self.architecture.shapes()
+        names = {*self._trunk_outputs, *self.outputs}
+        results = {name: np.empty((n, *shapes[name]), np.float32) for name in names}
 
-    def __init__(self, program: TrunkProgram, idle: list[TrunkProgram]):
-        super().__init__()
-        self._program = program
-        self.callback(idle.append, program)
+        def trunk(i: int) -> None:
+            blobs = reference.forward(
+                self.architecture, self._parameters, images[i : i + 1], self._trunk_outputs
+            )
+            for name, blob in blobs.items():
+                results[name][i] = blob[0]
 
-    def __enter__(self) -> TrunkProgram:
-        super().__enter__()
-        return self._program
+        def head(block: int) -> None:
+            rows = slice(block * HEAD_ROWS, min((block + 1) * HEAD_ROWS, n))
+            blobs = {name: _pad_rows(results[name][rows]) for name in self._trunk_outputs}
+            for layer in self._head:
+                inputs = (blobs[name] for name in self.architecture.inputs(layer.name))
+                keys = self.architecture.layer_parameter_shapes(layer.name)
+                own = [self._parameters[key] for key in keys]
+                compute = _dense if isinstance(layer, Dense) else partial(reference.compute, layer)
+                blobs[layer.name] = compute(own, *inputs)
+                if layer.name in results:
+                    results[layer.name][rows] = blobs[layer.name][: rows.stop - rows.start]
+
+        run_in_threads(trunk, n, n_threads)
+        if self._head:
+            run_in_threads(head, -(-n // HEAD_ROWS), n_threads)
+        return [results[name] for name in self.outputs]
+
+
+def _power_of_two(n: int) -> int:
+    """The least power of two that is not below n."""
+    return 1 << (n - 1).bit_length()
 
 
 def _pack_dense(layer: Dense, parameters: Mapping[str, np.ndarray]):

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .._kernels._functions import aligned_zeros
+from .._kernels._arrays import aligned_zeros
 from .layers import Pads, Shape
 
 NO_PADS: Pads = ((0, 0), (0, 0))

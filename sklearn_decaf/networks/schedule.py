@@ -11,10 +11,9 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
-from functools import partial
 
-import numpy as np
-
+from .. import _kernels
+from .._kernels.calls import Phase, Unit
 from .memory import Arena, Maps
 
 # A chain ends at maps smaller than this: they stay in the cache as a whole.
@@ -24,8 +23,6 @@ STRIP_BYTES = 512 * 1024
 # A window larger than this share of a map is not worth its moves.
 WINDOW_SHARE = 0.75
 
-Call = Callable[[], object]
-Phase = list[Call]  # calls that may run at the same time
 Schedule = list[tuple["Step", Phase]]  # one phase after another, each with its step
 
 
@@ -153,16 +150,16 @@ def schedule(chain: Sequence[Step], kept: Collection[str], arena: Arena) -> Sche
     for k, ranges in enumerate(plan):
         for maps, starts in bases.items():
             writers = [step for step in chain if step.maps.storage is maps]
-            call = _move_window(maps, starts[k], max(ranges[step.output][0] for step in writers))
-            if call is not None:
-                result.append((writers[0], [call]))
+            moves = _move_window(maps, starts[k], max(ranges[step.output][0] for step in writers))
+            if moves:
+                result.append((writers[0], [moves]))
         for step in chain:
             first, end = ranges[step.output]
             if end > first:
                 result += _phases(step, first, end)
                 maps = step.maps.storage
-                if maps in bases:
-                    result += [(step, [call]) for call in _clear_border(maps, first, end)]
+                if maps in bases and (fills := _clear_border(maps, first, end)):
+                    result.append((step, [fills]))
     for maps in bases:
         maps.base = 0
     return result
@@ -191,18 +188,18 @@ def _window(maps: Maps, writers, readers, plan: list[Ranges]) -> tuple[list[int]
     return starts, n_rows
 
 
-def _move_window(maps: Maps, start: int, done: int) -> Call | None:
-    """Let the window begin at row `start`; the call that moves the rows that are kept."""
+def _move_window(maps: Maps, start: int, done: int) -> Unit:
+    """Let the window begin at row `start`; the calls that move the rows that are kept."""
     shift, maps.base = start - maps.base, start
     end = maps.height if done == maps.shape[0] else maps.top + done  # with the border below
     n_kept = end - start
     if shift == 0 or n_kept <= 0:
-        return None
-    target, source = maps.array[:, :n_kept], maps.array[:, shift : shift + n_kept]
-    return partial(np.copyto, target, source)
+        return []
+    copy = _kernels.kernels.bind_copy
+    return [copy(rows[shift : shift + n_kept], rows[:n_kept]) for rows in maps.array]
 
 
-def _clear_border(maps: Maps, first: int, end: int) -> list[Call]:
+def _clear_border(maps: Maps, first: int, end: int) -> Unit:
     """The calls that write the border above the first row and below the last."""
     parts = []
     if first == 0:
@@ -210,7 +207,8 @@ def _clear_border(maps: Maps, first: int, end: int) -> list[Call]:
     if end == maps.shape[0]:
         below = maps.row(end)
         parts.append(maps.array[:, below : below + maps.pads[0][1]])
-    return [partial(part.fill, np.float32(0)) for part in parts if part.size]
+    fill = _kernels.kernels.bind_fill
+    return [fill(rows, 0) for part in parts if part.size for rows in part]
 
 
 def _phases(step: Step, first: int, end: int) -> Schedule:

@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from functools import partial, singledispatchmethod
-from time import perf_counter
+from functools import singledispatchmethod
 
 import numpy as np
 
 from .. import _kernels
-from .._parallel import ThreadTeam
+from .._kernels.calls import Phase, Tape
 from .algorithms import PackedConv, kernel_swaps_channels
 from .architecture import INPUT, Architecture
 from .convolutions import ConvolutionCompiler, split_evenly
 from .fusion import ConvStep, fuse
 from .layers import LRN, Add, Concat, Conv, GlobalAveragePool, GlobalMaxPool, Layer, MaxPool, ReLU
 from .memory import NO_PADS, Arena, Maps
-from .schedule import Phase, Schedule, Step, schedule, split_chains
+from .schedule import Schedule, Step, schedule, split_chains
 
 
 class TrunkProgram:
@@ -30,13 +29,21 @@ class TrunkProgram:
     layers : sequence of Layer
         What is to be computed, in order.
     inputs : collection of str
-        What :meth:`run` is given: `INPUT` alone, or layers.
+        What the tape is given: `INPUT` alone, or layers.
     outputs : collection of str
-        Layers whose values :meth:`run` hands out.
+        Layers whose values it hands out.
     n_images : int, default=1
         Images computed at a time.
     n_parts : int, default=1
         Threads among which each step is divided.
+    pixels : dtype, default=uint8
+        Of the image, uint8 or float32, where `INPUT` is the input.
+
+    Attributes
+    ----------
+    tape : Tape
+        Takes an image of shape (h, w * 3), or for each of the `inputs` an array of shape
+        (n_images, h, w, c), and gives one for each of the `outputs`.
     """
 
     def __init__(
@@ -48,6 +55,7 @@ class TrunkProgram:
         outputs: Collection[str],
         n_images: int = 1,
         n_parts: int = 1,
+        pixels=np.uint8,
     ):
         self.n_images = n_images
         self.n_parts = n_parts
@@ -62,7 +70,7 @@ class TrunkProgram:
         for step in self._fused:
             for name in self._reads(step):
                 reads_left[name] = reads_left.get(name, 0) + 1
-        self._load = self._compile_inputs(inputs)
+        loading, inputs_ = self._compile_inputs(inputs, pixels)
         self._schedule: Schedule = []
         self._steps = [self._compile(step) for step in self._fused]
         for chain in split_chains(self._steps):
@@ -78,50 +86,22 @@ class TrunkProgram:
                 if reads_left[name] == 0:
                     self._give_back(name)
             self._convolutions.release_scratch()
-        self._phases = [phase for _, phase in self._schedule]
-        self._calls = [call for phase in self._phases for call in phase]
-        self._results = {name: self._result(name) for name in outputs}
+        storing, results = self._compile_outputs(outputs)
+        phases = [*loading, *(phase for _, phase in self._schedule), *storing]
+        # the layers that each phase computes
+        self._layers_of = [
+            *(() for _ in loading),
+            *(step.layers for step, _ in self._schedule),
+            *(() for _ in storing),
+        ]
+        self.tape = Tape(phases, inputs_, results)
 
-    def run(self, source, team: ThreadTeam | None = None) -> dict[str, np.ndarray]:
-        """Compute the outputs.
-
-        Parameters
-        ----------
-        source : ndarray of shape (h, w, 3), or dict of str to ndarray
-            One RGB image, or the values of the `inputs` for at most `n_images` images.
-        team : ThreadTeam, optional
-            Threads that share the work of each step.
-
-        Returns
-        -------
-        dict of str to ndarray
-            With `n_images` rows; valid until the next call.
-        """
-        self._load(source)
-        if team is None:
-            for call in self._calls:
-                call()
-        else:
-            team.run(self._phases)
-        return self._results
-
-    def profile(
-        self, source, team: ThreadTeam | None = None
-    ) -> tuple[dict[str, np.ndarray], dict[tuple[str, ...], float]]:
-        """Compute the outputs, and the seconds that each step took, by the layers it computes."""
-        start = perf_counter()
-        self._load(source)
-        seconds = {(): perf_counter() - start}
-        seconds.update(dict.fromkeys((step.layers for step in self._steps), 0.0))
-        for step, phase in self._schedule:
-            start = perf_counter()
-            if team is None:
-                for call in phase:
-                    call()
-            else:
-                team.run([phase])
-            seconds[step.layers] += perf_counter() - start
-        return self._results, seconds
+    def seconds_by_layers(self, seconds: np.ndarray) -> dict[tuple[str, ...], float]:
+        """Add up the seconds of the tape's phases by the layers that they compute."""
+        totals = {(): 0.0, **dict.fromkeys((step.layers for step in self._steps), 0.0)}
+        for layers, time in zip(self._layers_of, seconds):
+            totals[layers] += float(time)
+        return totals
 
     # Values and their memory -----------------------------------------------------------------
 
@@ -135,11 +115,6 @@ class TrunkProgram:
         value = self._values[name]
         if value.parent is None:  # else it is a part of a concatenation
             self._arena.give_back(value.array)
-
-    def _result(self, name: str) -> np.ndarray:
-        value = self._values[name]
-        rows = value.rows(0, value.shape[0])
-        return rows if len(self._shapes[name]) == 3 else rows[:, 0, 0]
 
     def _new_maps(self, name: str, *, border: bool = True) -> Maps:
         """The maps of a layer, to be allocated, with the border of zeros that its readers want."""
@@ -164,33 +139,53 @@ class TrunkProgram:
                 wanted.add(pads)
         return wanted.pop() if len(wanted) == 1 else NO_PADS
 
-    # Inputs ----------------------------------------------------------------------------------
+    # Inputs and outputs ----------------------------------------------------------------------
 
-    def _compile_inputs(self, inputs: Collection[str]) -> Callable:
+    def _compile_inputs(self, inputs, pixels) -> tuple[list[Phase], list[np.ndarray]]:
+        """The phases that take over the inputs, and the arrays where they are expected."""
         if tuple(inputs) == (INPUT,):
-            return self._compile_image()
-        targets = {}
+            return self._compile_image(pixels)
+        units, arrays = [], []
         for name in inputs:
             maps = self._new_maps(name)
             maps.allocate(self._arena)
-            targets[name] = maps.rows(0, maps.shape[0])
+            if maps.pads == NO_PADS:
+                arrays.append(maps.array)
+                continue
+            plain = np.zeros((self.n_images, *maps.shape), np.float32)
+            arrays.append(plain)
+            units += self._copies(plain, maps.rows(0, maps.shape[0]))
+        return ([units] if units else []), arrays
 
-        def load(blobs: Mapping[str, np.ndarray]) -> None:
-            for name, target in targets.items():
-                target[: len(blobs[name])] = blobs[name].reshape(-1, *target.shape[1:])
+    def _compile_outputs(self, outputs) -> tuple[list[Phase], list[np.ndarray]]:
+        """The phases that make the outputs contiguous, and the arrays where they are."""
+        units, arrays = [], []
+        for name in outputs:
+            value = self._values[name]
+            rows = value.rows(0, value.shape[0])
+            if not rows.flags.c_contiguous:
+                plain = np.empty(rows.shape, np.float32)
+                units += self._copies(rows, plain)
+                rows = plain
+            arrays.append(rows)
+        return ([units] if units else []), arrays
 
-        return load
+    def _copies(self, sources: np.ndarray, targets: np.ndarray) -> Phase:
+        """Units that copy the maps of each image."""
+        copy = _kernels.kernels.bind_copy
+        return [[copy(source, target)] for source, target in zip(sources, targets)]
 
-    def _compile_image(self) -> Callable[[np.ndarray], None]:
-        """Prepare the call that writes an image, preprocessed, into the first layer's input."""
+    def _compile_image(self, pixels) -> tuple[list[Phase], list[np.ndarray]]:
+        """The phases that write an image, preprocessed, into the first layer's input."""
         first = self._fused[0]
         readers = [step for step in self._fused if INPUT in self._reads(step)]
         if not isinstance(first, ConvStep) or readers != [first] or first.residual == INPUT:
             raise ValueError("the image has to be read by one convolution, the first layer")
         conv, algorithm = first.conv, self._packed[first.conv.name].algorithm
-        preprocessing = self._architecture.preprocessing
         h, w, c = self._shapes[INPUT]
+        kernels = _kernels.kernels
         (top, bottom), (left, right) = conv.pads((h, w, c))
+        scatter: list[Phase] = []
         if algorithm.block > 1:
             # blocks of pixels become channels: (h, b, w, b * c) -> (h, w, b, b * c)
             b = algorithm.block
@@ -201,34 +196,28 @@ class TrunkProgram:
             )
             blocks = self._arena.take((1, hb, wb, b * b * c))
             self._values[INPUT] = Maps(1, (hb, wb, b * b * c), array=blocks)
+            parts = blocks.reshape(hb, wb, b, b * c)
             whole = padded[0, : hb * b, : wb * b].reshape(hb, b, wb, b * c)
-            scatter = partial(
-                np.copyto, blocks.reshape(hb, wb, b, b * c), whole.transpose(0, 2, 1, 3)
-            )
+            units = [
+                [kernels.bind_copy(whole[y0:y1, i], parts[y0:y1, :, i]) for i in range(b)]
+                for y0, y1 in split_evenly(0, hb, self.n_parts)
+            ]
+            scatter.append(units)
         else:
             padded = self._arena.take_bordered(1, (h, w, c), ((top, bottom), (left, right)))
             self._values[INPUT] = Maps(1, (h, w, c), conv.pads((h, w, c)), array=padded)
-            scatter = None
-        rows = padded[0].reshape(padded.shape[1], -1)[top : top + h, left * c : (left + w) * c]
-        bgr = preprocessing.channel_order == "bgr"
-        in_kernel = kernel_swaps_channels(self._architecture, conv)
-        swap, keep = slice(None, None, -1), slice(None)
-        to_rgb = swap if in_kernel else keep
-        mean = preprocessing.crop_mean().astype(np.float32)[..., to_rgb]  # (3,) or (h, w, 3)
-        mean = np.tile(mean, w) if mean.ndim == 1 else mean.reshape(h, w * c)
-        std = np.tile(np.asarray(preprocessing.std, np.float32)[to_rgb], w)
-        channels = swap if bgr and not in_kernel else keep
-        flip = swap if preprocessing.flip_vertical else keep
-        scaled = bool((std != 1).any())
-
-        def load(image: np.ndarray) -> None:
-            np.subtract(image[flip, :, channels].reshape(h, w * c), mean, out=rows)
-            if scaled:
-                np.divide(rows, std, out=rows)
-            if scatter is not None:
-                scatter()
-
-        return load
+        inside = padded.reshape(padded.shape[1], 1, -1)
+        inside = inside[top : top + h, :, left * c : (left + w) * c]
+        preprocessing = self._architecture.preprocessing
+        mean, std = _mean_and_std(self._architecture, conv, w)
+        image = np.zeros((h, w * c), pixels)
+        flip = preprocessing.flip_vertical
+        units = []
+        for a, b in split_evenly(0, h, self.n_parts):
+            rows = slice(h - b, h - a) if flip else slice(a, b)
+            own = mean[a:b] if len(mean) > 1 else mean
+            units.append([kernels.bind_preprocess(image[rows], own, std, flip, inside[a:b])])
+        return [units, *scatter], [image]
 
     # Compiling one step ----------------------------------------------------------------------
 
@@ -241,16 +230,15 @@ class TrunkProgram:
         (source,) = self._architecture.inputs(layer.name)
         x, out = self._plain(source), self._new_maps(layer.name)
         size, s = layer.size, layer.stride
-        height, columns = x.shape[0], out.shape[1]
+        height, place = x.shape[0], (out.left, out.shape[1])
 
         def rows_needed(end: int) -> int:
             return min(height, (end - 1) * s + size)
 
         def compute(first: int, end: int) -> list[Phase]:
-            pool = partial(_kernels.kernels.max_pool, size=size, stride=s)
-            place = {"left": out.left, "columns": columns}
+            pool = _kernels.kernels.bind_max_pool
             phase = [
-                partial(pool, x=x.image(i, a * s, rows_needed(b)), out=out.image(i, a, b), **place)
+                [pool(x.image(i, a * s, rows_needed(b)), size, s, out.image(i, a, b), *place)]
                 for i in range(self.n_images)
                 for a, b in split_evenly(first, end, self.n_parts)
             ]
@@ -262,12 +250,12 @@ class TrunkProgram:
     def _(self, layer: LRN) -> Step:
         (source,) = self._architecture.inputs(layer.name)
         x, out = self._plain(source), self._new_maps(layer.name)
-        constants = {name: getattr(layer, name) for name in ("size", "alpha", "beta", "k")}
+        constants = layer.size, layer.alpha, layer.beta, layer.k
 
         def compute(first: int, end: int) -> list[Phase]:
-            normalise = partial(_kernels.kernels.lrn, left=out.left, **constants)
+            normalise = _kernels.kernels.bind_lrn
             phase = [
-                partial(normalise, x=x.image(i, a, b), out=out.image(i, a, b))
+                [normalise(x.image(i, a, b), *constants, out.image(i, a, b), out.left)]
                 for i in range(self.n_images)
                 for a, b in split_evenly(first, end, self.n_parts)
             ]
@@ -279,11 +267,11 @@ class TrunkProgram:
     def _(self, layer: ReLU) -> Step:
         (source,) = self._architecture.inputs(layer.name)
         x, out = self._values[source], self._new_maps(layer.name)
-        limits = np.float32(0), np.float32(layer.max_value)
 
         def compute(first: int, end: int) -> list[Phase]:
-            call = partial(np.clip, x.rows(first, end), *limits, out=out.rows(first, end))
-            return [[call]]
+            clip = _kernels.kernels.bind_clip
+            both = zip(x.rows(first, end), out.rows(first, end))
+            return [[[clip(source, 0, layer.max_value, target)] for source, target in both]]
 
         return self._step(layer, out, compute)
 
@@ -293,8 +281,9 @@ class TrunkProgram:
         out = self._new_maps(layer.name)
 
         def compute(first: int, end: int) -> list[Phase]:
-            rows = (maps.rows(first, end) for maps in (a, b))
-            return [[partial(np.add, *rows, out=out.rows(first, end))]]
+            add = _kernels.kernels.bind_add_and_clip
+            rows = zip(*(maps.rows(first, end) for maps in (a, b, out)))
+            return [[[add(x, y, -np.inf, np.inf, target)] for x, y, target in rows]]
 
         return self._step(layer, out, compute)
 
@@ -303,13 +292,13 @@ class TrunkProgram:
     def _(self, layer) -> Step:
         (source,) = self._architecture.inputs(layer.name)
         x, out = self._values[source], self._new_maps(layer.name)
-        reduce = np.mean if isinstance(layer, GlobalAveragePool) else np.max
+        kernels = _kernels.kernels
+        average = isinstance(layer, GlobalAveragePool)
+        reduce = kernels.bind_average if average else kernels.bind_maximum
 
         def compute(first: int, end: int) -> list[Phase]:
             maps, vectors = x.rows(0, x.shape[0]), out.rows(0, 1)[:, 0, 0]
-            # image by image: the order of the sums must not depend on how many there are
-            images = zip(maps, vectors)
-            return [[partial(reduce, map_, axis=(0, 1), out=row)] for map_, row in images]
+            return [[[reduce(map_, row)] for map_, row in zip(maps, vectors)]]
 
         return self._step(layer, out, compute, by_rows=False)
 
@@ -326,7 +315,7 @@ class TrunkProgram:
         def compute(first: int, end: int) -> list[Phase]:
             target = out.rows(first, end)
             return [
-                [partial(np.copyto, target[..., c : c + x.shape[-1]], x.rows(first, end))]
+                self._copies(x.rows(first, end), target[..., c : c + x.shape[-1]])
                 for x, c in copies
             ]
 
@@ -397,7 +386,7 @@ class TrunkProgram:
     def _with_border(self, conv: Conv, source: str) -> tuple[Maps, Callable | None]:
         """The input of a convolution with the border it wants.
 
-        Where that means a copy, also the function that returns the call to copy some rows.
+        Where that means a copy, also the function that returns the phase to copy some rows.
         """
         x = self._values[source]
         pads = conv.pads(self._shapes[source])
@@ -405,13 +394,30 @@ class TrunkProgram:
             return x, None
         bordered = Maps(self.n_images, x.shape, pads)
 
-        def copy(first: int, end: int) -> Callable:
+        def copy(first: int, end: int) -> Phase:
             if bordered.array is None:
                 bordered.allocate(self._arena)
                 self._convolutions.add_scratch(bordered.array)
-            return partial(np.copyto, bordered.rows(first, end), x.rows(first, end))
+            return self._copies(x.rows(first, end), bordered.rows(first, end))
 
         return bordered, copy
+
+
+def swaps_pixels(architecture: Architecture, first: Conv) -> bool:
+    """Whether the program is to be given BGR pixels: the first kernel cannot turn RGB to BGR."""
+    bgr = architecture.preprocessing.channel_order == "bgr"
+    return bgr and not kernel_swaps_channels(architecture, first)
+
+
+def _mean_and_std(architecture: Architecture, first: Conv, width: int):
+    """The mean (1 or h, w * 3) and the deviation (w * 3,), in the order of the pixels."""
+    preprocessing = architecture.preprocessing
+    swap, keep = slice(None, None, -1), slice(None)
+    order = swap if kernel_swaps_channels(architecture, first) else keep
+    mean = preprocessing.crop_mean().astype(np.float32)[..., order]  # (3,) or (h, w, 3)
+    rows = np.tile(mean, width)[np.newaxis] if mean.ndim == 1 else mean.reshape(len(mean), -1)
+    std = np.tile(np.asarray(preprocessing.std, np.float32)[order], width)
+    return np.ascontiguousarray(rows), std
 
 
 def _after(copy: Callable, rows_needed: Callable[[int], int], compute: Callable) -> Callable:
@@ -421,7 +427,7 @@ def _after(copy: Callable, rows_needed: Callable[[int], int], compute: Callable)
     def both(first: int, end: int) -> list[Phase]:
         nonlocal done
         needed = max(done, rows_needed(end))
-        phases = [[copy(done, needed)]] if needed > done else []
+        phases = [copy(done, needed)] if needed > done else []
         done = needed
         return phases + compute(first, end)
 

@@ -28,21 +28,23 @@ def lrn_5_075(x, alpha, k, squares, out, left):
                 out[y, left + u, ch] = x[y, u, ch] / (root * np.sqrt(root))
 
 
-# pythran export lrn_denominators(float32[:,:] order(C), int, float, float, float32[:],
-#                                 float32[:,:] order(C))
-def lrn_denominators(x, size, alpha, k, squares, out):
-    # the sums that lrn raises to the power beta; squares (c + size - 1,) with zero borders
+# pythran export lrn(float32[:,:,:] order(C), int, float, float, float, float32[:], float32[:],
+#                    float32[:,:,:] order(C), int)
+def lrn(x, size, alpha, beta, k, squares, sums, out, left):
+    # any size and beta, slowly; squares (c + size - 1,) with zero borders, sums (c,): scratch
     share = np.float32(alpha / size)
     offset = np.float32(k)
+    exponent = np.float32(-beta)
     half = max(size // 2, 0)
-    rows, channels = x.shape
-    for row in range(rows):
-        for ch in range(channels):
-            value = x[row, ch]
-            squares[ch + half] = value * value
-            out[row, ch] = np.float32(0)
-        for tap in range(size):
+    rows, columns, channels = x.shape
+    for y in range(rows):
+        for u in range(columns):
             for ch in range(channels):
-                out[row, ch] += squares[ch + tap]
-        for ch in range(channels):
-            out[row, ch] = offset + share * out[row, ch]
+                value = x[y, u, ch]
+                squares[ch + half] = value * value
+                sums[ch] = np.float32(0)
+            for tap in range(size):
+                for ch in range(channels):
+                    sums[ch] += squares[ch + tap]
+            for ch in range(channels):
+                out[y, left + u, ch] = x[y, u, ch] * (offset + share * sums[ch]) ** exponent
