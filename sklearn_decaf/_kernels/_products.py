@@ -27,13 +27,16 @@ class MatrixProducts:
             by_width = self._matmuls[np.dtype(tile.dtype)]
             by_width.setdefault(tile.width, []).append((tile, getattr(module, tile.module)))
 
-    def pack_matrix(self, matrix: np.ndarray) -> list[Panels]:
+    def pack_matrix(self, matrix: np.ndarray, *, fill: bool = False) -> list[Panels]:
         """Arrange the right matrix of products as :meth:`bind_matmul` reads it.
 
         Parameters
         ----------
         matrix : ndarray of shape (groups, depth, columns), float32 or float64
             The columns are filled up with zeros to a multiple of 8.
+        fill : bool, default=False
+            Whether to fill them up further where the next wider tile is faster than two narrow
+            ones: narrow tiles spend their time on loading the left matrix.
 
         Returns
         -------
@@ -44,8 +47,12 @@ class MatrixProducts:
         by_width = self._matmuls[matrix.dtype]
         packed, first = [], 0
         for width, tiles in by_width.items():
-            last = width == min(by_width)
-            count = -(-(columns - first) // width) if last else (columns - first) // width
+            narrower = [other for other in by_width if other < width]
+            rest = columns - first
+            count = rest // width
+            # what is left after whole panels: to a panel of this width, or to narrower ones
+            if rest % width > (max(narrower, default=0) if fill or not narrower else width - 1):
+                count += 1
             if count <= 0:
                 continue
             tile = tiles[0][0]
@@ -58,6 +65,12 @@ class MatrixProducts:
             packed.append((first, panels))
             first += count * width
         return packed
+
+    @staticmethod
+    def packed_width(packed: list[Panels]) -> int:
+        """The columns of a packed matrix, zeros included."""
+        first, panels = packed[-1]
+        return first + panels.shape[1] * panels.shape[3] * panels.shape[4]
 
     def bind_matmul(
         self,
@@ -102,9 +115,7 @@ class MatrixProducts:
         rows, columns = shape
         top, left, offset = at
         groups, _, depth, _, _ = packed[0][1].shape
-        width = max(
-            first + panels.shape[1] * panels.shape[3] * panels.shape[4] for first, panels in packed
-        )
+        width = self.packed_width(packed)
         require(
             min(start, row_step, column_step, *at) >= 0
             and min(rows, columns, depth) >= 1

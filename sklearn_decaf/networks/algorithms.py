@@ -3,8 +3,8 @@
 Five ways, the first that fits:
 
 - ``depthwise``: each channel has a filter of its own; a direct kernel, nothing to gain elsewhere.
-- ``double``: sums in float64, for the few layers whose rounding errors would grow (see
-  `Conv.double_precision`).
+- ``double``, with ``exact=True``: sums in float64, for the few layers whose rounding errors grow on
+  their way (see `Conv.double_precision`).
 - ``matrix``: a 1x1 convolution is a matrix product of the map as it lies.
 - ``winograd``: F(m, r) computes m x m outputs of an r x r filter with (m + r - 1)^2
   multiplications instead of (m r)^2, for filters that move by one pixel. m depends on
@@ -21,6 +21,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
@@ -44,13 +45,15 @@ class Algorithm:
     m: int = 0  # winograd: outputs of a tile along each axis
     r: int = 0  # winograd: the size of the filter, after space to depth
     block: int = 1  # winograd: the side of the blocks that become channels
+    double: bool = False  # depthwise: whether sums are float64
 
 
 def choose_algorithm(conv: Conv, in_shape: Shape, out_shape: Shape, *, exact: bool) -> Algorithm:
     """The way a convolution is computed; see the module's documentation."""
+    double = exact and conv.double_precision
     if conv.is_depthwise(in_shape[-1]):
-        return Algorithm("depthwise")
-    if conv.double_precision:
+        return Algorithm("depthwise", double=double)
+    if double:
         return Algorithm("double")
     if conv.kernel_size == 1:
         return Algorithm("matrix")
@@ -142,20 +145,22 @@ def _pack(layer: Conv, algorithm: Algorithm, kernel: np.ndarray, bias: np.ndarra
         return PackedConv(algorithm, [own], [np.ascontiguousarray(bias)], 1, own.nbytes)
     parts = np.split(kernel, layer.groups, axis=-1)  # (k, k, c / groups, filters / groups) each
     biases = np.split(bias, layer.groups)
-    if algorithm.kind == "winograd":
+    winograd = algorithm.kind == "winograd"
+    if winograd:
         stacks = [_winograd_matrices(algorithm, part) for part in parts]
     else:
         stacks = [_as_matrix(part)[np.newaxis] for part in parts]
     dtype = np.float64 if algorithm.kind == "double" else np.float32
-    kernels = [_kernels.kernels.pack_matrix(stack.astype(dtype, copy=False)) for stack in stacks]
+    pack = partial(_kernels.kernels.pack_matrix, fill=not winograd)
+    kernels = [pack(stack.astype(dtype, copy=False)) for stack in stacks]
     nbytes = sum(panels.nbytes for group in kernels for _, panels in group)
-    padded = [pad_columns(b).astype(dtype) for b in biases]
+    padded = [pad_columns(b, k).astype(dtype) for b, k in zip(biases, kernels)]
     return PackedConv(algorithm, kernels, padded, len(biases[0]), nbytes)
 
 
-def pad_columns(bias: np.ndarray) -> np.ndarray:
-    """Fill up with zeros to a multiple of 8, as `pack_matrix` does."""
-    padded = np.zeros(-(-len(bias) // 8) * 8, np.float32)
+def pad_columns(bias: np.ndarray, packed: list) -> np.ndarray:
+    """Fill up with zeros to the columns of a packed matrix."""
+    padded = np.zeros(_kernels.kernels.packed_width(packed), np.float32)
     padded[: len(bias)] = bias
     return padded
 

@@ -10,23 +10,35 @@ import numpy as np
 from .. import _kernels
 from .._kernels.calls import Call, Phase, Unit
 from .algorithms import PackedConv
-from .layers import Conv
+from .layers import Conv, Shape
 from .memory import NO_PADS, Arena, Maps
 
 # Rows of one product over copied patches, which are multiplied while they are in the cache.
 PRODUCT_ROWS = 1024
 # Transformed tiles and their products that are worked on at a time: about half a level 2 cache.
 TILE_BYTES = 512 * 1024
-# Weights larger than the cache: all images are then multiplied with each part of them in turn.
-LARGE_WEIGHTS = 4 * 2**20
+# Weights smaller than this stay in the cache from image to image.
+MANY_WEIGHTS = 512 * 1024
 
 Compute = Callable[[int, int], list[Phase]]
 Align = Callable[[int], int]
 
 
-def is_large(packed: PackedConv) -> bool:
-    """Whether a convolution's weights should be read once for many images."""
-    return packed.algorithm.kind == "winograd" and packed.nbytes > LARGE_WEIGHTS
+def images_for_weights(conv: Conv, packed: PackedConv, in_shape: Shape, out_shape: Shape) -> int:
+    """How many images a convolution's weights are best read for.
+
+    Large weights come from memory, or from a slow cache, each time. That is worth it for as many
+    images as have maps, or transformed tiles, of the weights' size; those have to come as well.
+    """
+    h, w, filters = out_shape
+    if packed.algorithm.kind == "winograd":
+        m, r = packed.algorithm.m, packed.algorithm.r
+        tiles = math.ceil(h / m) * math.ceil(w / m) * (m + r - 1) ** 2
+        channels = in_shape[-1] * packed.algorithm.block**2
+        nbytes = 4 * tiles * (channels + filters)
+    else:
+        nbytes = 4 * (math.prod(in_shape) + math.prod(out_shape))
+    return max(1, packed.nbytes // nbytes) if packed.nbytes >= MANY_WEIGHTS else 1
 
 
 def split_evenly(first: int, end: int, n_parts: int) -> Iterator[tuple[int, int]]:
@@ -104,57 +116,80 @@ class ConvolutionCompiler:
     # Products ----------------------------------------------------------------------------------
 
     def _product(
-        self, x, start, row_step, column_step, packed, group, out, i, a, b, limits, residual, joined
+        self, x, start, row_step, column_step, packed, group, target, at, shape, limits, other
     ) -> Unit:
-        """Calls of the product that gives rows a to b of image i; see `Kernels.bind_matmul`.
+        """Calls of the product whose rows are written into `target`; see `Kernels.bind_matmul`.
 
-        `joined` says that all rows may be taken for one long one.
+        Columns that are there for the sake of a wider tile are computed aside, and left there.
         """
         kernels = _kernels.kernels
         panels, bias, filters = packed.kernels[group], packed.bias[group], packed.filters
-        target = out.image(i, a, b)
-        other = None if residual is None else residual.image(i, a, b)
-        shape, left, offset = (b - a, out.shape[1]), out.left, out.channel + group * filters
-        if joined:
-            target = target.reshape(1, -1, out.channels)
-            other = None if other is None else other.reshape(target.shape)
-            shape = 1, math.prod(shape)
+        top, left, offset = at
         if len(bias) == filters:
             return kernels.bind_matmul(
-                x, start, row_step, column_step, panels, bias, *limits, target, (0, left, offset),
-                shape, other,
-            )  # fmt: skip
-        # columns that are no multiple of 8 are computed aside, and copied without the filling
+                x, start, row_step, column_step, panels, bias, *limits, target, at, shape, other
+            )
         aside = self._take((*shape, len(bias)))
         calls = kernels.bind_matmul(
             x, start, row_step, column_step, panels, bias, -np.inf, np.inf, aside, (0, 0, 0), shape
         )
-        place = np.s_[:, left : left + shape[1], offset : offset + filters]
+        rows, columns = shape
+        place = np.s_[top : top + rows, left : left + columns, offset : offset + filters]
         values = aside[..., :filters]
         if other is None:
             return [*calls, kernels.bind_clip(values, *limits, target[place])]
         return [*calls, kernels.bind_add_and_clip(values, other[place], *limits, target[place])]
 
     def _matrix(self, conv, packed, x, out, limits, residual):
-        ow = out.shape[1]
+        oh, ow, _ = out.shape
         (pad_top, _), (pad_left, _) = conv.pads(x.shape)
         s, c, wp = conv.stride, x.channels, x.width
         depth = c // conv.groups
-        # without borders, all rows of the map are one long row of the matrix product
+        # without borders, all rows of the maps are one long row of the matrix product
         joined = s == 1 and wp == ow == out.width
 
+        def product(x_array, start, steps, target, at, shape, other) -> Unit:
+            calls = []
+            top, left, channel = at
+            for g in range(conv.groups):
+                place = top, left, channel + g * packed.filters
+                calls += self._product(
+                    x_array, start + g * depth, *steps, packed, g, target, place, shape, limits,
+                    other,
+                )  # fmt: skip
+            return calls
+
+        def as_one_row(maps: Maps | None) -> np.ndarray | None:
+            return None if maps is None else maps.storage.array.reshape(1, -1, maps.channels)
+
         def compute(first: int, end: int) -> list[Phase]:
+            if joined and (first, end) == (0, oh) and x.height == out.height == oh:
+                # the pixels of all images
+                target, other = as_one_row(out), as_one_row(residual)
+                parts = split_evenly(0, x.n * oh * ow, self._n_parts)
+                return [
+                    [
+                        product(
+                            x.storage.array, a * c, (0, c), target, (0, a, out.channel), (1, b - a),
+                            other,
+                        )
+                        for a, b in parts
+                    ]
+                ]  # fmt: skip
             phase = []
             for i in range(x.n):
                 for a, b in split_evenly(first, end, self._n_parts):
-                    calls = []
                     start = (x.row(a * s - pad_top) * wp + x.left - pad_left) * c
-                    for g in range(conv.groups):
-                        calls += self._product(
-                            x.storage.array[i], start + g * depth, s * wp * c, s * c, packed, g,
-                            out, i, a, b, limits, residual, joined,
-                        )  # fmt: skip
-                    phase.append(calls)
+                    target = out.image(i, a, b)
+                    other = None if residual is None else residual.image(i, a, b)
+                    at, shape = (0, out.left, out.channel), (b - a, ow)
+                    if joined:
+                        target = target.reshape(1, -1, out.channels)
+                        other = None if other is None else other.reshape(target.shape)
+                        shape = 1, (b - a) * ow
+                    steps = s * wp * c, s * c
+                    array = x.storage.array[i]
+                    phase.append(product(array, start, steps, target, at, shape, other))
             return [phase]
 
         return compute, _any, _any
@@ -174,10 +209,17 @@ class ConvolutionCompiler:
                 image = x.image(i, a * s - pad_top)
                 copy = _kernels.kernels.bind_patches
                 calls.append(copy(image, k, s, 0, b - a, g * depth, depth, patches))
+                target = out.image(i, a, b)
+                other = None if residual is None else residual.image(i, a, b)
+                shape = b - a, ow
+                at = 0, out.left, out.channel + g * packed.filters
+                if out.width == ow:
+                    target = target.reshape(1, -1, out.channels)
+                    other = None if other is None else other.reshape(target.shape)
+                    shape = 1, (b - a) * ow
                 calls += self._product(
-                    patches, 0, ow * size, size, packed, g, out, i, a, b, limits, residual,
-                    out.width == ow,
-                )  # fmt: skip
+                    patches, 0, ow * size, size, packed, g, target, at, shape, limits, other
+                )
             return calls
 
         def compute(first: int, end: int) -> list[Phase]:
@@ -203,7 +245,8 @@ class ConvolutionCompiler:
         k, s = conv.kernel_size, conv.stride
         (pad_top, _), _ = conv.pads(x.shape)
         kernels = _kernels.kernels
-        bind = kernels.bind_depthwise_double if conv.double_precision else kernels.bind_depthwise
+        double = packed.algorithm.double
+        bind = kernels.bind_depthwise_double if double else kernels.bind_depthwise
 
         def compute(first: int, end: int) -> list[Phase]:
             phase = []
@@ -281,7 +324,7 @@ class ConvolutionCompiler:
             add = kernels.bind_add_and_clip
             return [[add(values, other, *limits, values) for values, other in both]]
 
-        if n > 1 or is_large(packed):
+        if n > 1 or images_for_weights(conv, packed, x.shape, out.shape) > 1:
             t = across * down
 
             def compute(first: int, end: int) -> list[Phase]:

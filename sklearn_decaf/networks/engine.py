@@ -4,7 +4,7 @@ The network is cut in up to three stages:
 
 - The **trunk**, all that works on maps, runs one image at a time, so that an image's maps stay in
   the cache.
-- Where the weights of a convolution are larger than the cache, the trunk from there on, the **late
+- Where the weights of a convolution are larger than its maps, the trunk from there on, the **late
   trunk**, runs on up to `LATE_IMAGES` images together, so that the weights are read once for all.
 - The **head**, from the first fully connected layer on, runs on the whole batch.
 
@@ -29,12 +29,12 @@ from .._parallel import run_in_threads, single_threaded_blas
 from . import reference
 from .algorithms import pack_convolutions, pad_columns
 from .architecture import INPUT, Architecture
-from .convolutions import is_large, split_evenly
+from .convolutions import images_for_weights, split_evenly
 from .layers import Conv, Dense, Layer, Softmax
 from .trunk import TrunkProgram, swaps_pixels
 
 # Images whose late trunk is computed together, at most.
-LATE_IMAGES = 16
+LATE_IMAGES = 8
 CACHE_LINE = 16  # float32 numbers
 # Inputs of a fully connected layer that are summed up at a time: sums of sums round less than one
 # long sum, and the weights for them stay in the cache.
@@ -89,7 +89,7 @@ class Plan:
                 for layer in self._head
                 if isinstance(layer, Dense)
             }
-            late = self._late_layers(trunk)
+            late, self._late_images = self._late_layers(trunk)
             self._swaps_pixels = any(
                 swaps_pixels(architecture, layer)
                 for layer in trunk
@@ -110,12 +110,22 @@ class Plan:
         )
         self._idle: dict[tuple, list[TrunkProgram]] = {}
 
-    def _late_layers(self, trunk: tuple[Layer, ...]) -> tuple[Layer, ...]:
-        """The layers from the first convolution with large weights on, if they can be cut off."""
-        large = [isinstance(layer, Conv) and is_large(self._packed[layer.name]) for layer in trunk]
-        if True not in large or large[0]:
-            return ()
-        return trunk[large.index(True) :]
+    def _late_layers(self, trunk: tuple[Layer, ...]) -> tuple[tuple[Layer, ...], int]:
+        """The layers from the first convolution on whose weights are best read for many images.
+
+        And for how many. None, where they cannot be cut off.
+        """
+        shapes = {INPUT: self.architecture.input_shape, **self.architecture.shapes()}
+        for i, layer in enumerate(trunk):
+            if not isinstance(layer, Conv):
+                continue
+            (source,) = self.architecture.inputs(layer.name)
+            packed, maps = self._packed[layer.name], (shapes[source], shapes[layer.name])
+            images = images_for_weights(layer, packed, *maps)
+            if images > 1:
+                fitting = 1 << (images.bit_length() - 1)  # a power of two
+                return (trunk[i:], min(LATE_IMAGES, fitting)) if i else ((), 1)
+        return (), 1
 
     def _handed_over(self, stage, later) -> tuple[str, ...]:
         read = {name for layer in later for name in self.architecture.inputs(layer.name)}
@@ -151,7 +161,7 @@ class Plan:
             with single_threaded_blas():
                 return self._run_reference(images, n_threads)
         n = len(images)
-        maps = self._new_maps(n)
+        maps = self._new_maps(n, n_threads)
         for stage in self._stages(images, maps, n_threads):
             self._run_stage(*stage, n_threads)
         blobs = {name: values[:n] for name, values in maps.items()}
@@ -169,7 +179,7 @@ class Plan:
         Parameters
         ----------
         images : ndarray of shape (n, h, w, 3)
-            As for :meth:`run`; groups of `LATE_IMAGES` go through the late trunk together.
+            As for :meth:`run`; groups of images go through the late trunk together.
         n_threads : int, default=1
             Threads among which each step is divided.
 
@@ -188,7 +198,7 @@ class Plan:
             raise RuntimeError("without compiled kernels there are no steps to time")
         seconds: dict[tuple[str, ...], float] = {}
         n = len(images)
-        maps = self._new_maps(n)
+        maps = self._new_maps(n, n_threads)
         for stage, group, sources, targets in self._stages(images, maps, n_threads):
             with self._borrow(stage, group, n_threads, sources[0].dtype) as program:
                 times = np.zeros(program.tape.n_phases)
@@ -214,19 +224,25 @@ class Plan:
         pixels = np.ascontiguousarray(pixels)
         if n:
             yield "trunk", 1, [pixels], [maps[name][:n] for name in self._trunk_outputs]
+        for first, end, size in self._late_groups(n, n_threads):
+            sources = [maps[name][first:end] for name in self._late_inputs]
+            targets = [maps[name][first:end] for name in self._late_outputs]
+            yield "late", size, sources, targets
+
+    def _late_groups(self, n: int, n_threads: int) -> list[tuple[int, int, int]]:
+        """Groups of images for the late trunk: first image, end, and how many at a time.
+
+        The last group is filled up to a power of two, so that few programs serve any n.
+        """
         if not self._late or not n:
-            return
-        size = min(LATE_IMAGES, math.ceil(n / n_threads))
+            return []
+        size = min(self._late_images, math.ceil(n / n_threads))
         whole = n - n % size
-        parts = [(0, whole, size)]
+        groups = [(0, whole, size)]
         if whole < n:
-            size = _power_of_two(n - whole)
-            parts.append((whole, whole + size, size))
-        for first, end, size in parts:
-            if end > first:
-                sources = [maps[name][first:end] for name in self._late_inputs]
-                targets = [maps[name][first:end] for name in self._late_outputs]
-                yield "late", size, sources, targets
+            size = 1 << (n - whole - 1).bit_length()
+            groups.append((whole, whole + size, size))
+        return groups
 
     def _run_stage(self, stage, group, sources, targets, n_threads) -> None:
         """Let threads take items, and share those that are left, fewer than threads."""
@@ -244,11 +260,11 @@ class Plan:
             with self._borrow(stage, group, n_threads, pixels) as program:
                 run_shared(program.tape, n_threads, sources, targets, n_items - whole)
 
-    def _new_maps(self, n: int) -> dict[str, np.ndarray]:
+    def _new_maps(self, n: int, n_threads: int) -> dict[str, np.ndarray]:
         """Memory for what the stages hand over, for n images and what fills the last group up."""
         shapes = self.architecture.shapes()
         names = (*self._trunk_outputs, *self._late_outputs)
-        rows = n + (LATE_IMAGES if self._late else 0)
+        rows = max([n, *(end for _, end, _ in self._late_groups(n, n_threads))])
         maps = {name: np.empty((rows, *shapes[name]), np.float32) for name in names}
         for values in maps.values():
             values[n:] = 0
@@ -358,18 +374,14 @@ class Plan:
         return [results[name] for name in self.outputs]
 
 
-def _power_of_two(n: int) -> int:
-    """The least power of two that is not below n."""
-    return 1 << (n - 1).bit_length()
-
-
 def _pack_dense(layer: Dense, parameters: Mapping[str, np.ndarray]):
     """The kernel of a fully connected layer, in blocks, as products read it, and its bias."""
     kernel = np.asarray(parameters[f"{layer.name}.kernel"], np.float32)  # (inputs, units)
     bias = np.asarray(parameters[f"{layer.name}.bias"], np.float32)
     starts = range(0, len(kernel), HEAD_DEPTH)
     pack = _kernels.kernels.pack_matrix
-    return [pack(kernel[np.newaxis, k : k + HEAD_DEPTH]) for k in starts], pad_columns(bias)
+    blocks = [pack(kernel[np.newaxis, k : k + HEAD_DEPTH]) for k in starts]
+    return blocks, pad_columns(bias, blocks[0])
 
 
 def _head_layers(architecture: Architecture, steps) -> tuple:
