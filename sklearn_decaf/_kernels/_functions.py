@@ -6,6 +6,7 @@ bounds would read or write foreign memory.
 
 from __future__ import annotations
 
+import itertools
 from importlib import import_module
 
 import numpy as np
@@ -16,10 +17,11 @@ from .calls import Call
 
 # (m, r) of the compiled Winograd transforms F(m, r)
 WINOGRAD_SIZES = ((4, 3), (5, 3), (4, 5))
+# (size, stride, outputs at a time) of the compiled depthwise convolutions
+DEPTHWISE_SIZES = tuple(itertools.product((3, 5), (1, 2), (4, 7)))
 MODULES = (
     "depthwise",
-    "depthwise_3x3",
-    "depthwise_5x5",
+    *(f"depthwise_{size}x{size}_stride_{s}_by_{outputs}" for size, s, outputs in DEPTHWISE_SIZES),
     "depthwise_double",
     "elementwise",
     "global_pool",
@@ -56,12 +58,12 @@ class Kernels(MatrixProducts):
         super().__init__(kernel_set)
         for name in MODULES:
             setattr(self, f"_{name}", import_module(f"{__package__}.{kernel_set}.{name}"))
-        self._fast_depthwise = {
-            (3, 3, 1): self._depthwise_3x3.depthwise_3x3_stride_1,
-            (3, 3, 2): self._depthwise_3x3.depthwise_3x3_stride_2,
-            (5, 5, 1): self._depthwise_5x5.depthwise_5x5_stride_1,
-            (5, 5, 2): self._depthwise_5x5.depthwise_5x5_stride_2,
-        }
+        # {(size, stride): {outputs at a time: function}}
+        self._fast_depthwise: dict = {}
+        for size, stride, outputs in DEPTHWISE_SIZES:
+            name = f"depthwise_{size}x{size}_stride_{stride}_by_{outputs}"
+            functions = self._fast_depthwise.setdefault((size, stride), {})
+            functions[outputs] = getattr(getattr(self, f"_{name}"), name)
 
     def bind_depthwise(self, x_padded, kernel, bias, stride, low, high, out) -> Call:
         """Convolve each channel of a padded map with its own kernel, add the bias and clip.
@@ -79,9 +81,13 @@ class Kernels(MatrixProducts):
         """
         _require_depthwise("depthwise", x_padded, kernel, bias, stride, out)
         low, high = float(low), float(high)
-        fast = self._fast_depthwise.get((*kernel.shape[:2], stride))
-        if fast is not None and out.shape[1] >= 4:
-            return Call(fast(x_padded, kernel, bias, low, high, out))
+        height, width, columns = *kernel.shape[:2], out.shape[1]
+        functions = self._fast_depthwise.get((height, stride), {}) if height == width else {}
+        fitting = [outputs for outputs in functions if outputs <= columns]
+        if fitting:
+            # that with the least work, of which a block has some for itself
+            by = min(fitting, key=lambda outputs: -(-columns // outputs) * (outputs + 3))
+            return Call(functions[by](x_padded, kernel, bias, low, high, out))
         run = self._depthwise.depthwise
         return Call(run(x_padded, kernel, bias, int(stride), low, high, out))
 

@@ -1,0 +1,53 @@
+"""Write the source of depthwise convolutions: ``python depthwise_kernels.py SIZE STRIDE OUTPUTS``.
+
+A kernel computes OUTPUTS neighbouring outputs of SIZE x SIZE taps at a time, for one vector of
+channels: their sums stay in registers, and each number of the map is loaded once for all of them.
+Several sums are needed for speed too: each waits for its last multiply-add, while the others go on.
+
+Sums begin at the bias and go over the taps in order, as in `depthwise.py`, so that all kernels give
+the same bits. The last block of a row is moved to the left to end with it, so some outputs may be
+computed twice.
+"""
+
+from __future__ import annotations
+
+import sys
+
+
+def depthwise_kernel(size: int, stride: int, outputs: int) -> str:
+    """Source of the kernel."""
+    name = f"depthwise_{size}x{size}_stride_{stride}_by_{outputs}"
+    body = [f"sum{o} = bias[ch]" for o in range(outputs)]
+    for i in range(size):
+        body += [f"w{j} = kernel[{i}, {j}, ch]" for j in range(size)]
+        for column in range((outputs - 1) * stride + size):
+            taps = [(o, column - o * stride) for o in range(outputs)]
+            taps = [(o, j) for o, j in taps if 0 <= j < size]
+            if taps:
+                body.append(f"value = x[{stride} * y + {i}, {stride} * u + {column}, ch]")
+                body += [f"sum{o} += w{j} * value" for o, j in taps]
+    for o in range(outputs):
+        body.append(f"out[y, u + {o}, ch] = np.minimum(np.maximum(sum{o}, lowest), highest)")
+    lines = "\n".join(" " * 16 + line for line in body)
+    title = f"Depthwise convolution, {size}x{size} with stride {stride}: {outputs} outputs at a time."
+    return f'''"""{title}"""
+
+import numpy as np
+
+
+# pythran export {name}(float32[:,:,:], float32[:,:,:], float32[:], float, float, float32[:,:,:])
+def {name}(x, kernel, bias, low, high, out):
+    # x (hp, wp, c), kernel ({size}, {size}, c), bias (c,), out (oh, ow >= {outputs}, c)
+    lowest = np.float32(low)
+    highest = np.float32(high)
+    rows, columns, channels = out.shape
+    for y in range(rows):
+        for block in range((columns + {outputs - 1}) // {outputs}):
+            u = max(min({outputs} * block, columns - {outputs}), 0)
+            for ch in range(channels):
+{lines}
+'''
+
+
+if __name__ == "__main__":
+    print(depthwise_kernel(*map(int, sys.argv[1:])), end="")
