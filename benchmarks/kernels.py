@@ -8,7 +8,6 @@ that other work on the machine matters little. GB/s counts every input and outpu
 
 import argparse
 import time
-from functools import partial
 
 import numpy as np
 
@@ -131,7 +130,7 @@ def cases():
             f"lrn {side}x{side}x{channels}",
             2 * x.nbytes,
             0,
-            lambda k, x=x, out=out: partial(k.lrn, x, 5, 1e-4, 0.75, 1.0, out),
+            lambda k, x=x, out=out: k.bind_lrn(x, 5, 1e-4, 0.75, 1.0, out),
             numpy_lrn,
         )
 
@@ -154,7 +153,7 @@ def cases():
             f"max_pool {side}x{side}x{channels}",
             x.nbytes + out.nbytes,
             0,
-            lambda k, x=x, out=out: partial(k.max_pool, x, 3, 2, out),
+            lambda k, x=x, out=out: k.bind_max_pool(x, 3, 2, out),
             numpy_pool,
         )
 
@@ -194,6 +193,48 @@ def cases():
             ),
             numpy_depthwise,
         )
+
+    for side, channels in ((56, 24), (14, 112)):
+        a, b, out = (normal(side, side, channels) for _ in range(3))
+
+        def numpy_add(a=a, b=b, out=out):
+            np.add(a, b, out=out)
+            np.maximum(out, 0, out=out)
+
+        yield (
+            f"add_and_clip {side}x{side}x{channels}",
+            3 * a.nbytes,
+            0,
+            lambda k, a=a, b=b, out=out: k.bind_add_and_clip(a, b, 0, np.inf, out),
+            numpy_add,
+        )
+
+    for side, channels in ((13, 1000), (7, 1280)):
+        x, pooled = normal(side, side, channels), np.empty(channels, np.float32)
+        yield (
+            f"average {side}x{side}x{channels}",
+            x.nbytes,
+            0,
+            lambda k, x=x, pooled=pooled: k.bind_average(x, pooled),
+            lambda x=x, pooled=pooled: np.mean(x, axis=(0, 1), out=pooled),
+        )
+
+    image = rng.integers(0, 256, (227, 227 * 3), dtype=np.uint8)
+    mean, std = normal(*image.shape), normal(image.shape[1])
+    padded = np.zeros((229, 1, 229 * 3), np.float32)
+    inside = padded[1:228, :, 3:-3]
+
+    def numpy_preprocess(image=image, mean=mean, std=std, inside=inside):
+        np.subtract(image, mean, out=inside[:, 0])
+        np.divide(inside[:, 0], std, out=inside[:, 0])
+
+    yield (
+        "preprocess 227x227x3",
+        image.nbytes + mean.nbytes + inside.nbytes,
+        0,
+        lambda k: k.bind_preprocess(image, mean, std, False, inside),
+        numpy_preprocess,
+    )
 
 
 def main():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import cache
@@ -144,76 +144,3 @@ def run_in_threads(work: Callable[[int], None], n_items: int, n_threads: int) ->
         loop()
         for other in others:
             other.result()
-
-
-class ThreadTeam:
-    """Threads that share the work of one call: phase by phase, all waiting for the last.
-
-    To be used in a ``with`` statement, which ends the threads. The caller is one of them.
-    """
-
-    def __init__(self, n_threads: int):
-        self._others = [_TeamThread() for _ in range(n_threads - 1)]
-
-    def __enter__(self) -> ThreadTeam:
-        for other in self._others:
-            other.start()
-        return self
-
-    def __exit__(self, *error) -> None:
-        for other in self._others:
-            other.hand_over(None)
-        for other in self._others:
-            other.join()
-
-    def run(self, phases: Sequence[Sequence[Callable[[], object]]]) -> None:
-        """Make the calls of each phase at the same time, and the phases one after another."""
-        n = len(self._others) + 1
-        for calls in phases:
-            busy = []
-            for k, other in enumerate(self._others[: len(calls) - 1]):
-                other.hand_over(calls[k + 1 :: n])
-                busy.append(other)
-            errors = []
-            try:
-                for call in calls[::n]:
-                    call()
-            except BaseException as error:
-                errors.append(error)
-            errors += [error for other in busy if (error := other.wait()) is not None]
-            if errors:
-                raise errors[0]
-
-
-class _TeamThread(threading.Thread):
-    """A thread that makes the calls it is handed; two locks are the fastest way to tell it."""
-
-    def __init__(self):
-        super().__init__(name="sklearn_decaf", daemon=True)
-        self._begin, self._end = threading.Lock(), threading.Lock()
-        self._begin.acquire()
-        self._end.acquire()
-        self._calls: Sequence[Callable[[], object]] | None = None
-        self._error: BaseException | None = None
-
-    def hand_over(self, calls: Sequence[Callable[[], object]] | None) -> None:
-        self._calls = calls
-        self._begin.release()
-
-    def wait(self) -> BaseException | None:
-        """Wait until the calls are made; the error that ended them, if any."""
-        self._end.acquire()
-        error, self._error = self._error, None
-        return error
-
-    def run(self) -> None:
-        while True:
-            self._begin.acquire()
-            if self._calls is None:
-                return
-            try:
-                for call in self._calls:
-                    call()
-            except BaseException as error:
-                self._error = error
-            self._end.release()

@@ -3,7 +3,6 @@
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
 
 import joblib
 import numpy as np
@@ -13,7 +12,6 @@ from threadpoolctl import OpenBLASController, threadpool_info, threadpool_limits
 
 from sklearn_decaf import _parallel
 from sklearn_decaf._parallel import (
-    ThreadTeam,
     effective_n_threads,
     run_in_threads,
     single_threaded_blas,
@@ -275,83 +273,3 @@ def test_an_error_in_the_callers_thread_waits_for_the_others():
     with pytest.raises(ValueError, match="mine"):
         run_in_threads(work, 100, 2)
     assert busy.count("begun") == busy.count("ended")
-
-
-# A team ------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("n_threads", [1, 2, 3, 5])
-@pytest.mark.parametrize("n_calls", [0, 1, 2, 4, 11])
-def test_a_team_makes_each_call_once(n_calls, n_threads):
-    done = []
-    with ThreadTeam(n_threads) as team:
-        for _ in range(3):
-            done.clear()
-            team.run([[partial(done.append, i) for i in range(n_calls)]])
-            assert sorted(done) == list(range(n_calls))
-        team.run([])
-
-
-@pytest.mark.parametrize("n_threads", [2, 3, 5])
-def test_a_phase_begins_when_the_one_before_is_complete(n_threads):
-    events = []
-
-    def call(phase, seconds):
-        time.sleep(seconds)
-        events.append(phase)
-
-    sizes = [n_threads, 1, n_threads, 2, 2 * n_threads + 1, 0, 1]
-    phases = [[partial(call, p, 0.005 if i else 0) for i in range(n)] for p, n in enumerate(sizes)]
-    with ThreadTeam(n_threads) as team:
-        team.run(phases)
-    assert events == [p for p, size in enumerate(sizes) for _ in range(size)]
-
-
-@pytest.mark.parametrize("n_threads", [1, 2, 3, 5])
-def test_the_calls_of_a_phase_run_at_once(n_threads):
-    together = threading.Barrier(n_threads, timeout=30)  # breaks unless all are there at once
-    with ThreadTeam(n_threads) as team:
-        team.run([[together.wait] * n_threads] * 3)
-
-
-def test_a_team_of_one_works_in_the_callers_thread():
-    threads = []
-    with ThreadTeam(1) as team:
-        team.run([[lambda: threads.append(threading.current_thread())] * 3])
-    assert threads == [threading.current_thread()] * 3
-
-
-@pytest.mark.parametrize("n_threads", [2, 3, 5])
-@pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt])
-def test_an_error_in_a_team_comes_out_and_the_team_goes_on(n_threads, error):
-    """Whoever fails, all others are waited for, no later phase begins, and nothing is left over."""
-    for failing in [{i} for i in range(n_threads)] + [set(range(n_threads))]:
-        done = []
-
-        def work(i, done=done, failing=failing):
-            if i in failing:
-                raise error(f"call {i}")
-            time.sleep(0.01)
-            done.append(i)
-
-        with ThreadTeam(n_threads) as team:
-            for _ in range(3):
-                done.clear()
-                phase = [partial(work, i) for i in range(n_threads)]
-                with pytest.raises(error, match=rf"call [{min(failing)}-{max(failing)}]"):
-                    team.run([phase, [partial(done.append, "later")]])
-                assert sorted(done) == sorted(set(range(n_threads)) - failing)
-                done.clear()
-                team.run([[partial(done.append, i) for i in range(7)]] * 2)
-                assert sorted(done) == sorted([*range(7), *range(7)])
-
-
-@pytest.mark.parametrize("n_threads", [1, 2, 4])
-def test_a_team_is_gone_afterwards(n_threads):
-    before = threading.active_count()
-    with ThreadTeam(n_threads) as team:
-        team.run([[lambda: None] * n_threads])
-    assert threading.active_count() == before
-    with pytest.raises(RuntimeError, match="mine"), ThreadTeam(n_threads):
-        raise RuntimeError("mine")
-    assert threading.active_count() == before

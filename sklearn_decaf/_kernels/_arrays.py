@@ -27,16 +27,23 @@ class Region(NamedTuple):
     @classmethod
     def of(cls, view: np.ndarray) -> Region:
         """The region that a view of shape (h, w, c) is; its channels follow one another."""
-        if view.dtype != np.float32 or view.strides[2] != 4 or min(view.strides) < 0:
+        owner = view.base if isinstance(view.base, np.ndarray) else view  # the last of all
+        memory = np.asarray(owner).ravel(order="K").view(np.uint8)
+        whole = memory[: memory.size // 4 * 4].view(np.float32)
+        start, rest = divmod(view.ctypes.data - whole.ctypes.data, 4)
+        row, column = view.strides[0] // 4, view.strides[1] // 4
+        last = start + sum((n - 1) * step for n, step in zip(view.shape, (row, column, 1)))
+        if (
+            view.dtype != np.float32
+            or view.strides[2] != 4
+            or min(view.strides) < 0
+            or rest
+            or (view.size and not 0 <= start <= last < whole.size)  # memory with gaps was copied
+        ):
             raise ValueError(
                 f"a region needs float32 numbers and channels that follow one another: {view.dtype}"
                 f" of shape {view.shape} with strides {view.strides}"
             )
-        owner = view if view.base is None else view.base  # NumPy's views know the last of all
-        memory = owner.reshape(-1).view(np.uint8)
-        whole = memory[: memory.size // 4 * 4].view(np.float32)
-        start = (view.ctypes.data - whole.ctypes.data) // 4
-        row, column = view.strides[0] // 4, view.strides[1] // 4
         return cls(whole, start, row, column)
 
 

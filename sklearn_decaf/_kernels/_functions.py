@@ -123,6 +123,7 @@ class Kernels(MatrixProducts):
             and out.shape[0] >= rows
             and out.shape[2:] == (size, size * channels)
             and left + channels <= c
+            and x.flags.c_contiguous
             and out.flags.c_contiguous
             and (first + rows - 1) * stride + size <= hp
             and (columns - 1) * stride + size <= wp,
@@ -323,13 +324,13 @@ class Kernels(MatrixProducts):
 
     def bind_average(self, x, out) -> Call:
         """The average of a region of shape (h, w, c) over its positions, to `out` (c,)."""
-        require(out.shape == (x.shape[2],), "average", x=x, out=out)
+        require(out.shape == (x.shape[2],) and x.size > 0, "average", x=x, out=out)
         line = np.empty(out.shape, np.float32)
         return Call(self._global_pool.average(*Region.of(x), *x.shape[:2], line, out))
 
     def bind_maximum(self, x, out) -> Call:
         """The maximum of a region of shape (h, w, c) over its positions, to `out` (c,)."""
-        require(out.shape == (x.shape[2],), "maximum", x=x, out=out)
+        require(out.shape == (x.shape[2],) and x.size > 0, "maximum", x=x, out=out)
         return Call(self._global_pool.maximum(*Region.of(x), *x.shape[:2], out))
 
     def bind_preprocess(self, image, mean, std, flip, out) -> Call:

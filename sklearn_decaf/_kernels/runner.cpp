@@ -16,8 +16,8 @@
 #include <chrono>
 #include <cstring>
 #include <deque>
+#include <exception>
 #include <memory>
-#include <system_error>
 #include <thread>
 #include <vector>
 
@@ -251,7 +251,7 @@ namespace
           wait_until([&] { return started.load(std::memory_order_acquire) != 0; });
           work(thread, started.load());
         });
-    } catch (std::system_error const &) {
+    } catch (std::exception const &) { // no thread left, or no memory for one
     }
     int const total = static_cast<int>(others.size()) + 1;
     started.store(total, std::memory_order_release);
@@ -291,9 +291,13 @@ namespace
   // The items' arrays must be as long as the tape's inputs and outputs times the number of items.
   void check_sizes(std::deque<Buffer> const &all, std::deque<Buffer> const &one, long n_items)
   {
-    bool fits = all.size() == one.size();
-    for (size_t i = 0; fits && i < all.size(); ++i)
-      fits = all[i].view.len == one[i].view.len * n_items;
+    bool fits = all.size() == one.size() && n_items >= 0;
+    for (size_t i = 0; fits && i < all.size(); ++i) {
+      auto const size = one[i].view.len;
+      // divided, as a product might be too large for its type
+      fits = size == 0 ? all[i].view.len == 0
+                       : all[i].view.len / size == n_items && all[i].view.len % size == 0;
+    }
     if (!fits) {
       PyErr_SetString(PyExc_ValueError, "the items do not fit the inputs or outputs of the tape");
       throw PythonError();

@@ -333,18 +333,21 @@ def test_concatenations_are_written_in_place():
 
 
 @compiled
-def test_borders_are_written_in_place():
+def test_borders_are_written_in_place(monkeypatch):
     """No step copies a map only to put zeros around it."""
+    copies, bind_copy = [], _kernels.kernels.bind_copy
+    monkeypatch.setattr(
+        _kernels.kernels, "bind_copy", lambda *given: copies.append(given) or bind_copy(*given)
+    )
     architecture = NETWORKS["border written at once"]
     packed = algorithms.pack_convolutions(
         architecture, he_parameters(architecture), architecture.layers
     )
     program = TrunkProgram(architecture, packed, architecture.layers, (INPUT,), ["f"])
-    calls = [call for _, phase in program._schedule for call in phase]
     borders = {name: maps.pads for name, maps in program._values.items()}
     assert borders["s"] == ((2, 2), (2, 2))
     # the depthwise one copies its input, as it cannot write into a border
-    assert sum(getattr(call, "func", None) is np.copyto for call in calls) <= 1
+    assert len(copies) <= 1
 
 
 # Memory -------------------------------------------------------------------------------------

@@ -288,7 +288,7 @@ def test_more_threads_than_images_of_a_late_trunk(late):
     assert_same_bits(plan.run(images[:n], n + 5), [values[:n] for values in expected])
 
 
-def test_teams_of_several_callers_at_once(late):
+def test_several_callers_with_threads_at_once(late):
     plan, images, expected = late
     together = threading.Barrier(4)
 
@@ -302,30 +302,46 @@ def test_teams_of_several_callers_at_once(late):
         list(pool.map(work, range(4)))
 
 
-@pytest.mark.parametrize("bad", [0, 1, 2])
-def test_an_error_in_a_team_reaches_the_caller(late, bad):
+@pytest.mark.parametrize(
+    ("runner", "n_threads", "n"), [("run_items", 3, 7), ("run_shared", 3, 2), ("run_shared", 1, 3)]
+)
+def test_an_interrupt_leaves_a_plan_that_runs(late, runner, n_threads, n, monkeypatch):
+    """It comes when a tape is complete, and its program is free for the next run."""
     plan, images, expected = late
-    assert_same_bits(plan.run(images[:1], 3), [values[:1] for values in expected])
-    before = threading.active_count()
+    assert_same_bits(plan.run(images[:n], n_threads), [values[:n] for values in expected])
+    idle = {key: len(programs) for key, programs in plan._idle.items()}
+    interrupts = [KeyboardInterrupt] * 2
 
-    def fail():
-        raise RuntimeError("no such row")
+    def interrupted(*arguments, **options):
+        run(*arguments, **options)
+        if interrupts:
+            raise interrupts.pop()
 
-    programs = plan._idle["trunk", 1, 3]
-    phase = next(phase for phase in programs[-1]._phases if len(phase) == 3)
-    call, phase[bad] = phase[bad], fail
-    try:
-        with pytest.raises(RuntimeError, match="no such row"):
-            plan.run(images[:1], 3)
-    finally:
-        phase[bad] = call
-    assert threading.active_count() == before
-    assert_same_bits(plan.run(images[:2], 3), [values[:2] for values in expected])
+    run = getattr(engine, runner)
+    monkeypatch.setattr(engine, runner, interrupted)
+    for _ in range(2):
+        with pytest.raises(KeyboardInterrupt):
+            plan.run(images[:n], n_threads)
+    assert not interrupts
+    for part in (slice(n), slice(1), slice(2, 5)):
+        assert_same_bits(plan.run(images[part], n_threads), [values[part] for values in expected])
+    assert all(len(plan._idle[key]) == number for key, number in idle.items())
+
+
+@pytest.mark.parametrize("n_threads", [1, 2, 3, 5])
+@pytest.mark.parametrize("n", [0, 1, 2, 3, 17])
+def test_a_profile_with_threads(late, n, n_threads):
+    plan, images, _ = late
+    profile = plan.profile(images[:n], n_threads)
+    named = [layer for _, layers, _ in profile for layer in layers]
+    if n:
+        assert sorted(named) == sorted(plan.architecture.layer_names)
+    assert all(seconds >= 0 for _, _, seconds in profile)
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
 @pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
-def test_a_forked_process_has_teams_of_its_own(late):
+def test_a_forked_process_has_threads_of_its_own(late):
     plan, images, expected = late
     plan.run(images[:1], 3)
     child = os.fork()
