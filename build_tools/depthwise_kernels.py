@@ -29,7 +29,7 @@ def depthwise_kernel(size: int, stride: int, outputs: int) -> str:
     for o in range(outputs):
         body.append(f"out[y, u + {o}, ch] = np.minimum(np.maximum(sum{o}, lowest), highest)")
     lines = "\n".join(" " * 16 + line for line in body)
-    title = f"Depthwise convolution, {size}x{size} with stride {stride}: {outputs} outputs at a time."
+    title = f"Depthwise convolution, {size}x{size}, stride {stride}, {outputs} outputs at a time."
     return f'''"""{title}"""
 
 import numpy as np

@@ -19,6 +19,7 @@
 #include <exception>
 #include <memory>
 #include <thread>
+#include <utility>
 #include <vector>
 
 namespace
@@ -105,7 +106,12 @@ namespace
 
   struct Tape {
     using Unit = std::vector<BoundCall *>;
+    struct PlaceOfUnit { // in a phase, of units `first` to `end` of the tape
+      Unit const *unit;
+      long phase, first, end;
+    };
     std::vector<std::vector<Unit>> phases;
+    std::vector<PlaceOfUnit> units; // of all phases
     std::deque<Buffer> inputs, outputs;
     PyObject *calls; // keeps the capsules alive
 
@@ -125,6 +131,12 @@ namespace
           });
         });
       });
+      for (auto const &phase : phases) { // which stay where they are from here on
+        auto const first = static_cast<long>(units.size());
+        auto const end = first + static_cast<long>(phase.size());
+        for (auto const &unit : phase)
+          units.push_back({&unit, static_cast<long>(&phase - phases.data()), first, end});
+      }
       calls = Py_NewRef(kept.object);
     }
     Tape(Tape const &) = delete;
@@ -173,7 +185,7 @@ namespace
         : tapes_(tapes), items_(items)
     {
     }
-    void operator()(int thread, int)
+    void operator()(int thread)
     {
       Tape const &tape = *tapes_[thread];
       for (long item; (item = next_.fetch_add(1)) < items_.count;) {
@@ -186,76 +198,89 @@ namespace
     }
   };
 
-  // All threads share the units of each phase of one tape.
+  // All threads share the units of each phase of one tape. A thread takes the next unit when all
+  // units that have to come before it are complete. Threads never wait for each other as such: one
+  // that the system has put aside holds up the others only if it is in the middle of a unit.
   class UnitsInParallel
   {
     Tape const &tape_;
     Items const &items_;
     double *seconds_; // of each phase, or none
-    std::atomic<size_t> next_{0};
-    std::atomic<int> arrived_{0};
-    std::atomic<unsigned> generation_{0};
+    // Units of all items, in order, with the copies to inputs first and from outputs last.
+    long const per_item_;
+    std::atomic<long> next_{0}, done_{0};
+    std::atomic<long> complete_{0};           // units of complete phases
+    Clock::time_point since_ = Clock::now();  // when the last phase was complete
 
-    // Wait for all; the last to come makes the units of the next phase available.
-    void meet(int n_threads)
+    // The first unit of a unit's phase, and the first of the next one.
+    std::pair<long, long> phase_of(long unit) const
     {
-      unsigned const generation = generation_.load();
-      if (arrived_.fetch_add(1) == n_threads - 1) {
-        arrived_.store(0);
-        next_.store(0);
-        generation_.fetch_add(1);
-      } else {
-        wait_until([&] { return generation_.load(std::memory_order_acquire) != generation; });
-      }
+      long const item = unit / per_item_ * per_item_, place = unit - item;
+      if (place == 0 || place == per_item_ - 1)
+        return {unit, unit + 1};
+      auto const &place_in_tape = tape_.units[place - 1];
+      return {item + 1 + place_in_tape.first, item + 1 + place_in_tape.end};
+    }
+
+    void run(long unit) const
+    {
+      long const item = unit / per_item_, place = unit % per_item_;
+      if (place == 0)
+        items_.load(tape_, item);
+      else if (place == per_item_ - 1)
+        items_.store(tape_, item);
+      else
+        run_unit(*tape_.units[place - 1].unit);
+    }
+
+    void add_seconds(long unit)
+    {
+      auto const now = Clock::now();
+      long const place = unit % per_item_;
+      if (place > 0 && place < per_item_ - 1)
+        seconds_[tape_.units[place - 1].phase] += std::chrono::duration<double>(now - since_).count();
+      since_ = now;
     }
 
   public:
     UnitsInParallel(Tape const &tape, Items const &items, double *seconds)
-        : tape_(tape), items_(items), seconds_(seconds)
+        : tape_(tape), items_(items), seconds_(seconds),
+          per_item_(static_cast<long>(tape.units.size()) + 2)
     {
     }
-    void operator()(int thread, int n_threads)
+    void operator()(int)
     {
-      for (long item = 0; item < items_.count; ++item) {
-        auto start = Clock::now();
-        if (thread == 0)
-          items_.load(tape_, item);
-        meet(n_threads);
-        for (size_t i = 0; i < tape_.phases.size(); ++i) {
-          auto const &phase = tape_.phases[i];
-          for (size_t unit; (unit = next_.fetch_add(1)) < phase.size();)
-            run_unit(phase[unit]);
-          meet(n_threads);
-          if (seconds_ != nullptr && thread == 0) {
-            auto end = Clock::now();
-            seconds_[i] += std::chrono::duration<double>(end - start).count();
-            start = end;
-          }
+      long const total = items_.count * per_item_;
+      for (long unit = next_.load(); unit < total; unit = next_.load()) {
+        auto const phase = phase_of(unit);
+        wait_until([&] {
+          return complete_.load(std::memory_order_acquire) >= phase.first || next_.load() != unit;
+        });
+        if (!next_.compare_exchange_strong(unit, unit + 1))
+          continue; // another thread has taken it
+        run(unit);
+        if (done_.fetch_add(1, std::memory_order_acq_rel) + 1 == phase.second) {
+          if (seconds_ != nullptr)
+            add_seconds(unit);
+          complete_.store(phase.second, std::memory_order_release);
         }
-        if (thread == 0)
-          items_.store(tape_, item);
       }
+      wait_until([&] { return complete_.load(std::memory_order_acquire) == total; });
     }
   };
 
-  // Call work(thread, threads) from several threads, or from as many as can be started.
+  // Call work(thread) from several threads, or from as many as can be started.
   template <class Work>
   void in_threads(int n_threads, Work &work)
   {
     std::vector<std::thread> others;
-    std::atomic<int> started{0};
     try {
       others.reserve(n_threads - 1);
       for (int thread = 1; thread < n_threads; ++thread)
-        others.emplace_back([&started, &work, thread] {
-          wait_until([&] { return started.load(std::memory_order_acquire) != 0; });
-          work(thread, started.load());
-        });
+        others.emplace_back([&work, thread] { work(thread); });
     } catch (std::exception const &) { // no thread left, or no memory for one
     }
-    int const total = static_cast<int>(others.size()) + 1;
-    started.store(total, std::memory_order_release);
-    work(0, total);
+    work(0);
     for (auto &other : others)
       other.join();
   }
