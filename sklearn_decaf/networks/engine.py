@@ -30,6 +30,7 @@ from .algorithms import pack_convolutions, pad_columns
 from .architecture import INPUT, Architecture
 from .convolutions import is_large, split_evenly
 from .layers import Conv, Dense, Layer, Softmax
+from .packed_weights import pack_layers
 from .trunk import TrunkProgram
 
 # Images whose late trunk is computed together, at most.
@@ -83,11 +84,8 @@ class Plan:
         late: tuple[Layer, ...] = ()
         if self._compiled:
             self._packed = pack_convolutions(architecture, parameters, trunk, exact=exact)
-            self._dense = {
-                layer.name: _pack_dense(layer, parameters)
-                for layer in self._head
-                if isinstance(layer, Dense)
-            }
+            dense = [layer for layer in self._head if isinstance(layer, Dense)]
+            self._dense = pack_layers(architecture, parameters, dense, _pack_dense)
             late = self._late_layers(trunk)
         else:
             _kernels.warn_if_missing()
@@ -357,7 +355,7 @@ class _Borrowed(ExitStack):
         return self._program
 
 
-def _pack_dense(layer: Dense, parameters: Mapping[str, np.ndarray]):
+def _pack_dense(_: Architecture, parameters: Mapping[str, np.ndarray], layer: Dense):
     """The kernel of a fully connected layer, in blocks, as products read it, and its bias."""
     kernel = np.asarray(parameters[f"{layer.name}.kernel"], np.float32)  # (inputs, units)
     bias = np.asarray(parameters[f"{layer.name}.bias"], np.float32)
