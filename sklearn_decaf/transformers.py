@@ -74,6 +74,10 @@ class DeCAFTransformer(TransformerMixin, BaseEstimator):
         Takes ten times as long.
     exif_transpose : bool, default=True
         Turn a photograph upright as its EXIF orientation says.
+    exact : bool, default=False
+        Compute convolutions by plain sums alone. As it is, many are computed by Winograd's
+        algorithm, which is faster and rounds a little more: for AlexNets and SqueezeNet, by 2e-6 of
+        a layer's largest value instead of 1e-6. EfficientNet-Lite0 is the same either way.
     image_shape : tuple (height, width) or (height, width, channels), default=None
         Shape of the images in rows of pixels. Only with it is a 2-D array taken as images.
     on_error : {"raise", "nan"}, default="raise"
@@ -163,6 +167,7 @@ class DeCAFTransformer(TransformerMixin, BaseEstimator):
         "resize": [StrOptions({"warp", "crop"}), None],
         "ten_crop": ["boolean"],
         "exif_transpose": ["boolean"],
+        "exact": ["boolean"],
         "image_shape": [tuple, list, None],
         "on_error": [StrOptions({"raise", "nan"})],
         "cache": [str, os.PathLike, ActivationCache, None],
@@ -185,6 +190,7 @@ class DeCAFTransformer(TransformerMixin, BaseEstimator):
         resize="warp",
         ten_crop=False,
         exif_transpose=True,
+        exact=False,
         image_shape=None,
         on_error="raise",
         cache=None,
@@ -201,6 +207,7 @@ class DeCAFTransformer(TransformerMixin, BaseEstimator):
         self.resize = resize
         self.ten_crop = ten_crop
         self.exif_transpose = exif_transpose
+        self.exact = exact
         self.image_shape = image_shape
         self.on_error = on_error
         self.cache = cache
@@ -463,6 +470,7 @@ class DeCAFTransformer(TransformerMixin, BaseEstimator):
             resize=self.resize,
             ten_crop=self.ten_crop,
             exif_transpose=self.exif_transpose,
+            exact=bool(self.exact),
         )
 
     # Dropout ---------------------------------------------------------------------------------
