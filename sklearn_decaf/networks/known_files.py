@@ -99,7 +99,7 @@ def open_weight_file(
     file, match, parameters, mean = _read(path, mapped, architecture, checksum=checksum)
     facts = _facts(file, match, parameters, checksum)
     at_rest = begun - max(status.st_mtime, status.st_ctime) > AT_REST
-    if at_rest and _state(os.stat(path)) == state:
+    if at_rest and _state_now(path) == state:
         arrays = [] if mean is None else [mean]
         disk_cache.put(key, {**facts, "state": state}, arrays)
     read = partial(_read_again, path, mapped, architecture, file.sha256)
@@ -110,6 +110,13 @@ def open_weight_file(
 def _state(status: os.stat_result) -> list[int]:
     """What changes when a file does. Not the device, whose number may change at a restart."""
     return [status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns]
+
+
+def _state_now(path: Path) -> list[int] | None:
+    try:
+        return _state(os.stat(path))
+    except OSError:  # it is gone
+        return None
 
 
 def _is_checked(facts: dict, checksum: str | None) -> bool:

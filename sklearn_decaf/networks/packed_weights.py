@@ -55,22 +55,29 @@ def pack_layers(
         By names of layers.
     """
     known = isinstance(parameters, FileParameters) and parameters.identity is not None
-    if not known or disk_cache.cache_folder() is None:
-        return {layer.name: pack(architecture, parameters, layer, **settings) for layer in layers}
+    keep = known and disk_cache.cache_folder() is not None
     packed = {}
     for layer in layers:
-        key = _key(architecture, parameters, layer, settings)
-        found = disk_cache.get(key)
+        key = _key(architecture, parameters, layer, settings) if keep else {}
+        found = disk_cache.get(key) if keep else None
         if found is None:
-            made = packed[layer.name] = pack(architecture, parameters, layer, **settings)
-            arrays: list[np.ndarray] = []
-            skeleton = _encode(made, arrays)
-            # mapped memory instead of our own: other processes share it
-            found = disk_cache.get(key) if disk_cache.put(key, skeleton, arrays) else None
+            made = pack(architecture, parameters, layer, **settings)
+            packed[layer.name] = made
+            if keep and _put(key, made):
+                # mapped memory, which all processes share, takes the place of our own
+                del made, packed[layer.name]
+                found = disk_cache.get(key)
+                if found is None:  # removed by another process, or a disk that loses data
+                    packed[layer.name] = pack(architecture, parameters, layer, **settings)
         if found is not None:
             packed[layer.name] = _decode(*found)
             parameters.let_go(architecture.layer_parameter_shapes(layer.name))
     return packed
+
+
+def _put(key: dict[str, object], made: object) -> bool:
+    arrays: list[np.ndarray] = []
+    return disk_cache.put(key, _encode(made, arrays), arrays)
 
 
 def _key(architecture, parameters, layer, settings) -> dict[str, object]:
