@@ -3,25 +3,22 @@
 from __future__ import annotations
 
 import os
-import warnings
 from numbers import Integral
 
 import numpy as np
-from PIL import Image
 from sklearn.base import BaseEstimator, TransformerMixin, _fit_context, clone
 from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions
-from sklearn.utils.validation import validate_data
 
 from ._activation_cache import ActivationCache
 from ._activation_dropout import ActivationDropout
 from ._cached_rows import cached_rows
 from ._doc_link import DOC_LINK_TEMPLATE
 from ._feature_rows import Recipe
+from ._image_estimator import ImageInputMixin, warn_of_failures
 from ._parallel import effective_n_threads
 from ._progress import Progress
-from .exceptions import ImageWarning, WeightsError
-from .images import check_images
+from .exceptions import WeightsError
 from .networks.features import POOLINGS, FeatureBlock, feature_blocks
 from .networks.imagenet import imagenet_classes
 from .networks.weights import Weights, load_weights
@@ -29,7 +26,7 @@ from .networks.weights import Weights, load_weights
 __all__ = ["ActivationCache", "ActivationDropout", "DeCAFTransformer"]
 
 
-class DeCAFTransformer(TransformerMixin, BaseEstimator):
+class DeCAFTransformer(ImageInputMixin, TransformerMixin, BaseEstimator):
     """Turn photographs into activations of a frozen, ImageNet-trained convolutional network.
 
     Each image becomes one row: the activations of a hidden layer, which carry over to other
@@ -156,6 +153,7 @@ class DeCAFTransformer(TransformerMixin, BaseEstimator):
     True
     """
 
+    _fit_attribute = "weights_sha256_"
     _doc_link_module = "sklearn_decaf"
     _doc_link_template = DOC_LINK_TEMPLATE
     _parameter_constraints = {
@@ -176,8 +174,6 @@ class DeCAFTransformer(TransformerMixin, BaseEstimator):
         "random_state": ["random_state"],
         "verbose": ["verbose"],
     }
-    # tests that feed rows of arbitrary numbers turn this off: values are then clipped to [0, 1]
-    _check_range = True
 
     def __init__(
         self,
@@ -413,36 +409,12 @@ class DeCAFTransformer(TransformerMixin, BaseEstimator):
 
     # The images ------------------------------------------------------------------------------
 
-    def _check_X(self, X, *, reset):
-        """Check the container; return images that are read one by one."""
-        if reset:  # what an earlier fit remembered of other columns
-            for name in ("n_features_in_", "feature_names_in_"):
-                vars(self).pop(name, None)
-        if self.image_shape is None:
-            images = check_images(X, on_error=self.on_error)
-            # a data frame: remember its column, or compare it where one was remembered
-            if hasattr(X, "columns") and (reset or hasattr(self, "weights_sha256_")):
-                validate_data(self, X, reset=reset, skip_check_array=True)
-            return images
-        first = X[0] if isinstance(X, list | tuple) and len(X) else None
-        is_image = isinstance(first, str | os.PathLike | bytes | Image.Image)
-        if is_image or (X.ndim if hasattr(X, "ndim") else 1 + np.ndim(first)) > 2:
-            check_images(X, image_shape=self.image_shape)  # says that these are not rows
-        X = validate_data(self, X, reset=reset, ensure_all_finite=self.on_error == "raise")
-        shape = self._row_shape(X.shape[1])
-        return check_images(
-            X, image_shape=shape, on_error=self.on_error, check_range=self._check_range
-        )
-
-    def _row_shape(self, n_features: int) -> tuple[int, ...]:
-        return tuple(self.image_shape)
-
     def _extract(self, images) -> np.ndarray:
         """Features of all images, without dropout: (n, n_features)."""
         progress = Progress(len(images), type(self).__name__, enabled=bool(self.verbose))
         features, failures = self._compute(images, progress.update)
         if failures:
-            _warn_of_failures(failures, len(images))
+            warn_of_failures(failures, len(images), "; their rows are NaN")
         return features
 
     def _compute(self, images, count) -> tuple[np.ndarray, list[tuple[int, str]]]:
@@ -488,25 +460,3 @@ class DeCAFTransformer(TransformerMixin, BaseEstimator):
         for block in self._blocks():
             if self._drops(block):
                 features[:, block.columns] = apply(features[:, block.columns])
-
-    def __sklearn_is_fitted__(self):
-        return True
-
-    def __sklearn_tags__(self):
-        tags = super().__sklearn_tags__()
-        tags.requires_fit = False
-        tags.input_tags.two_d_array = self.image_shape is not None
-        tags.input_tags.allow_nan = self.on_error == "nan"
-        tags.transformer_tags.preserves_dtype = []
-        return tags
-
-
-def _warn_of_failures(failures: list[tuple[int, str]], n_images: int) -> None:
-    shown = "\n".join(f"  {message}" for _, message in failures[:20])
-    more = f"\n  ... and {len(failures) - 20} more" if len(failures) > 20 else ""
-    warnings.warn(
-        f"{len(failures)} of {n_images} images could not be read; their rows are NaN:\n"
-        f"{shown}{more}",
-        ImageWarning,
-        stacklevel=5,
-    )
