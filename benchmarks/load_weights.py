@@ -1,4 +1,4 @@
-"""Time, and memory at its peak, to load full-size weight files of every format.
+"""Time, and memory at its peak, to load full-size weight files of every format, and to start.
 
     python benchmarks/load_weights.py
     python benchmarks/load_weights.py --repeats 5 FILE ...
@@ -8,11 +8,17 @@ folder. Each load runs in a process of its own, which reads the file from the pa
 of several times is shown, in CPU seconds, which other programs disturb little, checksum included.
 Memory is what the process needs more than before: at its peak, which counts the mapped file, and
 afterwards what is its own and not mapped from the file, which processes share.
+
+The second table is about a process that computes layer 6: CPU seconds from then on where the
+package is imported until the network is ready, and with the import, and the memory of the process
+at its peak once 32 images went through on one thread. First without packed weights on the disk,
+then in the process that leaves them there, then in later ones.
 """
 
 from __future__ import annotations
 
 import argparse
+import os
 import subprocess
 import sys
 import tempfile
@@ -39,6 +45,26 @@ peak, _, own_after = memory()
 print(weights.format, weights.architecture.name, seconds, peak - resident, own_after - own,
       weights.certainty, sep="\\t")
 """
+
+START = """
+import time
+begun = time.process_time()
+import sys
+import numpy as np
+from sklearn_decaf import DeCAFTransformer
+from sklearn_decaf.networks import load
+from sklearn_decaf.networks.features import FeatureExtractor
+
+imported = time.process_time()
+weights = load(sys.argv[1], sys.argv[2] or None)
+extractor = FeatureExtractor(weights, (6,), "auto")
+ready = time.process_time()
+extractor(np.zeros((32, *weights.architecture.input_shape), np.uint8), 1)
+with open("/proc/self/status") as stream:
+    lines = dict(line.split(":", 1) for line in stream)
+print(ready - imported, ready - begun, int(lines["VmHWM"].split()[0]) / 1000, sep="\\t")
+"""
+SWITCH = "SKLEARN_DECAF_PACKED_WEIGHTS"
 
 
 def write_files(folder: Path):
@@ -81,12 +107,17 @@ def write_files(folder: Path):
     yield write("legacy.pth", weight_files.torch_legacy(state))
 
 
+def run(program: str, path: Path, architecture: str, packed: str) -> list[str]:
+    """What a program prints in a process of its own, with packed weights in a folder or "none"."""
+    command = [sys.executable, "-c", program, str(path), architecture]
+    environment = {**os.environ, SWITCH: packed}
+    done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, env=environment)
+    return done.stdout.rstrip("\n").split("\t")
+
+
 def measure(path: Path, architecture: str, repeats: int) -> tuple:
-    runs = []
-    for _ in range(repeats):
-        command = [sys.executable, "-c", LOAD, str(path), architecture]
-        done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
-        runs.append(done.stdout.rstrip("\n").split("\t"))
+    """A row of the first table."""
+    runs = [run(LOAD, path, architecture, "none") for _ in range(repeats)]
     kind, name, _, peak, own, certainty = runs[0]
     seconds = min(float(run[2]) for run in runs)
     size = path.stat().st_size / 1e6
@@ -102,6 +133,21 @@ def measure(path: Path, architecture: str, repeats: int) -> tuple:
     )
 
 
+def measure_start(path: Path, architecture: str, repeats: int) -> tuple:
+    """A row of the second table."""
+    with tempfile.TemporaryDirectory() as folder:
+        rows = [
+            [run(START, path, architecture, packed) for _ in range(n)]
+            for packed, n in (("none", repeats), (folder, 1), (folder, repeats))
+        ]
+        size = sum(file.stat().st_size for file in Path(folder).iterdir()) / 1e6
+    cells = [path.name, f"{size:.0f}"]
+    for runs in rows:
+        ready, with_import, peak = (min(float(one[i]) for one in runs) for i in range(3))
+        cells += [f"{ready:.3f}", f"{with_import:.2f}", f"{peak:.0f}"]
+    return tuple(cells)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("files", nargs="*", type=Path)
@@ -109,9 +155,16 @@ def main() -> None:
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         files = [(path, "") for path in options.files] or write_files(Path(folder))
+        files = list(files)
         rows = [measure(*file, options.repeats) for file in files]
+        starts = [measure_start(*file, options.repeats) for file in files]
     header = ("file", "format", "network", "MB", "CPU s", "peak, MB", "own, MB", "recognised")
     print(table(header, rows))
+    print()
+    parts = ("CPU s", "with imports", "peak, MB")
+    kinds = ("without", "first", "later")
+    header = ("file", "packed, MB", *(f"{kind}: {part}" for kind in kinds for part in parts))
+    print(table(header, starts))
 
 
 if __name__ == "__main__":

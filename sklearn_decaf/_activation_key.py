@@ -23,12 +23,12 @@ from numpy._core._multiarray_umath import __cpu_features__ as _cpu_features
 from PIL import Image, ImageFile, features
 from threadpoolctl import ThreadpoolController
 
-from . import __version__, _image_reading, _kernels
+from . import _image_reading, _kernels
+from ._code_digest import ENGINE_SOURCES, code_digest, sources
 from ._feature_rows import Recipe
 from ._image_inputs import FileContent, find_problem
 from .exceptions import ImageError
 
-_PACKAGE = Path(__file__).parent
 _CODECS = ("jpg", "libjpeg_turbo", "zlib", "zlib_ng", "libtiff", "webp", "avif")
 # A file larger than this is not read into memory to be known by its content, nor cached.
 _MAX_FILE = 2**28
@@ -97,6 +97,7 @@ def recipe_digest(recipe: Recipe) -> bytes:
         "resize": recipe.resize,
         "ten_crop": recipe.ten_crop,
         "exif_transpose": recipe.exif_transpose,
+        "exact": recipe.exact,
         # what would be refused under other limits must not be found
         "max_pixels": _image_reading.max_pixels(),
         "truncated": bool(ImageFile.LOAD_TRUNCATED_IMAGES),
@@ -109,34 +110,26 @@ def entry_key(image: bytes, recipe: bytes, output: str) -> bytes:
     return hashlib.sha256(image + recipe + output.encode()).digest()
 
 
-def _code_digest() -> str:
-    """Digest of the code that features pass through: sources, and the compiled kernels in use."""
-    paths = {
-        str(path.relative_to(_PACKAGE)): path
-        for pattern in ("*.py", "networks/**/*.py", "_kernels/*.py")
-        for path in _PACKAGE.glob(pattern)
-        if path.parent != _PACKAGE or path.name in _OWN_MODULES
-    }
+def _own_code() -> dict[str, Path]:
+    """The code that features pass through: sources, and the compiled kernels in use."""
+    files = sources(*ENGINE_SOURCES, *_OWN_MODULES)
     prefix = f"{_kernels.__name__}.{_kernels.KERNEL_SET}."
     for name, module in sys.modules.items():
         if name.startswith(prefix) and getattr(module, "__file__", None):
-            paths[name] = Path(module.__file__)
-    digest = hashlib.sha256(__version__.encode())
-    for name in sorted(paths):
-        digest.update(name.encode() + b"\0" + hashlib.sha256(paths[name].read_bytes()).digest())
-    return digest.hexdigest()
+            files[name] = Path(module.__file__)
+    return files
 
 
-_OWN_MODULES = {
+_OWN_MODULES = (
     "_activation_key.py",
     "_cached_rows.py",
     "_feature_rows.py",
     "_image_inputs.py",
     "_image_reading.py",
     "images.py",
-}
+)
 # At import: code that is edited later is not the code that this process runs.
-_CODE = _code_digest()
+_CODE = code_digest(_own_code())
 
 
 @cache

@@ -239,6 +239,7 @@ def _settings(transformer, files: FileList, format: str, block_size: int) -> dic
         "resize": recipe.resize,
         "ten_crop": bool(recipe.ten_crop),
         "exif_transpose": bool(recipe.exif_transpose),
+        "exact": recipe.exact,
         "architecture": recipe.weights.architecture.name,
         "weights_sha256": recipe.weights.sha256,
         "n_features": recipe.n_features,

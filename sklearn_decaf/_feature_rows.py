@@ -26,10 +26,11 @@ class Recipe:
     resize: str | None = "warp"
     ten_crop: bool = False
     exif_transpose: bool = True
+    exact: bool = False
 
     def extractor(self) -> FeatureExtractor:
         """The network, ready to run; the same object for the same recipe."""
-        return get_extractor(self.weights, self.layers, self.pooling)
+        return get_extractor(self.weights, self.layers, self.pooling, self.exact)
 
     def output_columns(self) -> dict[str, slice]:
         """Where the values of each output, a layer or a pooling of it, stand in a row."""

@@ -16,6 +16,9 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+# tests of it say where; all others leave the user's folder alone
+os.environ.setdefault("SKLEARN_DECAF_PACKED_WEIGHTS", "none")
+
 # no test asserts a time, and machines that run tests are busy
 settings.register_profile("no deadline", deadline=None, print_blob=True)
 settings.load_profile("no deadline")

@@ -22,6 +22,8 @@ from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import Pipeline, make_pipeline
 
 from sklearn_decaf import ActivationCache, DeCAFTransformer, _activation_key
+from sklearn_decaf._code_digest import code_digest
+from sklearn_decaf._kernels import KERNEL_SET
 from sklearn_decaf.exceptions import ImageError, ImageWarning, WeightsError
 from sklearn_decaf.networks import load_weights, save_weights
 from sklearn_decaf.networks.features import FeatureExtractor
@@ -96,6 +98,7 @@ def test_same_bits_with_and_without(photos, tmp_path, weights, passes):
         {"pooling": None},
         {"ten_crop": True},
         {"resize": "crop"},
+        {"exact": True, "layer": "fire9", "pooling": "avg"},
         {"dropout": True, "random_state": 0},
         {"layer": ("pool1", "conv1")},
     ],
@@ -111,6 +114,20 @@ def test_options_are_part_of_the_key(photos, tmp_path, parameters):
         assert_array_equal(
             cached.transform(images), DeCAFTransformer(**parameters).transform(images)
         )
+
+
+@pytest.mark.skipif(KERNEL_SET is None, reason="NumPy computes plain sums either way")
+def test_exact_rows_are_kept_apart(photos, tmp_path, passes):
+    """They differ in a few bits, so nobody would notice rows of the wrong kind."""
+    images = photos[0][:2]
+    cached = DeCAFTransformer(6, weights="squeezenet1_1", cache=tmp_path)
+    rows = [clone(cached).set_params(exact=exact).transform(images) for exact in (False, True)]
+    assert passes() == 4
+    assert (rows[0] != rows[1]).any()
+    for exact in (False, True):
+        again = clone(cached).set_params(exact=exact).transform(images)
+        assert_array_equal(again, rows[exact])
+    assert passes() == 0
 
 
 def test_poolings_share_what_they_have_in_common(photos, tmp_path, passes):
@@ -277,8 +294,8 @@ def test_the_code_of_the_package_is_known():
     """Sources of the networks, and compiled kernels where they are in use."""
     from sklearn_decaf import _kernels
 
-    assert len(_activation_key._code_digest()) == 64
-    assert _activation_key._code_digest() == _activation_key._CODE
+    assert len(_activation_key._CODE) == 64
+    assert code_digest(_activation_key._own_code()) == _activation_key._CODE
     assert _activation_key._machine()["kernels"] == _kernels.KERNEL_SET
     assert _activation_key._machine()["blas"] or not _kernels.KERNEL_SET
 

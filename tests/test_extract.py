@@ -454,6 +454,8 @@ def test_command_line(folder, expected, tmp_path, capsys):
     assert_array_equal(np.load(tmp_path / "out" / "part-000000.npy"), expected)
     assert main([*command, "--resize", "crop"]) == 1
     assert "other settings" in capsys.readouterr().err
+    assert main([*command, "--exact"]) == 1
+    assert "(exact: False there, True now)" in capsys.readouterr().err
 
 
 def test_command_line_with_a_list(folder, paths, expected, tmp_path):

@@ -26,6 +26,7 @@ from sklearn.utils import estimator_html_repr, get_tags
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from sklearn_decaf import ActivationDropout, DeCAFTransformer
+from sklearn_decaf._kernels import KERNEL_SET
 from sklearn_decaf.datasets import load_sample_photos
 from sklearn_decaf.exceptions import ImageError, ImageWarning, WeightsError
 from sklearn_decaf.networks import get_architecture, imagenet_classes, load_weights
@@ -379,6 +380,25 @@ def test_a_tuple_of_layers_stands_side_by_side(photos):
     names = both.get_feature_names_out()
     assert names[0] == "decaf5_0000" and names[1024] == "fire9_0000" and names[-1] == "decaf7_0999"
     assert len(set(names)) == len(names) == 3048
+
+
+def test_exact_rounds_less(photos):
+    """Plain sums instead of Winograd's: nearer to float64 where there are kernels for both."""
+    images = photos[0][:3]
+    loaded = load_weights("squeezenet1_1")
+    net = loaded.architecture
+    pixels = centre(images, 256, net.preprocessing.crop)
+    expected = forward(net, loaded.parameters, pixels, ["fire9"], np.float64)["fire9"]
+    transformer = DeCAFTransformer("fire9", weights="squeezenet1_1", pooling=None)
+    errors = [
+        abs(transformer.set_params(exact=exact).transform(images) - expected.reshape(3, -1)).max()
+        for exact in (False, True)
+    ]
+    assert errors[1] < 1.2e-6 * abs(expected).max()
+    if KERNEL_SET is not None:
+        assert errors[1] < errors[0]
+    with pytest.raises(ValueError, match="'exact' parameter"):
+        DeCAFTransformer(exact="very").transform(images)
 
 
 def test_ten_crop_is_the_mean_over_ten_crops(photos):

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import threading
-import warnings
 from collections.abc import Callable
 from numbers import Integral
 
@@ -12,20 +10,19 @@ import numpy as np
 from PIL import Image
 from sklearn.base import BaseEstimator, TransformerMixin, _fit_context
 from sklearn.utils._param_validation import StrOptions
-from sklearn.utils.validation import validate_data
 
 from .._doc_link import doc_link_template
+from .._image_estimator import ImageInputMixin, warn_of_failures
 from .._image_inputs import ImageInputs, describe
 from .._image_reading import decode
 from .._parallel import effective_n_threads, run_in_threads, single_threaded_blas
 from .._progress import Progress
-from ..exceptions import ImageError, ImageWarning
-from ..images import check_images
+from ..exceptions import ImageError
 
 Failures = list[tuple[int, str]]  # (row, message)
 
 
-class ImageDescriptor(TransformerMixin, BaseEstimator):
+class ImageDescriptor(ImageInputMixin, TransformerMixin, BaseEstimator):
     """Base of transformers that compute one row from each image, independently of the others.
 
     A subclass has the parameters `exif_transpose`, `image_shape`, `on_error`, `n_jobs` and
@@ -43,8 +40,6 @@ class ImageDescriptor(TransformerMixin, BaseEstimator):
         "n_jobs": [Integral, None],
         "verbose": ["verbose"],
     }
-    # tests that feed rows of arbitrary numbers turn this off: values are then clipped to [0, 1]
-    _check_range = True
 
     def _describe(self, image: Image.Image) -> np.ndarray:
         """The row of one RGB image: (n_features,). Called from several threads."""
@@ -120,30 +115,6 @@ class ImageDescriptor(TransformerMixin, BaseEstimator):
         digits = max(4, len(str(width - 1)))
         return np.asarray([f"{self._prefix}_{i:0{digits}}" for i in range(width)], dtype=object)
 
-    def _check_X(self, X, *, reset: bool) -> ImageInputs:
-        """Check the container; return images that are read one by one."""
-        if reset:  # what an earlier fit remembered of other columns
-            for name in ("n_features_in_", "feature_names_in_"):
-                vars(self).pop(name, None)
-        if self.image_shape is None:
-            images = check_images(X, on_error=self.on_error)
-            # a data frame: remember its column, or compare it where one was remembered
-            if hasattr(X, "columns") and (reset or hasattr(self, "feature_names_in_")):
-                validate_data(self, X, reset=reset, skip_check_array=True)
-            return images
-        first = X[0] if isinstance(X, list | tuple) and len(X) else None
-        is_image = isinstance(first, str | os.PathLike | bytes | Image.Image)
-        if is_image or (X.ndim if hasattr(X, "ndim") else 1 + np.ndim(first)) > 2:
-            check_images(X, image_shape=self.image_shape)  # says that these are not rows
-        X = validate_data(self, X, reset=reset, ensure_all_finite=self.on_error == "raise")
-        shape = self._row_shape(X.shape[1])
-        return check_images(
-            X, image_shape=shape, on_error=self.on_error, check_range=self._check_range
-        )
-
-    def _row_shape(self, n_features: int) -> tuple[int, ...]:
-        return tuple(self.image_shape)
-
     def _for_each_image(
         self, images: ImageInputs, rows, use: Callable[[int, Image.Image], None]
     ) -> None:
@@ -173,7 +144,7 @@ class ImageDescriptor(TransformerMixin, BaseEstimator):
             # rows are begun in their order: those before the first bad one have all been tried
             raise ImageError(min(failures)[1]) from None
         if failures:
-            _warn_of_failures(sorted(failures), len(rows))
+            warn_of_failures(sorted(failures), len(rows))
 
     def _use_image(self, images, row, use) -> str | None:
         """Read an image and hand it on; return a message if that fails."""
@@ -188,28 +159,7 @@ class ImageDescriptor(TransformerMixin, BaseEstimator):
             return f"{images.name_row(row)}, {describe(source)}: {error}."
         return None
 
-    def __sklearn_is_fitted__(self):
-        return True
-
-    def __sklearn_tags__(self):
-        tags = super().__sklearn_tags__()
-        tags.requires_fit = False
-        tags.input_tags.two_d_array = self.image_shape is not None
-        tags.input_tags.allow_nan = self.on_error == "nan"
-        tags.transformer_tags.preserves_dtype = []
-        return tags
-
 
 def to_grey(pixels: np.ndarray) -> np.ndarray:
     """Luminance of RGB pixels, ITU-R BT.601: (h, w, 3) -> (h, w), float32."""
     return pixels.astype(np.float32) @ np.array([0.299, 0.587, 0.114], np.float32)
-
-
-def _warn_of_failures(failures: Failures, n_images: int) -> None:
-    shown = "\n".join(f"  {message}" for _, message in failures[:20])
-    more = f"\n  ... and {len(failures) - 20} more" if len(failures) > 20 else ""
-    warnings.warn(
-        f"{len(failures)} of {n_images} images could not be read:\n{shown}{more}",
-        ImageWarning,
-        stacklevel=5,
-    )

@@ -30,6 +30,7 @@ from .._kernels._functions import WINOGRAD_SIZES
 from .._kernels.cook_toom import cook_toom
 from .architecture import INPUT, Architecture
 from .layers import Conv, Layer, Shape
+from .packed_weights import pack_layers, storable
 
 # Channels below which the transforms cost more than the products they save.
 WINOGRAD_MIN_CHANNELS = 8
@@ -37,6 +38,7 @@ WINOGRAD_MIN_CHANNELS = 8
 SMALLER_TILE_COST = 1.25
 
 
+@storable
 @dataclass(frozen=True)
 class Algorithm:
     """How one convolution is computed."""
@@ -91,6 +93,7 @@ def _tile_size(r: int, out_shape: Shape) -> int:
     return min((m for m in sizes if costs[m] <= SMALLER_TILE_COST * least), default=0)
 
 
+@storable
 @dataclass(eq=False)
 class PackedConv:
     """The weights of a convolution as its algorithm reads them.
@@ -114,24 +117,27 @@ def pack_convolutions(
     *,
     exact: bool = False,
 ) -> dict[str, PackedConv]:
-    """Choose an algorithm for each convolution among `layers` and arrange its weights.
+    """Choose an algorithm for each convolution among `layers` and arrange its weights."""
+    convolutions = [layer for layer in layers if isinstance(layer, Conv)]
+    return pack_layers(architecture, parameters, convolutions, _pack_convolution, exact=exact)
+
+
+def _pack_convolution(
+    architecture: Architecture, parameters: Mapping[str, np.ndarray], layer: Conv, *, exact: bool
+) -> PackedConv:
+    """Choose an algorithm for one convolution and arrange its weights.
 
     Where a network reads BGR, the channels of its first kernel are swapped instead of those of
     every image, unless groups keep them apart.
     """
     shapes = {INPUT: architecture.input_shape, **architecture.shapes()}
-    packed = {}
-    for layer in layers:
-        if not isinstance(layer, Conv):
-            continue
-        (source,) = architecture.inputs(layer.name)
-        kernel = np.asarray(parameters[f"{layer.name}.kernel"], np.float32)  # (k, k, c, filters)
-        bias = np.asarray(parameters[f"{layer.name}.bias"], np.float32)
-        if source == INPUT and kernel_swaps_channels(architecture, layer):
-            kernel = kernel[:, :, ::-1]
-        algorithm = choose_algorithm(layer, shapes[source], shapes[layer.name], exact=exact)
-        packed[layer.name] = _pack(layer, algorithm, kernel, bias)
-    return packed
+    (source,) = architecture.inputs(layer.name)
+    kernel = np.asarray(parameters[f"{layer.name}.kernel"], np.float32)  # (k, k, c, filters)
+    bias = np.asarray(parameters[f"{layer.name}.bias"], np.float32)
+    if source == INPUT and kernel_swaps_channels(architecture, layer):
+        kernel = kernel[:, :, ::-1]
+    algorithm = choose_algorithm(layer, shapes[source], shapes[layer.name], exact=exact)
+    return _pack(layer, algorithm, kernel, bias)
 
 
 def kernel_swaps_channels(architecture: Architecture, first: Conv) -> bool:
@@ -181,7 +187,12 @@ def _winograd_matrices(algorithm: Algorithm, kernel: np.ndarray) -> np.ndarray:
         kernel = blocks.transpose(0, 2, 1, 3, 4, 5).reshape(r, r, block * block * c, filters)
     _, filter_transform, _ = cook_toom(algorithm.m, r)
     g = np.array([[float(value) for value in row] for row in filter_transform])
-    columns = np.tensordot(g, kernel.astype(np.float64), axes=(1, 0))  # (n, r, c, filters)
-    both = np.tensordot(g, columns, axes=(1, 1))  # (n of columns, n of rows, c, filters)
-    n = len(g)
-    return both.swapaxes(0, 1).reshape(n * n, *kernel.shape[2:]).astype(np.float32)
+    # (r, r, c, filters) -> (n, r, c, filters) -> (n, n, c, filters); not by BLAS, whose last bit
+    # depends on the CPU
+    both = _along(g, _along(g, kernel.astype(np.float64)).swapaxes(0, 1)).swapaxes(0, 1)
+    return both.astype(np.float32).reshape(len(g) ** 2, *kernel.shape[2:])
+
+
+def _along(matrix: np.ndarray, x: np.ndarray) -> np.ndarray:
+    """The matrix times every column along the first axis: (n, r), (r, ...) -> (n, ...)"""
+    return np.stack([sum(weight * part for weight, part in zip(row, x)) for row in matrix])

@@ -31,6 +31,7 @@ from .algorithms import pack_convolutions, pad_columns
 from .architecture import INPUT, Architecture
 from .convolutions import images_for_weights, split_evenly
 from .layers import Conv, Dense, Layer, Softmax
+from .packed_weights import pack_layers
 from .trunk import TrunkProgram, swaps_pixels
 
 # Images whose late trunk is computed together, at most.
@@ -84,11 +85,8 @@ class Plan:
         late: tuple[Layer, ...] = ()
         if self._compiled:
             self._packed = pack_convolutions(architecture, parameters, trunk, exact=exact)
-            self._dense = {
-                layer.name: _pack_dense(layer, parameters)
-                for layer in self._head
-                if isinstance(layer, Dense)
-            }
+            dense = [layer for layer in self._head if isinstance(layer, Dense)]
+            self._dense = pack_layers(architecture, parameters, dense, _pack_dense)
             late, self._late_images = self._late_layers(trunk)
             self._swaps_pixels = any(
                 swaps_pixels(architecture, layer)
@@ -374,7 +372,7 @@ class Plan:
         return [results[name] for name in self.outputs]
 
 
-def _pack_dense(layer: Dense, parameters: Mapping[str, np.ndarray]):
+def _pack_dense(_: Architecture, parameters: Mapping[str, np.ndarray], layer: Dense):
     """The kernel of a fully connected layer, in blocks, as products read it, and its bias."""
     kernel = np.asarray(parameters[f"{layer.name}.kernel"], np.float32)  # (inputs, units)
     bias = np.asarray(parameters[f"{layer.name}.bias"], np.float32)

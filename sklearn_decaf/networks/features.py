@@ -94,6 +94,8 @@ class FeatureExtractor:
     pooling : {"auto", "avg", "max", "avg+max", None}
         How maps become vectors: "auto" as the architecture says; None flattens them in
         (h, w, c) order.
+    exact : bool, default=False
+        Compute convolutions by plain sums only; see :class:`Plan`.
 
     Raises
     ------
@@ -103,11 +105,17 @@ class FeatureExtractor:
         If the weights do not reach a layer.
     """
 
-    def __init__(self, weights: Weights, layers: tuple[int | str, ...], pooling: str | None):
+    def __init__(
+        self,
+        weights: Weights,
+        layers: tuple[int | str, ...],
+        pooling: str | None,
+        exact: bool = False,
+    ):
         architecture, self.blocks = feature_blocks(weights.architecture, layers, pooling)
         weights.require([block.name for block in self.blocks])
         outputs = [name for block in self.blocks for name in block.outputs]
-        self._plan = Plan(architecture, weights.parameters, outputs)
+        self._plan = Plan(architecture, weights.parameters, outputs, exact=exact)
 
     @property
     def n_features(self) -> int:
@@ -134,7 +142,7 @@ class FeatureExtractor:
 
 @lru_cache(maxsize=8)
 def get_extractor(
-    weights: Weights, layers: tuple[int | str, ...], pooling: str | None
+    weights: Weights, layers: tuple[int | str, ...], pooling: str | None, exact: bool = False
 ) -> FeatureExtractor:
     """A feature extractor, the same one for the same arguments in this process."""
-    return FeatureExtractor(weights, layers, pooling)
+    return FeatureExtractor(weights, layers, pooling, exact)

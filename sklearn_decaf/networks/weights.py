@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import os
 import threading
 import uuid
@@ -11,20 +12,18 @@ from collections import deque
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from types import MappingProxyType
 
 import numpy as np
 
 from ..exceptions import WeightsError
 from .architecture import INPUT, Architecture
-from .conversion import convert
+from .architectures import get_architecture
 from .fetching import fetch_weights, find_weights
-from .formats import TensorFile, read_tensors, safetensors
+from .formats import safetensors
 from .formats.mean_image import read_mean_image
+from .known_files import MEAN_IMAGE, OpenedFile, open_weight_file
 from .mean_image import MeanImage
 from .registry import REGISTRY, get_entry
-
-MEAN_IMAGE = "mean_image"  # name of the array in a saved file
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,7 +37,7 @@ class Weights:
         ``"<layer>.kernel"`` and ``"<layer>.bias"``: float32, C-contiguous, read-only. Kernels
         of convolutions are ``(height, width, channels / groups, filters)``, those of dense layers
         ``(inputs, outputs)`` with maps flattened in (h, w, c) order. Batch normalisations are
-        folded in.
+        folded in. Those of a large file may be read from it only when they are asked for.
     source : str
         The registered name, or the absolute path of the file.
     sha256 : str
@@ -110,7 +109,8 @@ class Weights:
         ]
 
     def __repr__(self) -> str:
-        count = sum(array.size for array in self.parameters.values())
+        shapes = self.architecture.parameter_shapes()
+        count = sum(math.prod(shapes[name]) for name in self.parameters)
         return f"Weights({self.architecture.name}, {count:,} parameters, from {self.source!r})"
 
 
@@ -189,8 +189,8 @@ def load_weights(
     with _lock:
         found = _loaded.get(key)
         if found is None:
-            file = read_tensors(path, checksum=checksum)
-            found = _loaded[key] = _load(file, source, mean_path, architecture)
+            file = open_weight_file(path, status, checksum=checksum, architecture=architecture)
+            found = _loaded[key] = _load(file, source, mean_path)
         if found in _recent:
             _recent.remove(found)
         _recent.append(found)
@@ -248,16 +248,9 @@ def _locate(
     return path, text, get_entry(text).file.checksum, mean
 
 
-def _load(
-    file: TensorFile, source: str, mean_path: Path | None, architecture: str | None
-) -> Weights:
-    tensors, sha256, mean = dict(file.tensors), file.sha256, None
-    if file.metadata.get("architecture"):  # a file of ours
-        mean = tensors.pop(MEAN_IMAGE, None)
+def _load(file: OpenedFile, source: str, mean_path: Path | None) -> Weights:
+    sha256, mean = file.sha256, file.mean
     try:
-        match, parameters = convert(
-            tensors, file.metadata, architecture, keep_views=file.format == "safetensors"
-        )
         if mean_path is None and file.format == "decaf":
             beside = Path(file.path).with_suffix(".meta")
             mean_path = beside if beside.is_file() else None
@@ -265,22 +258,22 @@ def _load(
             checksum = _mean_checksum(source, mean_path)
             mean, mean_sha256 = read_mean_image(mean_path, checksum=checksum)
             sha256 = hashlib.sha256(f"{sha256} {mean_sha256}".encode()).hexdigest()
-        net = match.architecture
+        net = get_architecture(file.architecture)
         if mean is not None:
             image = MeanImage(mean)
             image.crop(net.preprocessing.crop)  # raises if it is too small
             net = replace(net, preprocessing=replace(net.preprocessing, mean_image=image))
     except WeightsError as error:
         raise WeightsError(f"{file.path}: {error}") from error
-    told = match.certainty == "told" and source in REGISTRY
+    told = file.certainty == "told" and source in REGISTRY
     return Weights(
         net,
-        MappingProxyType(parameters),
+        file.parameters,
         source,
         sha256,
         file.format,
-        "certain" if told else match.certainty,
-        f"registered as {source}; {match.evidence}" if source in REGISTRY else match.evidence,
+        "certain" if told else file.certainty,
+        f"registered as {source}; {file.evidence}" if source in REGISTRY else file.evidence,
     )
 
 

@@ -5,6 +5,6 @@ what a file says, and none uses more memory than a small multiple of the file's 
 wrong with a file is always said by :class:`~sklearn_decaf.exceptions.WeightsError`.
 """
 
-from ._file import TensorFile, read_tensors
+from ._file import TensorFile, map_weight_file, read_tensors
 
-__all__ = ["TensorFile", "read_tensors"]
+__all__ = ["TensorFile", "map_weight_file", "read_tensors"]

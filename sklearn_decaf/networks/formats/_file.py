@@ -54,7 +54,22 @@ class TensorFile:
     metadata: Mapping[str, str] = field(default_factory=dict)
 
 
-def read_tensors(path: str | os.PathLike, *, checksum: str | None = None) -> TensorFile:
+Mapped = tuple[memoryview, tuple[int, ...]]
+
+
+def map_weight_file(path: Path) -> Mapped:
+    """A file's bytes, and what tells whether it was changed since; its errors name the path."""
+    try:
+        return map_file(path)
+    except OSError as error:
+        raise WeightsError(f"{path}: {error.strerror or error}") from error
+    except WeightsError as error:
+        raise WeightsError(f"{path}: {error}") from error
+
+
+def read_tensors(
+    path: str | os.PathLike, *, checksum: str | None = None, mapped: Mapped | None = None
+) -> TensorFile:
     """Read the named arrays of a weight file, whatever its format.
 
     Parameters
@@ -64,6 +79,9 @@ def read_tensors(path: str | os.PathLike, *, checksum: str | None = None) -> Ten
     checksum : str or None
         What the file must have, such as ``"sha256:..."`` or a beginning of it, or ``"sha1:..."``;
         checked before anything in it is looked at.
+    mapped : tuple, optional
+        What :func:`map_weight_file` returned: that file is read, even if another one has its name
+        now.
 
     Raises
     ------
@@ -72,12 +90,12 @@ def read_tensors(path: str | os.PathLike, *, checksum: str | None = None) -> Ten
         message begins with the path.
     """
     path = Path(path).absolute()
+    data, before = map_weight_file(path) if mapped is None else mapped
     try:
-        data, before = map_file(path)
         sha256 = hashlib.sha256(data).hexdigest()
         check_digest(data, sha256, checksum)
         kind, tensors, metadata = _read(data)
-        if identity(os.stat(path)) != before:
+        if _changed(path, before, may_be_replaced=mapped is not None):
             raise WeightsError("the file changed while it was read")
     except OSError as error:
         raise WeightsError(f"{path}: {error.strerror or error}") from error
@@ -86,6 +104,16 @@ def read_tensors(path: str | os.PathLike, *, checksum: str | None = None) -> Ten
     if not tensors:
         raise WeightsError(f"{path}: there are no arrays in this file")
     return TensorFile(str(path), kind, sha256, tensors, metadata)
+
+
+def _changed(path: Path, before: tuple[int, ...], *, may_be_replaced: bool) -> bool:
+    try:
+        now = identity(os.stat(path))
+    except FileNotFoundError:
+        if may_be_replaced:
+            return False
+        raise
+    return now != before and not (may_be_replaced and now[:2] != before[:2])  # another file
 
 
 def _read(data: memoryview) -> tuple[str, dict[str, np.ndarray], dict[str, str]]:
