@@ -49,6 +49,7 @@ def _extract(options) -> int:
         pooling=pooling,
         resize=None if options.resize == "none" else options.resize,
         ten_crop=options.ten_crop,
+        draft=options.draft,
         cache=options.cache,
         batch_size=options.batch_size,
         n_jobs=options.n_jobs,
@@ -103,6 +104,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--pooling", default="auto", choices=("auto", "avg", "max", "avg+max", "none"), help="-")
     add("--resize", default="warp", choices=("warp", "crop", "none"), help="-")
     add("--ten-crop", action="store_true", help="average over ten crops, ten times slower")
+    add("--draft", action="store_true", help="reduce large JPEG files in the decoder: faster")
     add("--files-from", metavar="FILE", help="names of the images, one a line, relative to DIR")
     add("--format", choices=("parquet", "npy"), help="by default Parquet if OUT ends in .parquet")
     add("--block-size", type=int, default=4096, help="images a file")

@@ -97,6 +97,7 @@ def recipe_digest(recipe: Recipe) -> bytes:
         "resize": recipe.resize,
         "ten_crop": recipe.ten_crop,
         "exif_transpose": recipe.exif_transpose,
+        "draft": recipe.draft,
         # what would be refused under other limits must not be found
         "max_pixels": _image_reading.max_pixels(),
         "truncated": bool(ImageFile.LOAD_TRUNCATED_IMAGES),

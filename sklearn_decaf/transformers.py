@@ -74,6 +74,8 @@ class DeCAFTransformer(TransformerMixin, BaseEstimator):
         Takes ten times as long.
     exif_transpose : bool, default=True
         Turn a photograph upright as its EXIF orientation says.
+    draft : bool, default=False
+        Let the JPEG decoder reduce large photographs on the way, DRAFTTEXT
     image_shape : tuple (height, width) or (height, width, channels), default=None
         Shape of the images in rows of pixels. Only with it is a 2-D array taken as images.
     on_error : {"raise", "nan"}, default="raise"
@@ -84,7 +86,7 @@ class DeCAFTransformer(TransformerMixin, BaseEstimator):
         layers by number, all values of `dropout` and all classifiers of a search, its folds and
         its processes, and for later runs. Changes speed, not results.
     batch_size : int, default=32
-        Images decoded and held at a time. Changes memory and speed, not results.
+        Images that a thread decodes and holds at a time. Changes memory and speed, not results.
     n_jobs : int, default=None
         Threads. None uses the cores that BLAS would use here; -1 means all. Changes speed, not
         results.
@@ -163,6 +165,7 @@ class DeCAFTransformer(TransformerMixin, BaseEstimator):
         "resize": [StrOptions({"warp", "crop"}), None],
         "ten_crop": ["boolean"],
         "exif_transpose": ["boolean"],
+        "draft": ["boolean"],
         "image_shape": [tuple, list, None],
         "on_error": [StrOptions({"raise", "nan"})],
         "cache": [str, os.PathLike, ActivationCache, None],
@@ -185,6 +188,7 @@ class DeCAFTransformer(TransformerMixin, BaseEstimator):
         resize="warp",
         ten_crop=False,
         exif_transpose=True,
+        draft=False,
         image_shape=None,
         on_error="raise",
         cache=None,
@@ -201,6 +205,7 @@ class DeCAFTransformer(TransformerMixin, BaseEstimator):
         self.resize = resize
         self.ten_crop = ten_crop
         self.exif_transpose = exif_transpose
+        self.draft = draft
         self.image_shape = image_shape
         self.on_error = on_error
         self.cache = cache
@@ -441,19 +446,22 @@ class DeCAFTransformer(TransformerMixin, BaseEstimator):
     def _compute(self, images, count) -> tuple[np.ndarray, list[tuple[int, str]]]:
         """Features, with NaN for what failed, and the failures: (row, message)."""
         recipe = self._recipe()
-        n_threads = effective_n_threads(self.n_jobs)
-        how = {"batch_size": self.batch_size, "n_threads": n_threads, "on_error": self.on_error}
         if self.cache is not None:
             known = isinstance(self.cache, ActivationCache)
             cache = self.cache if known else ActivationCache(self.cache)
-            return cached_rows(images, recipe, cache, count=count, **how)
+            return cached_rows(images, recipe, cache, count=count, **self._how())
         features = np.empty((len(images), recipe.n_features), np.float32)
         failures: list[tuple[int, str]] = []
-        for start, rows, failed in recipe.iter_rows(images, **how):
+        for start, rows, failed in recipe.iter_rows(images, **self._how()):
             features[start : start + len(rows)] = rows
             failures += failed
             count(len(rows))
         return features, failures
+
+    def _how(self) -> dict:
+        """What changes no feature."""
+        n_threads = effective_n_threads(self.n_jobs)
+        return {"batch_size": self.batch_size, "n_threads": n_threads, "on_error": self.on_error}
 
     def _recipe(self) -> Recipe:
         return Recipe(
@@ -463,6 +471,7 @@ class DeCAFTransformer(TransformerMixin, BaseEstimator):
             resize=self.resize,
             ten_crop=self.ten_crop,
             exif_transpose=self.exif_transpose,
+            draft=self.draft,
         )
 
     # Dropout ---------------------------------------------------------------------------------
