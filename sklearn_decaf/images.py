@@ -180,9 +180,9 @@ def iter_batches(
     Notes
     -----
     With ``draft=True`` a JPEG file is reduced by 8, 4 or 2 if that divides both sides and leaves
-    at least ``2 * size`` pixels of each (not with ``resize=None``). It takes a quarter of the
-    time, and moves the resized pixels by about a quarter of a grey level on average, features by
-    one or two percent; the same picture passed as a PIL image or an array is not reduced.
+    at least ``2 * size`` pixels of each (not with ``resize=None``). A photograph of 12 megapixels
+    takes a third of the time, its resized pixels move by a fifth of a grey level on average, and
+    features by 2 %; the same picture passed as a PIL image or an array is not reduced.
 
     Examples
     --------

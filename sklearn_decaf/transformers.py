@@ -75,7 +75,11 @@ class DeCAFTransformer(TransformerMixin, BaseEstimator):
     exif_transpose : bool, default=True
         Turn a photograph upright as its EXIF orientation says.
     draft : bool, default=False
-        Let the JPEG decoder reduce large photographs on the way, DRAFTTEXT
+        Let the decoder itself reduce JPEG files of more than about four times the size needed
+        (1024 pixels on the shorter side): those of 12 megapixels are read in a third of the time.
+        Features move by 2 %, about as much as by one grey level more or less here and there, and
+        accuracies do not; but the same picture passed as a PIL image or an array, which nothing
+        reduces, then gives features that differ so much. Without it they are the same.
     image_shape : tuple (height, width) or (height, width, channels), default=None
         Shape of the images in rows of pixels. Only with it is a 2-D array taken as images.
     on_error : {"raise", "nan"}, default="raise"

@@ -460,8 +460,9 @@ def test_command_line(folder, expected, tmp_path, capsys):
     assert "1 images could not be read, listed in" in output.out
     assert output.err == ""
     assert_array_equal(np.load(tmp_path / "out" / "part-000000.npy"), expected)
-    assert main([*command, "--resize", "crop"]) == 1
-    assert "other settings" in capsys.readouterr().err
+    for option in (["--resize", "crop"], ["--draft"]):
+        assert main([*command, *option]) == 1
+        assert "other settings" in capsys.readouterr().err
 
 
 def test_command_line_with_a_list(folder, paths, expected, tmp_path):
