@@ -108,7 +108,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--files-from", metavar="FILE", help="names of the images, one a line, relative to DIR")
     add("--format", choices=("parquet", "npy"), help="by default Parquet if OUT ends in .parquet")
     add("--block-size", type=int, default=4096, help="images a file")
-    add("--batch-size", type=int, default=32, help="images decoded at a time")
+    add("--batch-size", type=int, default=32, help="images that a thread decodes at a time")
     add("--n-jobs", type=int, default=None, help="threads; by default all cores")
     add("--cache", metavar="DIR", help="folder of an activation cache to use")
     add("--quiet", action="store_true", help="show no progress")
