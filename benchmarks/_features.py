@@ -26,11 +26,12 @@ def image_features(
     """Features of each layer, without dropout: {layer: (n, n_features)}, from a single pass.
 
     With `boxes`, of the regions 1.5 times their size. With a folder as `cache` the features stay
-    in it, and are mapped to memory from there.
+    in it, and are mapped to memory from there; what was computed before an interruption is kept.
     """
     network = DeCAFTransformer(
-        tuple(layers), dropout=False, weights=weights, pooling=pooling, resize=resize, verbose=True
-    )
+        tuple(layers), dropout=False, weights=weights, pooling=pooling, resize=resize, verbose=True,
+        cache=None if cache is None else Path(cache) / "activations",
+    )  # fmt: skip
 
     def compute():
         if boxes is None:

@@ -106,13 +106,20 @@ class TorchFromFiles(Torch):
 
 
 class _Session(Engine):
-    """Threads decode and preprocess the next batches while the network computes this one."""
+    """Threads decode and preprocess the next batches while the network computes this one.
+
+    With `alone`, each thread decodes and computes batches of its own, as this package does.
+    """
 
     channels_last = False
+    concurrent = False  # whether several threads may run the network at the same time
 
     def variants(self, task):
         counts = (1, self.threads) if self.threads > 1 else (1,)
-        return [{"decoders": i, "threads": k} for i in counts for k in counts]
+        variants = [{"decoders": i, "threads": k} for i in counts for k in counts]
+        if self.concurrent and self.threads > 1:
+            variants.append({"decoders": self.threads, "threads": 1, "alone": True})
+        return variants
 
     def network(self, threads: int):
         """A function of a full batch of inputs."""
@@ -128,7 +135,17 @@ class _Session(Engine):
             x = normalise(read_pixels(path, self.facts), self.facts)
             batch[i] = x if self.channels_last else x.transpose(2, 0, 1)
 
+        def alone(start):
+            batch = np.zeros((BATCH, *shape), np.float32)
+            files = paths[start : start + BATCH]
+            for i, path in enumerate(files):
+                fill(batch, i, path)
+            return network(batch)[: len(files)]
+
         def call():
+            if variant.get("alone"):
+                with ThreadPoolExecutor(decoders) as pool:
+                    return np.concatenate(list(pool.map(alone, starts)))
             rows = []
             with ThreadPoolExecutor(decoders) as pool:
 
@@ -151,6 +168,8 @@ class _Session(Engine):
 
 
 class OnnxRuntimeFromFiles(_Session, OnnxRuntime):
+    concurrent = True
+
     def network(self, threads):
         self.threads = threads
         # threads that spin would take the cores from those that decode

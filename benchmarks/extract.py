@@ -9,7 +9,7 @@ The photographs of FOLDER, at any depth, are repeated to the number of images. T
 in a process of its own; after so many `seconds` it is stopped as Ctrl-C would, and the figures are
 those until then. Memory is taken each second from the start of the first block: it is flat if the
 last third takes no more than the first. The use of the cores is CPU seconds by seconds, in % of the
-threads, without the start.
+threads, without the start; beside it what other processes took in the meantime (on Linux).
 """
 
 from __future__ import annotations
@@ -40,6 +40,13 @@ def resident(pid) -> float:
 def cpu_seconds(pid) -> float:
     fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def busy_seconds() -> float:
+    """CPU seconds of all processes since the machine was started."""
+    times = [int(part) for part in Path("/proc/stat").read_text().split("\n")[0].split()[1:9]]
+    idle = times[3] + times[4]
+    return (sum(times) - idle) / os.sysconf("SC_CLK_TCK")
 
 
 def work(files, out, weights, n_jobs, block_size, started):
@@ -76,10 +83,11 @@ def main():
         )
         process.start()
         started.wait()
-        start, cpu = time.perf_counter(), cpu_seconds(process.pid)
+        start, cpu, busy = time.perf_counter(), cpu_seconds(process.pid), busy_seconds()
         while process.is_alive() and time.perf_counter() - start < options.seconds:
             try:
-                now = time.perf_counter() - start, cpu_seconds(process.pid) - cpu
+                seconds = time.perf_counter() - start
+                used, all_used = cpu_seconds(process.pid) - cpu, busy_seconds() - busy
                 memory.append(resident(process.pid))
             except (OSError, IndexError):  # it has just ended
                 break
@@ -88,12 +96,11 @@ def main():
         process.join()
         n_blocks = len(list(Path(out).glob("part-*.npy")))
     n_images = min(n_blocks * options.block_size, len(files))
-    seconds, used = now
     third = len(memory) // 3
     print(
         table(
             [
-                *("images", "seconds", "images/s", f"CPU, % of {options.n_jobs} cores"),
+                *("images", "seconds", "images/s", f"CPU, % of {options.n_jobs} cores", "others"),
                 *("memory (MB)", "first third", "last third", "growth"),
             ],
             [
@@ -102,6 +109,7 @@ def main():
                     f"{seconds:.0f}",
                     f"{n_images / seconds:.1f}",
                     f"{100 * used / seconds / options.n_jobs:.0f}",
+                    f"{100 * max(0, all_used - used) / seconds / options.n_jobs:.0f}",
                     f"{max(memory):.0f} at most",
                     f"{max(memory[1 : third + 1]):.0f}",
                     f"{max(memory[-third:]):.0f}",

@@ -50,6 +50,7 @@ def _extract(options) -> int:
         resize=None if options.resize == "none" else options.resize,
         ten_crop=options.ten_crop,
         exact=options.exact,
+        draft=options.draft,
         cache=options.cache,
         batch_size=options.batch_size,
         n_jobs=options.n_jobs,
@@ -105,10 +106,11 @@ def _parser() -> argparse.ArgumentParser:
     add("--resize", default="warp", choices=("warp", "crop", "none"), help="-")
     add("--ten-crop", action="store_true", help="average over ten crops, ten times slower")
     add("--exact", action="store_true", help="round less, by slower convolutions")
+    add("--draft", action="store_true", help="reduce large JPEG files in the decoder: faster")
     add("--files-from", metavar="FILE", help="names of the images, one a line, relative to DIR")
     add("--format", choices=("parquet", "npy"), help="by default Parquet if OUT ends in .parquet")
     add("--block-size", type=int, default=4096, help="images a file")
-    add("--batch-size", type=int, default=32, help="images decoded at a time")
+    add("--batch-size", type=int, default=32, help="images that a thread decodes at a time")
     add("--n-jobs", type=int, default=None, help="threads; by default all cores")
     add("--cache", metavar="DIR", help="folder of an activation cache to use")
     add("--quiet", action="store_true", help="show no progress")

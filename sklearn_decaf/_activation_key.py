@@ -98,6 +98,7 @@ def recipe_digest(recipe: Recipe) -> bytes:
         "ten_crop": recipe.ten_crop,
         "exif_transpose": recipe.exif_transpose,
         "exact": recipe.exact,
+        "draft": recipe.draft,
         # what would be refused under other limits must not be found
         "max_pixels": _image_reading.max_pixels(),
         "truncated": bool(ImageFile.LOAD_TRUNCATED_IMAGES),

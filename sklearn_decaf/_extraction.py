@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from contextlib import closing
 from functools import partial
 from numbers import Integral
 from pathlib import Path
@@ -12,10 +13,10 @@ from sklearn.base import clone
 from sklearn.utils import Bunch
 
 from . import __version__, _kernels
+from ._extract_blocks import computed_blocks
 from ._extract_formats import import_pyarrow, write_block
 from ._extract_output import OutputFolder
 from ._file_list import FileList
-from ._image_inputs import ImageInputs, describe
 from ._progress import Progress
 from .transformers import DeCAFTransformer
 
@@ -27,7 +28,8 @@ def extract(
 ) -> Bunch:
     """Compute features of any number of photographs and write them to files.
 
-    Images stream through in blocks: memory does not grow with their number. A block that is
+    Images stream through in blocks, and the next ones are computed while a block is written:
+    memory does not grow with their number. A block that is
     finished stays finished. After a crash, a full disk or Ctrl-C, the same call goes on where the
     last one stopped, and the files come out the same to the byte.
 
@@ -148,27 +150,25 @@ def extract(
                 file=sys.stderr,
             )
         progress = Progress(n_images, "extract", enabled=bool(verbose))
-        for number in to_do:
-            start = starts[number]
-            rows = _rows(files, start, block_size)
-            block = _Block(files, start, rows)
-            features, failures = transformer._compute(block, progress.update)
-            reasons = {start + i: _reason(block, i, message) for i, message in failures}
-            write = partial(
-                write_block,
-                format,
-                number=number,
-                start=start,
-                names=[files.name(row) for row in range(start, start + rows)],
-                features=features,
-                reasons=reasons,
-                settings=settings,
-            )
-            failed = [[row, files.name(row), reasons[row]] for row in sorted(reasons)]
-            try:
-                records[number] = output.add(number, start, rows, failed, write)
-            except OSError as error:
-                raise _explained(error, out, len(records), len(starts)) from error
+        ranges = [range(starts[i], starts[i] + _rows(files, starts[i], block_size)) for i in to_do]
+        # closed when writing fails, or at Ctrl-C: then its threads end
+        with closing(computed_blocks(transformer, files, ranges, progress.update)) as blocks:
+            for number, (rows, features, reasons) in zip(to_do, blocks):
+                write = partial(
+                    write_block,
+                    format,
+                    number=number,
+                    start=rows.start,
+                    names=[files.name(row) for row in rows],
+                    features=features,
+                    reasons=reasons,
+                    settings=settings,
+                )
+                failed = [[row, files.name(row), reasons[row]] for row in sorted(reasons)]
+                try:
+                    records[number] = output.add(number, rows.start, len(rows), failed, write)
+                except OSError as error:
+                    raise _explained(error, out, len(records), len(starts)) from error
         try:
             output.complete(records)
         except OSError as error:
@@ -183,30 +183,8 @@ def extract(
     )
 
 
-class _Block(ImageInputs):
-    """Some consecutive files, which know their rows among all."""
-
-    def __init__(self, files: FileList, start: int, rows: int):
-        super().__init__(range(rows))
-        self._files, self._start = files, start
-
-    def __getitem__(self, i):
-        return self._files[self._start + i]
-
-    @property
-    def is_cheap(self) -> bool:
-        return False
-
-    def name_row(self, i):
-        return f"row {self._start + i}"
-
-
 def _rows(files: FileList, start: int, block_size: int) -> int:
     return min(block_size, len(files) - start)
-
-
-def _reason(block: _Block, i: int, message: str) -> str:
-    return message.removeprefix(f"{block.name_row(i)}, {describe(block[i])}: ")
 
 
 def _check_transformer(transformer) -> DeCAFTransformer:
@@ -240,6 +218,7 @@ def _settings(transformer, files: FileList, format: str, block_size: int) -> dic
         "ten_crop": bool(recipe.ten_crop),
         "exif_transpose": bool(recipe.exif_transpose),
         "exact": recipe.exact,
+        "draft": bool(recipe.draft),
         "architecture": recipe.weights.architecture.name,
         "weights_sha256": recipe.weights.sha256,
         "n_features": recipe.n_features,

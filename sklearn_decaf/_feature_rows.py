@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from ._image_inputs import ImageInputs
-from .images import iter_batches
+from ._work_ahead import work_ahead
+from .images import BatchReader
 from .networks.features import FeatureExtractor, feature_blocks, get_extractor
 from .networks.weights import Weights
+
+# Batches a thread whose features wait to be taken, at most: so long may the other side be busy.
+_AHEAD = 2
 
 
 @dataclass(frozen=True)
@@ -27,6 +32,7 @@ class Recipe:
     ten_crop: bool = False
     exif_transpose: bool = True
     exact: bool = False
+    draft: bool = False
 
     def extractor(self) -> FeatureExtractor:
         """The network, ready to run; the same object for the same recipe."""
@@ -67,6 +73,10 @@ class Recipe:
     ) -> Iterator[tuple[int, np.ndarray, list[tuple[int, str]]]]:
         """Compute features batch by batch.
 
+        Each of several threads takes a batch, reads its images and runs the network on them: some
+        decode while others compute, and nobody waits for anybody. Fewer images than threads are
+        computed one after another, by all threads together.
+
         Yields
         ------
         start : int
@@ -77,7 +87,7 @@ class Recipe:
         """
         extractor = self.extractor()
         preprocessing = self.weights.architecture.preprocessing
-        batches = iter_batches(
+        reader = BatchReader(
             images,
             size=preprocessing.resize,
             crop=preprocessing.crop,
@@ -85,15 +95,30 @@ class Recipe:
             ten_crop=self.ten_crop,
             upside_down=preprocessing.flip_vertical,
             exif_transpose=self.exif_transpose,
-            batch_size=batch_size,
-            n_jobs=n_threads,
             on_error=on_error,
+            draft=self.draft,
         )
-        for start, batch, failed in batches:  # (m, h, w, 3) or (m, 10, h, w, 3)
+        n = len(reader)
+
+        def compute(start, batch, failed, n_threads):  # (m, h, w, 3) or (m, 10, h, w, 3)
             if self.ten_crop:
                 batch = preprocessing.level_crops(batch)
             rows = extractor(batch.reshape(-1, *batch.shape[-3:]), n_threads)
             if self.ten_crop:
                 rows = rows.reshape(len(batch), -1, rows.shape[1]).mean(axis=1)
             rows[[row - start for row, _ in failed]] = np.nan
-            yield start, rows, failed
+            return start, rows, failed
+
+        if n < n_threads or n_threads == 1:
+            for start, batch, failed in reader.batches(batch_size, min(n, n_threads)):
+                yield compute(start, batch, failed, n_threads)
+            return
+
+        # as many for each thread, and equal in size
+        n_batches = min(n, n_threads * math.ceil(n / (n_threads * batch_size)))
+
+        def read_and_compute(i, check):
+            start, stop = (n * k // n_batches for k in (i, i + 1))
+            return compute(start, *reader.read(start, stop, check), 1)
+
+        yield from work_ahead(read_and_compute, n_batches, n_threads, (1 + _AHEAD) * n_threads)

@@ -12,6 +12,7 @@ import shutil
 import subprocess
 import sys
 import textwrap
+import threading
 import time
 from pathlib import Path
 
@@ -25,6 +26,7 @@ from sklearn.datasets import load_sample_image
 from sklearn_decaf import ActivationDropout, DeCAFTransformer, extract
 from sklearn_decaf.__main__ import main
 from sklearn_decaf._file_list import FileList, walk_images
+from sklearn_decaf._progress import Progress
 from sklearn_decaf.exceptions import WeightsError
 
 CHEAP = DeCAFTransformer("pool1", weights="squeezenet1_1", pooling="avg")
@@ -253,21 +255,27 @@ def test_four_processes_on_one_output(folder, paths, expected, tmp_path):
 
 
 def test_ctrl_c(folder, expected, tmp_path, monkeypatch, capsys):
-    compute = DeCAFTransformer._compute
-    calls = []
+    """Finished blocks stay, no thread does, and the next call computes the rest."""
+    update, done, interruptions = Progress.update, [], []
 
-    def interrupted(self, images, count):
-        calls.append(len(images))
-        if len(calls) == 3:
+    def interrupted(self, n):
+        done.append(n)
+        if sum(done) >= 20 and not interruptions:
+            interruptions.append(True)
             raise KeyboardInterrupt
-        return compute(self, images, count)
+        update(self, n)
 
-    monkeypatch.setattr(DeCAFTransformer, "_compute", interrupted)
     command = ["extract", str(folder), "--out", str(tmp_path / "out"), "--block-size", "8"]
-    assert main([*command, *COMMAND]) == 130
+    command += [*COMMAND, "--batch-size", "2", "--n-jobs", "2"]
+    monkeypatch.setattr(Progress, "update", interrupted)
+    threads = threading.active_count()
+    assert main(command) == 130
+    assert threading.active_count() == threads
     assert "finished blocks are kept" in capsys.readouterr().err
-    assert main([*command, *COMMAND]) == 0
-    assert calls == [8, 8, 8, 8, 7]
+    assert len(list((tmp_path / "out").glob("*.npy"))) == 2
+    done.clear()
+    assert main(command) == 0
+    assert sum(done) == 15
     parts = sorted((tmp_path / "out").glob("*.npy"))
     assert_array_equal(np.concatenate([np.load(path) for path in parts]), expected)
 
@@ -452,10 +460,11 @@ def test_command_line(folder, expected, tmp_path, capsys):
     assert "1 images could not be read, listed in" in output.out
     assert output.err == ""
     assert_array_equal(np.load(tmp_path / "out" / "part-000000.npy"), expected)
-    assert main([*command, "--resize", "crop"]) == 1
-    assert "other settings" in capsys.readouterr().err
     assert main([*command, "--exact"]) == 1
     assert "(exact: False there, True now)" in capsys.readouterr().err
+    for option in (["--resize", "crop"], ["--draft"]):
+        assert main([*command, *option]) == 1
+        assert "other settings" in capsys.readouterr().err
 
 
 def test_command_line_with_a_list(folder, paths, expected, tmp_path):

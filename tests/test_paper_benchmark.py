@@ -239,3 +239,24 @@ def test_table_3_takes_five_partitions(modules, made_up_features, tmp_path, monk
     cells = run(modules, "table3", tmp_path, tmp_path / "results")
     assert len(cells) == 8
     assert all(len(cell["scores"]) == 5 and cell["mean"] > 0.8 for cell in cells.values())
+
+
+@pytest.mark.parametrize("training", ["0", "1"])
+def test_which_mark_of_cropped_birds_means_training(modules, tmp_path, training):
+    """The half that is as large for every species: 4 of each here, and 4 or 2 to be tested."""
+    other = "1" if training == "0" else "0"
+    names, marks = [], []
+    for species, n_test in (("a", 4), ("b", 2)):
+        for i in range(4 + n_test):
+            path = tmp_path / "images" / species / f"{i}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            Image.new("RGB", (8, 8)).save(path)
+            names.append(f"{species}/{i}.png")
+            marks.append(other if i < n_test else training)
+    for file, column in (("images.txt", names), ("train_test_split.txt", marks)):
+        (tmp_path / file).write_text("".join(f"{i}, {text}\n" for i, text in enumerate(column)))
+    data = modules["paper"]._load_cropped_birds(tmp_path)
+    ((train, test),) = data.splits
+    assert np.bincount(data.target[train]).tolist() == [4, 4]
+    assert np.bincount(data.target[test]).tolist() == [4, 2]
+    assert {Path(data.filenames[row]).name for row in test} == {"0.png", "1.png", "2.png", "3.png"}

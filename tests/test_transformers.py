@@ -778,3 +778,24 @@ def test_items_that_cannot_be_fetched(photos):
 def test_activation_dropout_validates_in_transform_too():
     with pytest.raises(ValueError, match="'p'"):
         ActivationDropout(p=7).transform(np.ones((2, 2)))
+
+
+def test_draft(tmp_path):
+    """Large JPEG files are reduced by the decoder; nothing else changes, the cache knows both."""
+    photo = Image.fromarray(load_sample_image("china.jpg"))
+    photo.resize((1200, 1040), Image.Resampling.BICUBIC).save(tmp_path / "large.jpg", quality=90)
+    photo.save(tmp_path / "small.jpg")
+    names = [str(tmp_path / name) for name in ("large.jpg", "small.jpg")]
+    how = {"weights": "squeezenet1_1", "pooling": "avg", "cache": tmp_path / "cache"}
+    whole = DeCAFTransformer("pool1", **how).transform(names)
+    reduced = DeCAFTransformer("pool1", draft=True, **how).transform(names)
+    with Image.open(names[0]) as opened:
+        opened.load()
+        from_pil = DeCAFTransformer("pool1", draft=True, **how).transform([opened])
+    assert_array_equal(from_pil[0], whole[0])
+    assert_array_equal(reduced[1], whole[1])
+    assert not np.array_equal(reduced[0], whole[0])
+    assert np.linalg.norm(reduced[0] - whole[0]) < 0.05 * np.linalg.norm(whole[0])
+    assert_array_equal(DeCAFTransformer("pool1", **how).transform(names), whole)
+    del how["cache"]
+    assert_array_equal(DeCAFTransformer("pool1", draft=True, **how).transform(names), reduced)

@@ -107,7 +107,7 @@ def _locate_local(collection, home, local, allow_incomplete):
     if local.is_dir():
         if (local / MANIFEST).is_file():
             return _verify_installed(collection, local)
-        root = collection.find(local)
+        root = _find_below(collection, local)
         if root is not None:
             _check_copy(collection, root, allow_incomplete)
             return root
@@ -124,6 +124,21 @@ def _locate_local(collection, home, local, allow_incomplete):
     if (installed / MANIFEST).is_file():
         return _verify_installed(collection, installed)
     return _install(collection, home, present)
+
+
+def _find_below(collection, local: Path) -> Path | None:
+    """The copy in a folder of the user's, or in one of the folders in it."""
+    if (root := collection.find(local)) is not None:
+        return root
+    folders = sorted(Path(entry.path) for entry in os.scandir(local) if entry.is_dir())
+    found = {root.resolve(): root for folder in folders if (root := collection.find(folder))}
+    if len(found) > 1:
+        names = " and ".join(repr(str(root)) for root in list(found.values())[:2])
+        raise ValueError(
+            f"local={str(local)!r} holds {len(found)} copies of {collection.title}, {names}: name "
+            "one of them."
+        )
+    return next(iter(found.values()), None)
 
 
 def _check_copy(collection, root, allow_incomplete):

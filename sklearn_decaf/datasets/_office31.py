@@ -41,14 +41,18 @@ research. Cite
 
 
 def _find(folder: Path) -> Path | None:
-    for root in (folder, folder / "office31", folder / "domain_adaptation_images"):
+    names = ("office31", "domain_adaptation_images", "Original_images")
+    for root in (folder, *(folder / name for name in names)):
         if any(_domain_folder(root, name).is_dir() for name in _N_IMAGES):
             return root
     return None
 
 
 def _domain_folder(root: Path, name: str) -> Path:
-    return root / name / "images"
+    """The folder of the class folders of a domain; some copies have them right in the domain."""
+    published = root / name / "images"
+    bare = root / name
+    return bare if not published.is_dir() and (bare / "back_pack").is_dir() else published
 
 
 def _check(root: Path) -> None:
@@ -119,8 +123,8 @@ def fetch_office31(
 
     local : str or path-like, default=None
         A copy of your own, which is used where it lies: a folder that holds ``amazon/images/``,
-        ``dslr/images/`` and ``webcam/images/``. Or the published archive, which is extracted to
-        `data_home`.
+        ``dslr/images/`` and ``webcam/images/``, or the same without ``images/``. Or the published
+        archive, which is extracted to `data_home`.
 
     allow_incomplete : bool, default=False
         Whether a copy of your own may have fewer classes or images than were published.

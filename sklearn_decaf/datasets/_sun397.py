@@ -37,7 +37,8 @@ for research (https://vision.princeton.edu/projects/2010/SUN/). Cite
 
 
 def _find(folder: Path) -> Path | None:
-    for root in (folder, folder / "sun397"):
+    roots = (folder, folder / "sun397", *([folder.parent] if folder.name == "SUN397" else []))
+    for root in roots:
         if (root / "SUN397").is_dir() and _partitions(root) is not None:
             return root
     return None

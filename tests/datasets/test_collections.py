@@ -300,6 +300,52 @@ def test_folders_that_are_there(name, made, server, tmp_path):
 
 
 @every
+def test_copies_a_folder_further_down(name, made, tmp_path):
+    """One is found, of two the user has to say which."""
+    FETCHERS[name](data_home=tmp_path / "home")
+    (tmp_path / "home" / name / _collection.MANIFEST).unlink()
+    for folder in ("first", "second"):
+        (tmp_path / "local" / "other").mkdir(parents=True, exist_ok=True)
+        shutil.copytree(tmp_path / "home" / name, tmp_path / "local" / folder)
+        if folder == "first":
+            data = FETCHERS[name](local=tmp_path / "local", data_home=tmp_path / "none")
+            check_images(data)
+            assert str(tmp_path / "local" / "first") in data.filenames[0]
+    with pytest.raises(ValueError, match=r"holds 2 copies of .*first.* and .*second.*: name one"):
+        FETCHERS[name](local=tmp_path / "local")
+    check_images(FETCHERS[name](local=tmp_path / "local" / "second"))
+
+
+def test_other_layouts_of_office31(made, tmp_path):
+    """In "Original_images", as one archive has it, and without "images" below the domains."""
+    expected = FETCHERS["office31"](data_home=tmp_path / "home")
+    (tmp_path / "home" / "office31" / _collection.MANIFEST).unlink()
+    mine = tmp_path / "mine" / "Original_images"
+    shutil.copytree(tmp_path / "home" / "office31", mine)
+    check_images(FETCHERS["office31"](local=tmp_path / "mine"))
+    for domain in ("amazon", "dslr", "webcam"):
+        for entry in (mine / domain / "images").iterdir():
+            entry.rename(mine / domain / entry.name)
+        (mine / domain / "images").rmdir()
+    for local in (tmp_path / "mine", mine):
+        data = FETCHERS["office31"](local=local)
+        check_images(data)
+        for attribute in ("target", "sample_domain", "target_names"):
+            np.testing.assert_array_equal(data[attribute], expected[attribute])
+
+
+def test_the_folder_sun397_itself(made, tmp_path):
+    """With the partitions beside it or in it."""
+    FETCHERS["sun397"](data_home=tmp_path / "home")
+    (tmp_path / "home" / "sun397" / _collection.MANIFEST).unlink()
+    mine = tmp_path / "mine"
+    shutil.copytree(tmp_path / "home" / "sun397", mine)
+    check_images(FETCHERS["sun397"](local=mine / "SUN397"))
+    (mine / "Partitions").rename(mine / "SUN397" / "Partitions")
+    check_images(FETCHERS["sun397"](local=mine / "SUN397"))
+
+
+@every
 def test_what_is_no_copy(name, made, tmp_path):
     with pytest.raises(FileNotFoundError, match="holds no copy of"):
         FETCHERS[name](local=tmp_path)
