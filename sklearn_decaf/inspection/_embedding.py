@@ -12,6 +12,7 @@ from sklearn.utils import check_array, check_consistent_length
 
 from ..images import check_images, read_image
 from ._clusters import cluster_quality, group_labels
+from ._find import transform_with
 from ._plotting import get_axes, import_pyplot
 
 _PCA_COMPONENTS = 50
@@ -87,8 +88,10 @@ class EmbeddingDisplay:
 
         Parameters
         ----------
-        estimator : transformer
-            With ``transform``: a :class:`~sklearn_decaf.DeCAFTransformer` or a fitted pipeline.
+        estimator : transformer or Pipeline
+            A :class:`~sklearn_decaf.DeCAFTransformer`, another fitted transformer, or a fitted
+            pipeline, of which the last step is left out if it is a classifier. Of a fitted search
+            its best estimator counts.
         X : images
             What `estimator` takes.
         y : array-like of shape (n_samples,), default=None
@@ -113,8 +116,10 @@ class EmbeddingDisplay:
         -------
         display : EmbeddingDisplay
         """
+        caller = f"{cls.__name__}.from_estimator"
+        import_pyplot(caller)  # before the long computation
         return cls.from_features(
-            estimator.transform(X),
+            transform_with(estimator, X, caller),
             y,
             hierarchy=hierarchy,
             level=level,
@@ -169,7 +174,7 @@ class EmbeddingDisplay:
             Its `quality` is that of the features, not of the embedding.
         """
         import_pyplot(f"{cls.__name__}.from_features")  # before the long computation
-        features = check_array(features, ensure_min_samples=3)
+        features = check_array(features, ensure_min_samples=3, input_name="features")
         labels = None if y is None else np.asarray(y)
         if labels is not None:
             check_consistent_length(features, labels)

@@ -9,7 +9,7 @@ from sklearn.utils import Bunch
 from sklearn.utils.validation import check_is_fitted
 
 from ..images import read_image
-from ._plotting import get_axes
+from ._plotting import get_axes, import_pyplot
 
 _RESPONSES = ("predict_proba", "decision_function")
 
@@ -274,6 +274,7 @@ class OcclusionDisplay:
         -------
         display : OcclusionDisplay
         """
+        import_pyplot(f"{cls.__name__}.from_estimator")  # before the long computation
         result = occlusion_map(
             estimator,
             image,
