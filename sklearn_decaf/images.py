@@ -273,7 +273,10 @@ def _failures(results, on_error) -> list[tuple[int, str]]:
     for failure in results:  # in row order, so the first bad row raises, not the fastest
         if failure is not None:
             if on_error == "raise":
-                raise ImageError(failure[1])
+                raise ImageError(
+                    f"{failure[1]} (sklearn_decaf.images.find_unreadable lists all such images; "
+                    "on_error='nan' makes rows of NaN of them.)"
+                )
             failed.append(failure)
     return failed
 

@@ -305,14 +305,12 @@ class EmbeddingDisplay:
             Line2D([], [], marker="o", ls="", color=color, label=str(name))
             for name, color in names.items()
         ]
-        ax.legend(
-            handles=handles,
-            loc="center left",
-            bbox_to_anchor=(1.0, 0.5),
-            frameon=False,
-            handletextpad=0.2,
-            fontsize="small",
-        )
+        # beside the axes only where a layout makes room for it, or it would be cut off
+        if ax.figure.get_layout_engine() is None:
+            place = {"loc": "best", "framealpha": 0.8}
+        else:
+            place = {"loc": "center left", "bbox_to_anchor": (1.0, 0.5), "frameon": False}
+        ax.legend(handles=handles, handletextpad=0.2, fontsize="small", **place)
 
 
 def _random_order(n: int) -> np.ndarray:

@@ -312,7 +312,7 @@ class OcclusionDisplay:
         limit = np.abs(self.result.importances).max() or 1.0
         shown = ax.imshow(self.result.importances, cmap=cmap, alpha=alpha, vmin=-limit, vmax=limit)
         if colorbar:
-            self.figure_.colorbar(shown, ax=ax, label="loss of score when covered", shrink=0.8)
+            self.figure_.colorbar(shown, ax=ax, label="loss of score", shrink=0.8)
         ax.set_axis_off()
         ax.set_title(f"{self.result.target}: score {self.result.score:.2f}")
         return self

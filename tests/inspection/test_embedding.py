@@ -250,3 +250,14 @@ def test_without_matplotlib(monkeypatch):
         EmbeddingDisplay(np.eye(2)).plot()
     with pytest.raises(ImportError, match=r"sklearn-decaf\[plot\]"):
         EmbeddingDisplay.from_features(np.eye(4))
+
+
+def test_the_legend_is_never_cut_off():
+    X, y = make_blobs(30, centers=3, random_state=0)
+    _, plain = plt.subplots()
+    _, managed = plt.subplots(layout="constrained")
+    for ax in (plain, managed):
+        EmbeddingDisplay(X, labels=y).plot(ax=ax)
+        ax.figure.canvas.draw()
+        box = ax.get_legend().get_window_extent()
+        assert box.x0 >= 0 and box.x1 <= ax.figure.bbox.width
