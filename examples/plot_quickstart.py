@@ -21,6 +21,7 @@ put them into a folder with one sub-folder per class and name the folder::
 # files that cannot be read are named and left out.
 
 import argparse
+import textwrap
 import time
 
 import numpy as np
@@ -109,10 +110,11 @@ else:
         axis.set_axis_off()
     for i, axis in zip(shown, axes.flat):
         axis.imshow(read_image(X_test[i]))
+        title = textwrap.fill(names[predicted[i]], 15)
         if predicted[i] == y_test[i]:
-            axis.set_title(names[predicted[i]], color="green", fontsize=10)
+            axis.set_title(title, color="green", fontsize=10)
         else:
-            title = f"{names[predicted[i]]}\n(true: {names[y_test[i]]})"
+            title += "\n" + textwrap.fill(f"(true: {names[y_test[i]]})", 15)
             axis.set_title(title, color="red", fontsize=10)
     figure.suptitle(f"{accuracy:.1%} of {len(y_test)} test photographs classified correctly")
     figure.savefig(arguments.figure, dpi=100)

@@ -274,8 +274,8 @@ def _failures(results, on_error) -> list[tuple[int, str]]:
         if failure is not None:
             if on_error == "raise":
                 raise ImageError(
-                    f"{failure[1]} (sklearn_decaf.images.find_unreadable lists all such images; "
-                    "on_error='nan' makes rows of NaN of them.)"
+                    f"{failure[1]} sklearn_decaf.images.find_unreadable lists all such images; "
+                    "on_error='nan' makes rows of NaN of them."
                 )
             failed.append(failure)
     return failed

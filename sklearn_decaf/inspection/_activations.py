@@ -11,7 +11,7 @@ from ..images import read_image, resize_and_crop
 from ..networks import load_weights
 from ..networks.architecture import INPUT
 from ..networks.layers import Conv
-from ._find import find_transformer
+from ._find import check_one_image, find_transformer
 from ._plotting import get_axes, import_pyplot, tile
 
 
@@ -222,7 +222,7 @@ class ActivationDisplay:
             layer=name, pooling=None, dropout=False, ten_crop=False, image_shape=None
         )
         plain.set_output(transform="default")
-        photograph = read_image(image, exif_transpose=transformer.exif_transpose)
+        photograph = read_image(check_one_image(image), exif_transpose=transformer.exif_transpose)
         maps = plain.transform([photograph])[0].reshape(shape)
         if architecture.preprocessing.flip_vertical:
             maps = maps[::-1]

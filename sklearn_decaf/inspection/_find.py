@@ -43,6 +43,14 @@ def find_transformer(estimator, caller: str) -> DeCAFTransformer:
     )
 
 
+def check_one_image(image):
+    """Refuse lists: a display of one image would not know which."""
+    if isinstance(image, list | tuple) or getattr(image, "ndim", 3) not in (2, 3):
+        n = f" of {len(image)}" if hasattr(image, "__len__") else ""
+        raise ValueError(f"one image is wanted, not a collection{n}: pass one of its items")
+    return image
+
+
 def transform_with(estimator, X, caller: str):
     """Features of images, by a transformer or by all that comes before a pipeline's classifier."""
     estimator = _inner(estimator)

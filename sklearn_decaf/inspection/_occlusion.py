@@ -9,6 +9,7 @@ from sklearn.utils import Bunch
 from sklearn.utils.validation import check_is_fitted
 
 from ..images import read_image
+from ._find import check_one_image
 from ._plotting import get_axes, import_pyplot
 
 _RESPONSES = ("predict_proba", "decision_function")
@@ -91,7 +92,7 @@ def occlusion_map(
     True
     """
     check_is_fitted(estimator)
-    photograph = np.asarray(read_image(image))
+    photograph = np.asarray(read_image(check_one_image(image)))
     side = _length("patch", patch, photograph)
     step = max(side // 2, 1) if stride is None else _length("stride", stride, photograph)
     color = _color(fill, photograph)

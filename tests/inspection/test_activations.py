@@ -164,3 +164,9 @@ def test_bad_channels_are_named(channels):
 def test_bad_numbers_of_columns_are_named(n_columns):
     with pytest.raises(ValueError, match="n_columns="):
         FilterDisplay(np.zeros((4, 3, 3, 3))).plot(n_columns=n_columns)
+
+
+@pytest.mark.parametrize("kind", [list, tuple, np.stack])
+def test_one_image_is_wanted(china, kind):
+    with pytest.raises(ValueError, match="one image is wanted, not a collection of 2"):
+        ActivationDisplay.from_estimator(SQUEEZENET, kind([china, china]), layer="fire2")

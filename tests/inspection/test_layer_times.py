@@ -195,3 +195,10 @@ def test_batches_of_images_are_the_same_for_the_same_seed(monkeypatch):
         layer_times("squeezenet1_1", "conv1", random_state=seed, **QUICK)
     assert_array_equal(seen[0], seen[2])
     assert not np.array_equal(seen[0], seen[4])
+
+
+def test_of_several_layers_the_deepest_is_timed(plt):
+    transformer = DeCAFTransformer(("fire2", "pool1"), weights="squeezenet1_1")
+    times = LayerTimeDisplay.from_estimator(transformer, **QUICK).times
+    names = " ".join(times.columns["layers"]).split()
+    assert "fire2" in names and "fire3" not in names
