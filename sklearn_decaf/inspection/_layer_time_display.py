@@ -133,8 +133,8 @@ class LayerTimeDisplay:
 
         palette = colormaps["tab10"]
         types = self.times.by_type()["type"].tolist()
-        unknown = len(_TYPES) - 1
-        return {kind: palette(_TYPES.index(kind) if kind in _TYPES else unknown) for kind in types}
+        rest = _TYPES.index("other")  # "input" among them
+        return {kind: palette(_TYPES.index(kind) if kind in _TYPES else rest) for kind in types}
 
     def _plot_layers(self, ax, colors, n_labels):
         columns = self.times.columns
@@ -169,7 +169,7 @@ class LayerTimeDisplay:
         for i, (share, rate) in enumerate(zip(table["share"], table["gflops"])):
             rated = f", {rate:.0f} GFLOP/s" if rate >= 1 else ""
             ax.annotate(
-                f"{100 * share:.0f} %{rated}",
+                f"{100 * share:.0f} %{rated}" if share >= 0.005 else "< 1 %",
                 (milliseconds[i], i),
                 xytext=(4, 0),
                 textcoords="offset points",

@@ -71,7 +71,7 @@ def test_every_layer_is_in_one_step(times):
 def test_types_are_those_of_the_layers_with_most_operations(times):
     kinds = dict(zip(times.columns["step"].tolist(), times.columns["type"].tolist()))
     assert kinds["conv1"] == "convolution"
-    assert set(kinds.values()) <= {"convolution", "pooling", "relu", "concat", "other"}
+    assert set(kinds.values()) <= {"convolution", "pooling", "relu", "concat", "input"}
     lite = layer_times("efficientnet_lite0", "block1.depthwise", **QUICK).columns["type"].tolist()
     assert "depthwise convolution" in lite
 
