@@ -5,8 +5,8 @@ Where the time goes, by layer
 
 Figure 3 of the DeCAF paper shows how the time of a pass through the network divides among its
 layers: in 2013 convolutions and fully connected layers took nearly all of it, and of all kinds the
-fully connected layers took most. :class:`~sklearn_decaf.inspection.LayerTimeDisplay` measures the same for the
-networks here. The weights do not change the time, so random ones would show the same.
+fully connected layers took most. :class:`~sklearn_decaf.inspection.LayerTimeDisplay` measures the
+same for the networks here. The weights do not change the time, so random ones would show the same.
 """
 
 # %%
