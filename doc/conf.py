@@ -36,6 +36,7 @@ extensions = [
     "local_links",
     "outside_names",
     "shapes_in_docstrings",
+    "unbroken_numbers",
 ]
 exclude_patterns = ["_build", "_templates", "_extensions", "**/GALLERY_HEADER.rst"]
 templates_path = ["_templates"]

@@ -17,9 +17,11 @@ put them into a folder with one sub-folder per class and name the folder::
 # Load photographs
 # ----------------
 # The sample photographs come divided: the test images show other parts of the scenes than the
-# training images. From a folder of your own, a quarter of each class is set aside for testing.
+# training images. From a folder of your own, a quarter of each class is set aside for testing;
+# files that cannot be read are named and left out.
 
 import argparse
+import textwrap
 import time
 
 import numpy as np
@@ -30,7 +32,7 @@ from sklearn.pipeline import make_pipeline
 
 from sklearn_decaf import DeCAFTransformer
 from sklearn_decaf.datasets import load_image_folder, load_sample_photos
-from sklearn_decaf.images import read_image
+from sklearn_decaf.images import find_unreadable, read_image
 
 parser = argparse.ArgumentParser(description="Train a classifier of photographs.")
 parser.add_argument("folder", nargs="?", help="your photographs, one sub-folder per class")
@@ -47,15 +49,20 @@ else:
         photos = load_image_folder(arguments.folder)
     except (OSError, ValueError) as error:
         parser.error(str(error))
-    counts = np.bincount(photos.target)
+    unreadable = find_unreadable(photos.filenames)
+    for _, message in unreadable:
+        print(f"left out: {message}")
+    rows = [row for row, _ in unreadable]
+    files, y = np.delete(photos.filenames, rows), np.delete(photos.target, rows)
+    counts = np.bincount(y, minlength=len(photos.target_names))
     if len(counts) < 2 or counts.min() < 2:
         found = ", ".join(f"{name}: {n}" for name, n in zip(photos.target_names, counts))
         parser.error(f"at least two classes of two photographs each are needed; found {found}")
     X_train, X_test, y_train, y_test = train_test_split(
-        photos.filenames,
-        photos.target,
-        stratify=photos.target,
-        test_size=max(len(counts), len(photos.target) // 4),
+        files,
+        y,
+        stratify=y,
+        test_size=max(len(counts), len(y) // 4),
         random_state=0,
     )
 
@@ -103,10 +110,11 @@ else:
         axis.set_axis_off()
     for i, axis in zip(shown, axes.flat):
         axis.imshow(read_image(X_test[i]))
+        title = textwrap.fill(names[predicted[i]], 15)
         if predicted[i] == y_test[i]:
-            axis.set_title(names[predicted[i]], color="green", fontsize=10)
+            axis.set_title(title, color="green", fontsize=10)
         else:
-            title = f"{names[predicted[i]]}\n(true: {names[y_test[i]]})"
+            title += "\n" + textwrap.fill(f"(true: {names[y_test[i]]})", 15)
             axis.set_title(title, color="red", fontsize=10)
     figure.suptitle(f"{accuracy:.1%} of {len(y_test)} test photographs classified correctly")
     figure.savefig(arguments.figure, dpi=100)

@@ -16,9 +16,17 @@ from PIL import Image
 
 from ._image_inputs import ImageInputs, check_images, describe
 from ._image_reading import decode, read_image
+from ._parallel import effective_n_threads
 from .exceptions import ImageError
 
-__all__ = ["ImageInputs", "check_images", "iter_batches", "read_image", "resize_and_crop"]
+__all__ = [
+    "ImageInputs",
+    "check_images",
+    "find_unreadable",
+    "iter_batches",
+    "read_image",
+    "resize_and_crop",
+]
 
 _BILINEAR = Image.Resampling.BILINEAR
 # Above this length (in multiples of `size`) a resized picture is never made as a whole.
@@ -321,7 +329,10 @@ class BatchReader:
         for failure in results:  # in row order, so the first bad row raises, not the fastest
             if failure is not None:
                 if self._on_error == "raise":
-                    raise ImageError(failure[1])
+                    raise ImageError(
+                        f"{failure[1]} sklearn_decaf.images.find_unreadable lists all such images; "
+                        "on_error='nan' makes rows of NaN of them."
+                    )
                 failed.append(failure)
         return failed
 
@@ -329,3 +340,49 @@ class BatchReader:
 def _check_count(name, value) -> None:
     if not isinstance(value, Integral) or isinstance(value, bool) or value < 1:
         raise ValueError(f"{name}={value!r}: it must be an integer of at least 1.")
+
+
+def find_unreadable(images, *, n_jobs=None) -> list[tuple[int, str]]:
+    """List the images that cannot be read, and say why.
+
+    Every image is decoded to its end, as a transformer does before its network runs, because a
+    file that was cut off looks whole from its beginning. That is a small part of the time that
+    features take.
+
+    Parameters
+    ----------
+    images : images
+        Whatever :class:`~sklearn_decaf.DeCAFTransformer` takes.
+    n_jobs : int, default=None
+        Threads, as in :class:`~sklearn_decaf.DeCAFTransformer`.
+
+    Returns
+    -------
+    failed : list of (row, message)
+        The rows of images that cannot be read, in order; the message names the row, the path and
+        the reason. Empty if all is well.
+
+    See Also
+    --------
+    sklearn_decaf.datasets.load_image_folder : Lists images without reading them.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn_decaf.images import find_unreadable
+    >>> images = [np.zeros((60, 80, 3)), "missing.jpg"]
+    >>> for row, message in find_unreadable(images):
+    ...     print(message)
+    row 1, 'missing.jpg': no such file (the working directory is ...).
+
+    To go on with the others:
+
+    >>> bad = [row for row, message in find_unreadable(images)]
+    >>> good = np.delete(np.arange(len(images)), bad)
+    >>> good
+    array([0])
+    """
+    batches = iter_batches(
+        images, size=8, crop=8, on_error="nan", n_jobs=effective_n_threads(n_jobs)
+    )
+    return [failure for _, _, failed in batches for failure in failed]

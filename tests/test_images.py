@@ -33,7 +33,13 @@ from PIL import Image, ImageFile
 
 from sklearn_decaf import _image_reading, images
 from sklearn_decaf.exceptions import ImageError
-from sklearn_decaf.images import check_images, iter_batches, read_image, resize_and_crop
+from sklearn_decaf.images import (
+    check_images,
+    find_unreadable,
+    iter_batches,
+    read_image,
+    resize_and_crop,
+)
 
 # Pillow says in a warning what it finds wrong with the metadata of a file that it reads.
 pytestmark = pytest.mark.filterwarnings("ignore:Corrupt EXIF|Truncated File|.*MPO:UserWarning")
@@ -720,3 +726,23 @@ def test_batches_belong_to_the_caller():
 def test_wrong_arguments_raise_at_once(options, match):
     with pytest.raises(ValueError, match=match):
         iter_batches([photo()], **options)
+
+
+def test_unreadable_images_are_listed_in_order(tmp_path):
+    good, cut, text = tmp_path / "good.jpg", tmp_path / "cut.jpg", tmp_path / "text.jpg"
+    noise = np.random.default_rng(0).integers(0, 256, (90, 120, 3), dtype=np.uint8)
+    Image.fromarray(noise).save(good)
+    cut.write_bytes(good.read_bytes()[:-200])  # its header and most of its pixels are there
+    text.write_text("hello")
+    images = [good, cut, noise, None, str(text), good, "missing.jpg"]
+    for n_jobs in (1, 3, None):
+        failed = find_unreadable(images, n_jobs=n_jobs)
+        assert [row for row, _ in failed] == [1, 3, 4, 6]
+        assert "cut.jpg" in failed[0][1] and "truncated" in failed[0][1]
+        assert "text.jpg" in failed[2][1]
+    assert find_unreadable([good, noise]) == []
+
+
+def test_the_first_unreadable_image_says_how_to_find_the_others(tmp_path):
+    with pytest.raises(ImageError, match=r"missing\.jpg.*find_unreadable.*on_error='nan'"):
+        list(iter_batches(["missing.jpg"]))

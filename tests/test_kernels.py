@@ -1180,3 +1180,10 @@ def test_read_only_inputs(kernels):
     residual.flags.writeable = False
     out = f32(3, 8, 8)
     multiply(kernels, x, 0, 40, 5, packed, filled, 0, 1, out, (0, 0, 0), (3, 8), residual)
+
+
+def test_the_source_tree_is_told_from_a_missing_compiler(tmp_path):
+    assert "Reinstall it with a C++ compiler" in _kernels._why_nothing_is_compiled(tmp_path)
+    (tmp_path / "meson.build").touch()
+    message = _kernels._why_nothing_is_compiled(tmp_path)
+    assert str(tmp_path) in message and "another directory" in message

@@ -145,5 +145,5 @@ plt.show()
 
 # %%
 # What the other camera costs, and what a few of its pictures are worth, is the difference between
-# the first and the other bars. Which method is best depends on the task: :doc:`/paper` has
-# twelve pairs of real cameras.
+# the first and the other bars. Which method is best depends on the task:
+# :doc:`/domain_adaptation_results` has twelve pairs of real cameras and catalogues.

@@ -57,6 +57,7 @@ features = {
     "gradients (HOG)": np.array([gradients(image) for image in images]),
     "mean colour": np.array([np.asarray(read_image(image)).mean((0, 1)) for image in images]),
 }
+features = {name: normalize(X) for name, X in features.items()}  # length 1: one C suits all
 
 # %%
 # Draw a few images of each class
@@ -73,7 +74,6 @@ for i, shots in enumerate(SHOTS):
         train = rows[chosen]
         test = np.setdiff1d(np.flatnonzero(may_test), train)
         for name, X in features.items():
-            X = normalize(X)  # rows of length 1: the same C suits all
             classifier = LogisticRegression(C=10, max_iter=1000).fit(X[train], y[train])
             score = balanced_accuracy_score(y[test], classifier.predict(X[test]))
             scores[name][i, draw] = 100 * score

@@ -16,7 +16,7 @@ well the groups match them)::
 # %%
 # Cluster the rows
 # ----------------
-# k-means on rows of length 1, for as many groups as there are photographs. The adjusted Rand index
+# k-means on rows of length 1, for as many groups as there are classes. The adjusted Rand index
 # compares the groups with the true classes: 1 if they are the same, 0 if they are as good as drawn
 # at random.
 

@@ -9,7 +9,8 @@ those of the first layer, GIST or LLC they mix. A drawing by :term:`t-SNE` can f
 here carries a number that does not depend on it: how often the nearest neighbours of a photograph,
 in all dimensions, are of its kind.
 
-To draw your own photographs name a folder with one sub-folder per class::
+To draw your own photographs (500 of them, drawn at random) name a folder with one sub-folder per
+class::
 
     SKLEARN_DECAF_PHOTOS=path/to/folder python plot_embedding.py
 """
@@ -46,6 +47,7 @@ if folder is None:
     train_images = load_sample_photos(subset="train").images
 else:
     photos = load_image_folder(folder, shuffle=True)
+    photos.filenames, photos.target = photos.filenames[:500], photos.target[:500]
     images, hierarchy = photos.filenames, None
     train_images = images[::4]
 labels = photos.target_names[photos.target]

@@ -52,7 +52,7 @@ train = photos.split == "train"
 classifier = make_pipeline(DeCAFTransformer(), LogisticRegression(max_iter=1000))
 classifier.fit(photos.images[train], photos.target_names[photos.target[train]])
 
-figure, axes = plt.subplots(2, 3, figsize=(10, 4.6), layout="constrained")
+figure, axes = plt.subplots(2, 3, figsize=(10, 5), layout="constrained")
 for name, (above, below) in zip(["chelsea", "coffee", "rocket"], axes.T):
     photograph = getattr(data, name)()
     [predicted] = classifier.predict([photograph])

@@ -4,9 +4,9 @@ Where the time goes, by layer
 =============================
 
 Figure 3 of the DeCAF paper shows how the time of a pass through the network divides among its
-layers: in 2013 the convolutions took most of it, and the fully connected layers, with most of the
-parameters, came next. :class:`~sklearn_decaf.inspection.LayerTimeDisplay` measures the same for the
-networks here. The weights do not change the time, so random ones would show the same.
+layers: in 2013 convolutions and fully connected layers took nearly all of it, and of all kinds the
+fully connected layers took most. :class:`~sklearn_decaf.inspection.LayerTimeDisplay` measures the
+same for the networks here. The weights do not change the time, so random ones would show the same.
 """
 
 # %%
@@ -29,10 +29,13 @@ for name in "efficientnet_lite0", "squeezenet1_1":
 plt.show()
 
 # %%
-# The same as tables, with the arithmetic of each kind of layer and its speed:
+# The same as tables, with the arithmetic of each kind of layer and its speed. Operations are
+# counted as the layers are defined; the engine needs fewer for most convolutions (Winograd's
+# algorithm), so the speed can be more than the machine's own.
 
 for name, display in displays.items():
     frame = display.times.to_frame(by_type=True)
+    frame.insert(1, "ms", 1000 * frame.pop("seconds"))
     print(f"{name}:\n{frame.round(2)}\n")
 
 # %%

@@ -14,6 +14,7 @@ import os
 import threading
 import warnings
 from importlib.util import find_spec
+from pathlib import Path
 
 from numpy._core._multiarray_umath import __cpu_features__ as _cpu_features
 
@@ -83,6 +84,20 @@ _warning_lock = threading.Lock()
 _warned = False
 
 
+def _why_nothing_is_compiled(parent: Path) -> str:
+    """What to do about missing kernels; `parent` is the folder that the package lies in."""
+    if (parent / "meson.build").exists():  # Python looks into the current directory first
+        return (
+            f"sklearn_decaf was imported from its source tree {str(parent)!r}, in which nothing is "
+            "compiled, and runs its networks on NumPy, several times slower. Start Python in "
+            "another directory, or with PYTHONSAFEPATH=1, to use the installed package."
+        )
+    return (
+        "sklearn_decaf was installed without compiled kernels and runs its networks on NumPy, "
+        "several times slower. Reinstall it with a C++ compiler at hand."
+    )
+
+
 def warn_if_missing() -> None:
     """Warn, once a process, that no compiled kernels are in use; not if that was asked for."""
     global _warned
@@ -93,9 +108,8 @@ def warn_if_missing() -> None:
             return
         _warned = True
     warnings.warn(
-        "sklearn_decaf was installed without compiled kernels and runs its networks on NumPy, "
-        "several times slower. Reinstall it with a C++ compiler at hand, or set "
-        f"{OVERRIDE_VARIABLE}=none to accept this silently.",
+        f"{_why_nothing_is_compiled(Path(__file__).parents[2])} Or set {OVERRIDE_VARIABLE}=none to "
+        "accept this silently.",
         KernelWarning,
         stacklevel=3,
     )

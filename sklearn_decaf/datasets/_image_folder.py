@@ -335,9 +335,11 @@ def _warn_of_ignored(directory, ignored, suffixes):
         if beside
         else ""
     )
+    telephone = any(path.lower().endswith((".heic", ".heif")) for path in ignored)
+    heic = " Save HEIC files as JPEG first, or open them with pillow-heif." if telephone else ""
     warnings.warn(
         f"left out {_summary(ignored)} of {directory!r}: only files in a class folder that end in "
-        f"{', '.join(suffixes)} are taken; `ignored` lists the others.{unclassed}",
+        f"{', '.join(suffixes)} are taken; `ignored` lists the others.{unclassed}{heic}",
         stacklevel=3,
     )
 

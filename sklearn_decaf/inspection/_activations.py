@@ -6,28 +6,13 @@ from numbers import Integral
 
 import numpy as np
 from sklearn.base import clone
-from sklearn.pipeline import Pipeline
 
 from ..images import read_image, resize_and_crop
 from ..networks import load_weights
 from ..networks.architecture import INPUT
 from ..networks.layers import Conv
-from ..transformers import DeCAFTransformer
-from ._plotting import get_axes, tile
-
-
-def find_transformer(estimator, caller: str) -> DeCAFTransformer:
-    """The DeCAFTransformer that is, or is a step of, an estimator."""
-    if isinstance(estimator, DeCAFTransformer):
-        return estimator
-    if isinstance(estimator, Pipeline):
-        for _, step in estimator.steps:
-            if isinstance(step, DeCAFTransformer):
-                return step
-    raise TypeError(
-        f"{caller} takes a DeCAFTransformer or a pipeline with one as a step, "
-        f"not {estimator!r:.200}"
-    )
+from ._find import check_one_image, find_transformer
+from ._plotting import get_axes, import_pyplot, tile
 
 
 def _enlarge(pictures: np.ndarray, least: int) -> np.ndarray:
@@ -76,8 +61,8 @@ class FilterDisplay:
 
         Parameters
         ----------
-        estimator : DeCAFTransformer or Pipeline
-            The transformer, or a pipeline with it as a step.
+        estimator : DeCAFTransformer or estimator with one inside
+            The transformer, or a pipeline, fitted search or the like that it is a part of.
         ax : matplotlib Axes, default=None
             Axes to draw on; None makes new ones.
         **plot_parameters : dict
@@ -89,7 +74,9 @@ class FilterDisplay:
             Its filters are in the order of red, green and blue and as photographs stand, however
             the network reads them.
         """
-        transformer = find_transformer(estimator, f"{cls.__name__}.from_estimator")
+        caller = f"{cls.__name__}.from_estimator"
+        import_pyplot(caller)  # before the computation
+        transformer = find_transformer(estimator, caller)
         weights = load_weights(transformer.weights, architecture=transformer.architecture)
         architecture = weights.architecture
         (layer,) = (
@@ -131,6 +118,20 @@ class FilterDisplay:
         name = "" if self.layer is None else f" of {self.layer}"
         ax.set_title(f"{len(filters)} filters{name}")
         return self
+
+
+def _choose_channels(maps: np.ndarray, channels) -> np.ndarray:
+    """Indices of the channels that are drawn: given ones, or those with the highest peaks."""
+    n = maps.shape[2]
+    if isinstance(channels, Integral) and not isinstance(channels, bool) and channels > 0:
+        return np.argsort(-maps.max(axis=(0, 1)), kind="stable")[:channels]
+    chosen = np.asarray(channels)
+    good = chosen.ndim == 1 and len(chosen) > 0 and chosen.dtype.kind in "iu"
+    if not good or chosen.min() < 0 or chosen.max() >= n:
+        raise ValueError(
+            f"channels={channels!r} must be how many to draw, or which: integers from 0 to {n - 1}"
+        )
+    return chosen.astype(np.intp)
 
 
 class ActivationDisplay:
@@ -181,8 +182,8 @@ class ActivationDisplay:
 
         Parameters
         ----------
-        estimator : DeCAFTransformer or Pipeline
-            The transformer, or a pipeline with it as a step.
+        estimator : DeCAFTransformer or estimator with one inside
+            The transformer, or a pipeline, fitted search or the like that it is a part of.
         image : image
             One image: a path, encoded bytes, a PIL image or an array.
         layer : int or str, default=None
@@ -201,7 +202,9 @@ class ActivationDisplay:
         ValueError
             If the layer's output is a vector and not a map.
         """
-        transformer = find_transformer(estimator, f"{cls.__name__}.from_estimator")
+        caller = f"{cls.__name__}.from_estimator"
+        import_pyplot(caller)  # before the computation
+        transformer = find_transformer(estimator, caller)
         if layer is None:
             layer = transformer.layer
             layer = layer[0] if isinstance(layer, tuple | list) else layer
@@ -219,7 +222,7 @@ class ActivationDisplay:
             layer=name, pooling=None, dropout=False, ten_crop=False, image_shape=None
         )
         plain.set_output(transform="default")
-        photograph = read_image(image, exif_transpose=transformer.exif_transpose)
+        photograph = read_image(check_one_image(image), exif_transpose=transformer.exif_transpose)
         maps = plain.transform([photograph])[0].reshape(shape)
         if architecture.preprocessing.flip_vertical:
             maps = maps[::-1]
@@ -256,9 +259,7 @@ class ActivationDisplay:
         from PIL import Image
 
         maps = np.asarray(self.maps)
-        if isinstance(channels, Integral):
-            channels = np.argsort(-maps.max(axis=(0, 1)), kind="stable")[:channels]
-        self.channels_ = np.asarray(channels, dtype=np.intp)
+        self.channels_ = _choose_channels(maps, channels)
         ax = get_axes(self, ax, figsize=(6, 6))
         chosen = maps[..., self.channels_].transpose(2, 0, 1)  # (n, h, w)
         axes = None if share_scale else (1, 2)

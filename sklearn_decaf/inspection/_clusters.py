@@ -8,6 +8,20 @@ from sklearn.neighbors import NearestNeighbors
 from sklearn.utils import Bunch, check_array, check_consistent_length
 
 
+def check_labels(y) -> np.ndarray:
+    """Labels as an array that can be sorted."""
+    labels = np.asarray(y)
+    try:
+        np.unique(labels)
+    except TypeError:
+        kinds = sorted({type(label).__name__ for label in labels.tolist()})
+        raise TypeError(
+            f"y mixes labels of the types {', '.join(kinds)}, which have no order: make all of "
+            "them text or all numbers, and leave out rows without a label"
+        ) from None
+    return labels
+
+
 def group_labels(y, hierarchy, *, level=0):
     """Replace class labels by what they are kinds of.
 
@@ -39,7 +53,7 @@ def group_labels(y, hierarchy, *, level=0):
     >>> group_labels(["wolf", "lion", "oak"], wordnet, level=-1).tolist()
     ['dog', 'cat', 'tree']
     """
-    labels = np.asarray(y)
+    labels = check_labels(y)
     groups = {}
     for label in np.unique(labels).tolist():
         if label not in hierarchy:
@@ -68,7 +82,7 @@ def cluster_quality(X, y, *, n_neighbors=5, metric="euclidean"):
     X : array-like of shape (n_samples, n_features)
         Features, or coordinates of an embedding.
     y : array-like of shape (n_samples,)
-        Labels; at least two different ones.
+        Labels; at least two different ones, and fewer than there are samples.
     n_neighbors : int, default=5
         Neighbours that vote.
     metric : str, default="euclidean"
@@ -93,10 +107,12 @@ def cluster_quality(X, y, *, n_neighbors=5, metric="euclidean"):
     (0.5, 0.97)
     """
     X = check_array(X)
-    classes, codes = np.unique(np.asarray(y), return_inverse=True)
+    classes, codes = np.unique(check_labels(y), return_inverse=True)
     check_consistent_length(X, codes)
     if len(classes) < 2:
         raise ValueError(f"y has one class, {classes.tolist()[0]!r}: quality needs at least two")
+    if len(classes) == len(X):
+        raise ValueError(f"y has {len(X)} classes for {len(X)} samples: each class has only one")
     if len(X) <= n_neighbors:
         raise ValueError(f"n_neighbors={n_neighbors} needs more than the {len(X)} samples in X")
     search = NearestNeighbors(n_neighbors=n_neighbors, metric=metric).fit(X)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import numpy as np
 from sklearn.base import clone
 from sklearn.decomposition import PCA
@@ -11,7 +9,8 @@ from sklearn.manifold import TSNE
 from sklearn.utils import check_array, check_consistent_length
 
 from ..images import check_images, read_image
-from ._clusters import cluster_quality, group_labels
+from ._clusters import check_labels, cluster_quality, group_labels
+from ._find import transform_with
 from ._plotting import get_axes, import_pyplot
 
 _PCA_COMPONENTS = 50
@@ -87,8 +86,10 @@ class EmbeddingDisplay:
 
         Parameters
         ----------
-        estimator : transformer
-            With ``transform``: a :class:`~sklearn_decaf.DeCAFTransformer` or a fitted pipeline.
+        estimator : transformer or Pipeline
+            A :class:`~sklearn_decaf.DeCAFTransformer`, another fitted transformer, or a fitted
+            pipeline, of which the last step is left out if it is a classifier. Of a fitted search
+            its best estimator counts.
         X : images
             What `estimator` takes.
         y : array-like of shape (n_samples,), default=None
@@ -113,8 +114,10 @@ class EmbeddingDisplay:
         -------
         display : EmbeddingDisplay
         """
+        caller = f"{cls.__name__}.from_estimator"
+        import_pyplot(caller)  # before the long computation
         return cls.from_features(
-            estimator.transform(X),
+            transform_with(estimator, X, caller),
             y,
             hierarchy=hierarchy,
             level=level,
@@ -166,19 +169,24 @@ class EmbeddingDisplay:
         Returns
         -------
         display : EmbeddingDisplay
-            Its `quality` is that of the features, not of the embedding.
+            Its `quality` is that of the features, not of the embedding; None where there are no
+            labels, or no two alike or unlike.
         """
         import_pyplot(f"{cls.__name__}.from_features")  # before the long computation
-        features = check_array(features, ensure_min_samples=3)
-        labels = None if y is None else np.asarray(y)
+        features = _check_features(features)
+        labels = None if y is None else check_labels(y)
+        if hierarchy is not None and not hasattr(hierarchy, "keys"):
+            raise TypeError(
+                f"hierarchy must be a mapping of each label to its group, not {hierarchy!r:.100}"
+            )
         if labels is not None:
             check_consistent_length(features, labels)
-            if isinstance(hierarchy, Mapping):
+            if hierarchy is not None:
                 labels = group_labels(labels, hierarchy, level=level)
         elif hierarchy is not None:
             raise ValueError("hierarchy groups the labels in y: pass y too")
         quality = None
-        if labels is not None and len(np.unique(labels)) > 1:
+        if labels is not None and 1 < len(np.unique(labels)) < len(labels):
             quality = cluster_quality(features, labels, n_neighbors=min(5, len(features) - 1))
         embedding = _embed(features, embedder, random_state)
         display = cls(embedding, labels=labels, images=images, quality=quality)
@@ -300,14 +308,25 @@ class EmbeddingDisplay:
             Line2D([], [], marker="o", ls="", color=color, label=str(name))
             for name, color in names.items()
         ]
-        ax.legend(
-            handles=handles,
-            loc="center left",
-            bbox_to_anchor=(1.0, 0.5),
-            frameon=False,
-            handletextpad=0.2,
-            fontsize="small",
+        # beside the axes only where a layout makes room for it, or it would be cut off
+        if ax.figure.get_layout_engine() is None:
+            place = {"loc": "best", "framealpha": 0.8}
+        else:
+            place = {"loc": "center left", "bbox_to_anchor": (1.0, 0.5), "frameon": False}
+        ax.legend(handles=handles, handletextpad=0.2, fontsize="small", **place)
+
+
+def _check_features(features) -> np.ndarray:
+    features = check_array(
+        features, ensure_min_samples=3, ensure_all_finite=False, input_name="features"
+    )
+    bad = np.flatnonzero(~np.isfinite(features).all(axis=1))
+    if len(bad):
+        raise ValueError(
+            f"{len(bad)} of {len(features)} rows of features are NaN or infinite, the first is row "
+            f"{bad[0]}: leave out the images that could not be read"
         )
+    return features
 
 
 def _random_order(n: int) -> np.ndarray:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from ._activations import find_transformer
+from ..networks import load_weights
+from ._find import find_transformer
 from ._layer_times import layer_times
-from ._plotting import get_axes
+from ._plotting import get_axes, import_pyplot
 
 # in the order of their colours
 _TYPES = (
@@ -56,9 +57,9 @@ class LayerTimeDisplay:
 
         Parameters
         ----------
-        estimator : DeCAFTransformer or Pipeline
-            The transformer, or a pipeline with it as a step. Its layer (the last of several),
-            weights and n_jobs are used.
+        estimator : DeCAFTransformer or estimator with one inside
+            The transformer, or a pipeline, fitted search or the like that it is a part of. Its
+            layer (the deepest of several), weights and n_jobs are used.
         batch_size : int, default=None
             Images computed together; None is the transformer's own.
         n_repeats : int, default=5
@@ -72,11 +73,19 @@ class LayerTimeDisplay:
         -------
         display : LayerTimeDisplay
         """
-        transformer = find_transformer(estimator, f"{cls.__name__}.from_estimator")
-        layers = transformer.layer
+        caller = f"{cls.__name__}.from_estimator"
+        import_pyplot(caller)  # before the long computation
+        transformer = find_transformer(estimator, caller)
+        layer = transformer.layer
+        if isinstance(layer, tuple | list):
+            network = load_weights(
+                transformer.weights, architecture=transformer.architecture
+            ).architecture
+            order = list(network.layer_names)
+            layer = max(layer, key=lambda one: order.index(network.resolve(one)))
         times = layer_times(
             transformer.weights,
-            layers[-1] if isinstance(layers, tuple | list) else layers,
+            layer,
             architecture=transformer.architecture,
             batch_size=transformer.batch_size if batch_size is None else batch_size,
             n_jobs=transformer.n_jobs,
@@ -124,8 +133,8 @@ class LayerTimeDisplay:
 
         palette = colormaps["tab10"]
         types = self.times.by_type()["type"].tolist()
-        unknown = len(_TYPES) - 1
-        return {kind: palette(_TYPES.index(kind) if kind in _TYPES else unknown) for kind in types}
+        rest = _TYPES.index("other")  # "input" among them
+        return {kind: palette(_TYPES.index(kind) if kind in _TYPES else rest) for kind in types}
 
     def _plot_layers(self, ax, colors, n_labels):
         columns = self.times.columns
@@ -160,7 +169,7 @@ class LayerTimeDisplay:
         for i, (share, rate) in enumerate(zip(table["share"], table["gflops"])):
             rated = f", {rate:.0f} GFLOP/s" if rate >= 1 else ""
             ax.annotate(
-                f"{100 * share:.0f} %{rated}",
+                f"{100 * share:.0f} %{rated}" if share >= 0.005 else "< 1 %",
                 (milliseconds[i], i),
                 xytext=(4, 0),
                 textcoords="offset points",

@@ -85,7 +85,8 @@ def layer_times(
         operations = sum(flops.get(name, 0) for name in names)
         columns["step"].append(step)
         columns["layers"].append(" ".join(names))
-        columns["type"].append(_type_of([network[n] for n in names if n in flops], flops))
+        layers = [network[n] for n in names if n in flops]
+        columns["type"].append("input" if step == INPUT else _type_of(layers, flops))
         columns["seconds"].append(seconds)
         columns["mflop"].append(operations / 1e6)
         columns["gflops"].append(operations / seconds / 1e9 if seconds > 0 else 0.0)
@@ -168,8 +169,8 @@ class LayerTimes:
         step : name of the step.
         layers : names of the layers it computes, separated by spaces.
         type : "convolution", "depthwise convolution", "fully connected", "pooling",
-        "normalisation", "relu", "add", "concat", "softmax" or "other"; of several layers the one
-        with most operations counts.
+        "normalisation", "relu", "add", "concat", "softmax", "input" (pixels to what the first
+        layer reads) or "other"; of several layers the one with most operations counts.
         seconds : seconds an image.
         mflop : millions of floating point operations an image, by definition of the layers.
         gflops : billions of them a second.

@@ -9,7 +9,8 @@ from sklearn.utils import Bunch
 from sklearn.utils.validation import check_is_fitted
 
 from ..images import read_image
-from ._plotting import get_axes
+from ._find import check_one_image
+from ._plotting import get_axes, import_pyplot
 
 _RESPONSES = ("predict_proba", "decision_function")
 
@@ -91,7 +92,7 @@ def occlusion_map(
     True
     """
     check_is_fitted(estimator)
-    photograph = np.asarray(read_image(image))
+    photograph = np.asarray(read_image(check_one_image(image)))
     side = _length("patch", patch, photograph)
     step = max(side // 2, 1) if stride is None else _length("stride", stride, photograph)
     color = _color(fill, photograph)
@@ -274,6 +275,7 @@ class OcclusionDisplay:
         -------
         display : OcclusionDisplay
         """
+        import_pyplot(f"{cls.__name__}.from_estimator")  # before the long computation
         result = occlusion_map(
             estimator,
             image,
@@ -311,7 +313,7 @@ class OcclusionDisplay:
         limit = np.abs(self.result.importances).max() or 1.0
         shown = ax.imshow(self.result.importances, cmap=cmap, alpha=alpha, vmin=-limit, vmax=limit)
         if colorbar:
-            self.figure_.colorbar(shown, ax=ax, label="loss of score when covered", shrink=0.8)
+            self.figure_.colorbar(shown, ax=ax, label="loss of score", shrink=0.8)
         ax.set_axis_off()
         ax.set_title(f"{self.result.target}: score {self.result.score:.2f}")
         return self

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from numbers import Integral
 
 import numpy as np
 
@@ -44,7 +45,10 @@ def tile(pictures: np.ndarray, n_columns: int | None = None, gap: int = 1, fill=
     ndarray of shape (rows * (h + gap) - gap, n_columns * (w + gap) - gap) or (..., 3)
     """
     n, h, w = pictures.shape[:3]
-    n_columns = n_columns or math.ceil(math.sqrt(n))
+    if n_columns is None:
+        n_columns = math.ceil(math.sqrt(n))
+    elif isinstance(n_columns, bool) or not isinstance(n_columns, Integral) or n_columns < 1:
+        raise ValueError(f"n_columns={n_columns!r} must be an integer of at least 1")
     n_rows = -(-n // n_columns)
     shape = (n_rows * (h + gap) - gap, n_columns * (w + gap) - gap, *pictures.shape[3:])
     sheet = np.full(shape, fill, dtype=np.result_type(pictures, np.float32))

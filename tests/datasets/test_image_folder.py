@@ -450,3 +450,9 @@ def test_paths_split_and_travel_through_a_grid_search(tmp_path):
     pipeline = make_pipeline(FunctionTransformer(_sizes), KNeighborsClassifier())
     search = GridSearchCV(pipeline, {"kneighborsclassifier__n_neighbors": [1, 2]}, cv=3)
     assert search.fit(X_train, y_train).score(X_test, y_test) == 1
+
+
+def test_photographs_of_telephones_are_not_left_out_without_advice(tmp_path):
+    make_files(tmp_path, "a/1.jpg", "b/1.jpg", "b/IMG_1.HEIC")
+    with pytest.warns(UserWarning, match=r"\.heic: 1.*pillow-heif"):
+        load_image_folder(tmp_path)

@@ -151,3 +151,22 @@ def test_tiles_hold_every_picture(n, n_columns):
         assert_allclose(sheet[top : top + 4, left : left + 6], picture, rtol=1e-6)
     assert (sheet != -1).sum() == pictures.size
     assert sheet.shape[1] == 8 * columns - 2
+
+
+@pytest.mark.parametrize("channels", [0, -1, True, [], [64], [-1], [0.5], [[0]], "all"])
+def test_bad_channels_are_named(channels):
+    display = ActivationDisplay(np.zeros((4, 4, 64)))
+    with pytest.raises(ValueError, match=r"channels=.*0 to 63"):
+        display.plot(channels=channels)
+
+
+@pytest.mark.parametrize("n_columns", [0, -2, 1.5, True])
+def test_bad_numbers_of_columns_are_named(n_columns):
+    with pytest.raises(ValueError, match="n_columns="):
+        FilterDisplay(np.zeros((4, 3, 3, 3))).plot(n_columns=n_columns)
+
+
+@pytest.mark.parametrize("kind", [list, tuple, np.stack])
+def test_one_image_is_wanted(china, kind):
+    with pytest.raises(ValueError, match="one image is wanted, not a collection of 2"):
+        ActivationDisplay.from_estimator(SQUEEZENET, kind([china, china]), layer="fire2")

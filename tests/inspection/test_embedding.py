@@ -250,3 +250,40 @@ def test_without_matplotlib(monkeypatch):
         EmbeddingDisplay(np.eye(2)).plot()
     with pytest.raises(ImportError, match=r"sklearn-decaf\[plot\]"):
         EmbeddingDisplay.from_features(np.eye(4))
+
+
+def test_the_legend_is_never_cut_off():
+    X, y = make_blobs(30, centers=3, random_state=0)
+    _, plain = plt.subplots()
+    _, managed = plt.subplots(layout="constrained")
+    for ax in (plain, managed):
+        EmbeddingDisplay(X, labels=y).plot(ax=ax)
+        ax.figure.canvas.draw()
+        box = ax.get_legend().get_window_extent()
+        assert box.x0 >= 0 and box.x1 <= ax.figure.bbox.width
+
+
+def test_what_cannot_be_drawn_is_named():
+    X = np.random.default_rng(0).normal(size=(6, 3))
+    with pytest.raises(TypeError, match="types NoneType, str"):
+        EmbeddingDisplay.from_features(X, ["a", None, "b", "a", "b", "a"])
+    with pytest.raises(TypeError, match="hierarchy must be a mapping"):
+        EmbeddingDisplay.from_features(X, list("ababab"), hierarchy=["x"])
+    with pytest.raises(ValueError, match="6 classes for 6 samples"):
+        cluster_quality(X, list("abcdef"), n_neighbors=2)
+    X[4] = np.nan
+    with pytest.raises(ValueError, match=r"1 of 6 rows.*the first is row 4"):
+        EmbeddingDisplay.from_features(X, list("ababab"))
+
+
+def test_a_class_for_each_sample_is_drawn_without_a_number():
+    X = np.random.default_rng(0).normal(size=(6, 3))
+    assert EmbeddingDisplay.from_features(X, list("abcdef")).quality is None
+
+
+def test_groups_come_from_a_series_too():
+    pd = pytest.importorskip("pandas")
+    X = np.random.default_rng(0).normal(size=(6, 3))
+    groups = pd.Series({"a": "x", "b": "y", "c": "y"})
+    display = EmbeddingDisplay.from_features(X, list("abcabc"), hierarchy=groups)
+    assert display.labels.tolist() == list("xyyxyy")

@@ -71,7 +71,7 @@ def test_every_layer_is_in_one_step(times):
 def test_types_are_those_of_the_layers_with_most_operations(times):
     kinds = dict(zip(times.columns["step"].tolist(), times.columns["type"].tolist()))
     assert kinds["conv1"] == "convolution"
-    assert set(kinds.values()) <= {"convolution", "pooling", "relu", "concat", "other"}
+    assert set(kinds.values()) <= {"convolution", "pooling", "relu", "concat", "input"}
     lite = layer_times("efficientnet_lite0", "block1.depthwise", **QUICK).columns["type"].tolist()
     assert "depthwise convolution" in lite
 
@@ -195,3 +195,10 @@ def test_batches_of_images_are_the_same_for_the_same_seed(monkeypatch):
         layer_times("squeezenet1_1", "conv1", random_state=seed, **QUICK)
     assert_array_equal(seen[0], seen[2])
     assert not np.array_equal(seen[0], seen[4])
+
+
+def test_of_several_layers_the_deepest_is_timed(plt):
+    transformer = DeCAFTransformer(("fire2", "pool1"), weights="squeezenet1_1")
+    times = LayerTimeDisplay.from_estimator(transformer, **QUICK).times
+    names = " ".join(times.columns["layers"]).split()
+    assert "fire2" in names and "fire3" not in names
