@@ -19,6 +19,8 @@ PRODUCT_ROWS = 1024
 TILE_BYTES = 512 * 1024
 # Weights smaller than this stay in the cache from image to image.
 MANY_WEIGHTS = 512 * 1024
+# What reading weights costs, in multiples of reading as many numbers of maps.
+WEIGHT_COST = 1
 
 Compute = Callable[[int, int], list[Phase]]
 Align = Callable[[int], int]
@@ -38,7 +40,9 @@ def images_for_weights(conv: Conv, packed: PackedConv, in_shape: Shape, out_shap
         nbytes = 4 * tiles * (channels + filters)
     else:
         nbytes = 4 * (math.prod(in_shape) + math.prod(out_shape))
-    return max(1, packed.nbytes // nbytes) if packed.nbytes >= MANY_WEIGHTS else 1
+    if packed.nbytes < MANY_WEIGHTS:
+        return 1
+    return max(1, WEIGHT_COST * packed.nbytes // nbytes)
 
 
 def split_evenly(first: int, end: int, n_parts: int) -> Iterator[tuple[int, int]]:

@@ -207,7 +207,8 @@ class Plan:
         blobs = {name: values[:n] for name, values in maps.items()}
         for layer in self._head:
             start = perf_counter()
-            blobs[layer.name] = self._run_head_layer(layer, blobs, n_threads)
+            if n:
+                blobs[layer.name] = self._run_head_layer(layer, blobs, n_threads)
             seconds[layer.name,] = perf_counter() - start
         return [(layers[0] if layers else INPUT, layers, t) for layers, t in seconds.items()]
 

@@ -29,13 +29,6 @@ SAME3 = {"kernel_size": 3, "padding": 1}
     ("in_shape", "options", "kind"),
     [
         ((20, 20, 16), {"filters": 16, "groups": 16, **SAME3}, "depthwise"),
-        (
-            (20, 20, 16),
-            {"filters": 16, "groups": 16, "double_precision": True, **SAME3},
-            "depthwise",
-        ),
-        ((20, 20, 16), {"filters": 16, "double_precision": True, **SAME3}, "double"),
-        ((20, 20, 16), {"filters": 16, "double_precision": True}, "double"),
         ((20, 20, 16), {"filters": 16}, "matrix"),
         ((20, 20, 16), {"filters": 16, "stride": 2}, "matrix"),
         ((20, 20, 16), {"filters": 16, **SAME3}, "winograd"),
@@ -56,6 +49,22 @@ def test_choice(in_shape, options, kind):
     assert chosen(in_shape, **options).kind == kind
     exact = chosen(in_shape, exact=True, **options).kind
     assert exact == ("patches" if kind == "winograd" else kind)
+
+
+@pytest.mark.parametrize(
+    ("options", "kind", "exact_kind"),
+    [
+        ({"groups": 16, **SAME3}, "depthwise", "depthwise"),
+        (SAME3, "winograd", "double"),
+        ({}, "matrix", "double"),
+    ],
+)
+def test_double_precision_is_for_exact(options, kind, exact_kind):
+    options = {"filters": 16, "double_precision": True, **options}
+    algorithm = chosen((20, 20, 16), **options)
+    exact = chosen((20, 20, 16), exact=True, **options)
+    assert (algorithm.kind, algorithm.double) == (kind, False)
+    assert (exact.kind, exact.double) == (exact_kind, kind == "depthwise")
 
 
 @pytest.mark.parametrize("kernel_size", [3, 5])

@@ -324,20 +324,29 @@ def test_every_layer_is_that_of_onnx(network):
     assert_close(network.architecture, actual, expected, 1e-11)
 
 
-def assert_engine_is_the_reference(network, outputs):
-    actual = Plan(network.architecture, network.parameters, outputs).run(network.images)
+def assert_engine_is_the_reference(network, outputs, tolerance, *, exact=False):
+    plan = Plan(network.architecture, network.parameters, outputs, exact=exact)
+    actual = plan.run(network.images)
     assert {values.dtype for values in actual} == {np.dtype(np.float32)}
-    assert_close(network.architecture, dict(zip(outputs, actual)), network.expected, 1e-5)
+    assert_close(network.architecture, dict(zip(outputs, actual)), network.expected, tolerance)
 
 
 def test_engine_computes_every_layer(network):
     """All are wanted, so none is fused away."""
-    assert_engine_is_the_reference(network, network.architecture.layer_names)
+    lite = network.architecture.name == "efficientnet_lite0"  # where errors grow on their way
+    tolerance = 2e-5 if lite else 1e-5
+    assert_engine_is_the_reference(network, network.architecture.layer_names, tolerance)
 
 
-def test_engine_computes_the_decaf_layers(network):
+def test_engine_computes_every_layer_exactly(network):
+    assert_engine_is_the_reference(network, network.architecture.layer_names, 1e-5, exact=True)
+
+
+@pytest.mark.parametrize("exact", [False, True])
+def test_engine_computes_the_decaf_layers(network, exact):
     """Everything else is fused as far as it goes."""
-    assert_engine_is_the_reference(network, tuple(network.architecture.decaf_layers.values()))
+    outputs = tuple(network.architecture.decaf_layers.values())
+    assert_engine_is_the_reference(network, outputs, 1e-5, exact=exact)
 
 
 def test_every_layer_matters(network):

@@ -270,14 +270,15 @@ for double in (False, True):
     NETWORKS[name] = Oblong("oblong", layers, FLIPPED, decaf_layers={})
 
 
+@pytest.mark.parametrize("exact", [False, True])
 @pytest.mark.parametrize("name", NETWORKS)
-def test_small_network(name):
+def test_small_network(name, exact):
     """Every layer alone, every pair, and all of them: each asks for another fusion."""
     architecture = NETWORKS[name]
     parameters, images, expected = reference_of(architecture)
     names = architecture.layer_names
     for outputs in (*itertools.combinations(names, 1), *itertools.combinations(names, 2), names):
-        actual = Plan(architecture, parameters, outputs).run(images)
+        actual = Plan(architecture, parameters, outputs, exact=exact).run(images)
         assert_close(architecture, dict(zip(outputs, actual)), expected, 1e-5, random=True)
 
 
@@ -674,7 +675,7 @@ def test_without_kernels_the_reference_runs_and_one_warning_says_so(monkeypatch)
     monkeypatch.setattr(_kernels, "KERNEL_SET", None)
     monkeypatch.setattr(_kernels, "_warned", False)
     monkeypatch.delenv(_kernels.OVERRIDE_VARIABLE, raising=False)
-    with pytest.warns(KernelWarning, match="without compiled kernels") as caught:
+    with pytest.warns(KernelWarning, match="runs its networks on NumPy") as caught:
         plans = [Plan(architecture, parameters, architecture.layer_names) for _ in range(2)]
     assert len(caught) == 1
     assert_close(
@@ -698,6 +699,8 @@ results = {"kernel set": _kernels.KERNEL_SET}
 for name, (architecture, parameters, images) in pickle.load(sys.stdin.buffer).items():
     outputs = architecture.layer_names
     results[name] = dict(zip(outputs, Plan(architecture, parameters, outputs).run(images, 2)))
+    exact = Plan(architecture, parameters, outputs, exact=True).run(images, 2)
+    results[name + ": exact"] = dict(zip(outputs, exact))
     (deepest,) = Plan(architecture, parameters, outputs[-1:]).run(images)
     results[name + ": the last layer only"] = {outputs[-1]: deepest}
 pickle.dump(results, sys.stdout.buffer)
@@ -732,7 +735,9 @@ def test_each_kernel_set(kernel_set, many_networks, tmp_path):
     environment = {**os.environ, _kernels.OVERRIDE_VARIABLE: kernel_set}
     results = pickle.loads(run_in_process(EVERY_LAYER, given, environment, tmp_path))
     assert results.pop("kernel set") == (None if kernel_set == "none" else kernel_set)
-    for name, layers in results.items():
-        name = name.split(":")[0]
+    for title, layers in results.items():
+        name = title.split(":")[0]
         small = name in NETWORKS
-        assert_close(given[name][0], layers, expected[name], 1e-5, random=small)
+        # in sums of single precision, errors of EfficientNet-Lite0's first blocks grow on their way
+        tolerance = 1e-5 if small or "exact" in title else 2e-5
+        assert_close(given[name][0], layers, expected[name], tolerance, random=small)

@@ -41,7 +41,8 @@ CUTS = {
     "schedule.WINDOW_SHARE": (0.5, 0.75, 1.0, 0.0),
     "convolutions.TILE_BYTES": (1, 40_000, 10**7),
     "convolutions.PRODUCT_ROWS": (1, 7, 30, 10_000),
-    "convolutions.LARGE_WEIGHTS": (0, 30_000, 10**8),
+    "convolutions.WEIGHT_COST": (1, 30, 1000),
+    "convolutions.MANY_WEIGHTS": (0, 30_000, 10**8),
     "engine.LATE_IMAGES": (1, 2, 16),
 }
 UNCUT = {name: values[-1] for name, values in CUTS.items()}
@@ -255,7 +256,8 @@ def test_windows_save_memory(exact):
 def late():
     """A plan with a late trunk, images, and their results."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(convolutions, "LARGE_WEIGHTS", 2_000)
+        patch.setattr(convolutions, "MANY_WEIGHTS", 2_000)
+        patch.setattr(convolutions, "WEIGHT_COST", 1000)
         architecture = chain_of(
             [
                 Conv("a", filters=8, kernel_size=3),
@@ -376,22 +378,32 @@ def test_the_random_networks_have_all_that_is_cut():
     @settings(deadline=None, max_examples=60, derandomize=True, database=None)
     @given(winograd_networks())
     def look(architecture):
-        limits = {**SMALL, "schedule.WINDOW_SHARE": 0.9, "convolutions.LARGE_WEIGHTS": 20_000}
+        limits = {**SMALL, "schedule.WINDOW_SHARE": 0.9, "convolutions.MANY_WEIGHTS": 20_000}
         with cut(limits):
-            plan = Plan(architecture, he_parameters(architecture), architecture.layer_names[-1:])
-            plan.run(images_of(architecture, 1))
-            found.update(packed.algorithm.kind for packed in plan._packed.values())
-            found.update(
-                (packed.algorithm.m, packed.algorithm.r) for packed in plan._packed.values()
-            )
-            found.update(f"block {packed.algorithm.block}" for packed in plan._packed.values())
-            if plan._late:
-                found.add("late")
-            for programs in plan._idle.values():
-                for maps in programs[0]._values.values():
-                    if maps.storage.array.shape[1] < maps.height:
-                        found.add("window")
+            last = architecture.layer_names[-1:]
+            for exact in (False, True):
+                plan = Plan(architecture, he_parameters(architecture), last, exact=exact)
+                plan.run(images_of(architecture, 1))
+                for algorithm in (packed.algorithm for packed in plan._packed.values()):
+                    found.update({algorithm.kind, f"block {algorithm.block}"})
+                    found.add((algorithm.m, algorithm.r))
+                if plan._late:
+                    found.add("late")
+                for programs in plan._idle.values():
+                    for maps in programs[0]._values.values():
+                        if maps.storage.array.shape[1] < maps.height:
+                            found.add("window")
 
     look()
-    kinds = {"depthwise", "double", "matrix", "winograd", "patches", "late", "window", "block 4"}
+    kinds = {
+        "depthwise",
+        "double depthwise",
+        "double",
+        "matrix",
+        "winograd",
+        "patches",
+        "late",
+        "window",
+        "block 4",
+    }
     assert found >= {*kinds, *_kernels._functions.WINOGRAD_SIZES}
