@@ -262,18 +262,24 @@ def path_of(kernel_set, module):
     return find_spec(f"sklearn_decaf._kernels.{kernel_set}.{module}").origin
 
 
+def runs_of(kernel_set, module):
+    """The instructions of what runs bound calls of a module's kernels: {symbol: [line, ...]}."""
+    path = path_of(kernel_set, module)
+    runs = {name: body for name, body in disassemble(path).items() if "run_kernel" in name}
+    if not runs:
+        pytest.skip(f"{path} has no symbols: it was stripped")
+    return runs
+
+
 def bodies_of(kernel_set, module, function):
     """The instructions of a kernel, which is inlined into what runs a bound call of it.
 
     One list for each combination of types that it is compiled for.
     """
-    path = path_of(kernel_set, module)
-    runs = {name: body for name, body in disassemble(path).items() if "run_kernel" in name}
-    if not runs:
-        pytest.skip(f"{path} has no symbols: it was stripped")
+    runs = runs_of(kernel_set, module)
     symbol = re.compile(rf"5BoundI.*__pythran_{module}{len(function)}{function}E.*10run_kernelE")
     bodies = [body for name, body in runs.items() if symbol.search(name)]
-    assert bodies, f"no bound call runs {function} in {path}, only {', '.join(runs)}"
+    assert bodies, f"no bound call runs {function}, only {', '.join(runs)}"
     return bodies
 
 
@@ -364,6 +370,22 @@ def test_products_stay_in_registers(kernel_set, tile):
     assert innermost
     for loop in innermost:
         assert not [line for line in loop if store.search(line)]
+
+
+@disassembled
+@pytest.mark.parametrize(
+    ("kernel_set", "module"),
+    [
+        (name, module)
+        for name in INSTALLED
+        for module in (*MODULES, *(tile.module for tile in TILES[name]))
+    ],
+)
+def test_kernels_call_nothing_of_python(kernel_set, module):
+    """They run without the interpreter's lock."""
+    called = re.compile(r"\s(call|jmp)q?\s+[0-9a-f]+ <_?Py")
+    for body in runs_of(kernel_set, module).values():
+        assert not [line for line in body if called.search(line)]
 
 
 # --- results ------------------------------------------------------------------------------------
