@@ -262,19 +262,41 @@ def path_of(kernel_set, module):
     return find_spec(f"sklearn_decaf._kernels.{kernel_set}.{module}").origin
 
 
+def runs_of(kernel_set, module):
+    """The instructions of what runs bound calls of a module's kernels: {symbol: [line, ...]}."""
+    path = path_of(kernel_set, module)
+    runs = {name: body for name, body in disassemble(path).items() if "run_kernel" in name}
+    if not runs:
+        pytest.skip(f"{path} has no symbols: it was stripped")
+    return runs
+
+
 def bodies_of(kernel_set, module, function):
     """The instructions of a kernel, which is inlined into what runs a bound call of it.
 
     One list for each combination of types that it is compiled for.
     """
-    path = path_of(kernel_set, module)
-    runs = {name: body for name, body in disassemble(path).items() if "run_kernel" in name}
-    if not runs:
-        pytest.skip(f"{path} has no symbols: it was stripped")
+    runs = runs_of(kernel_set, module)
     symbol = re.compile(rf"5BoundI.*__pythran_{module}{len(function)}{function}E.*10run_kernelE")
     bodies = [body for name, body in runs.items() if symbol.search(name)]
-    assert bodies, f"no bound call runs {function} in {path}, only {', '.join(runs)}"
+    assert bodies, f"no bound call runs {function}, only {', '.join(runs)}"
     return bodies
+
+
+def innermost_loops(body):
+    """The instructions that a jump back repeats, where no other loop is inside."""
+    places, loops = {}, []
+    for i, line in enumerate(body):
+        if place := re.match(r"\s+([0-9a-f]+):", line):
+            places[place[1]] = i
+        jump = re.search(r"\sj\w+\s+([0-9a-f]+) ", line)
+        if jump and jump[1] in places:
+            loops.append((places[jump[1]], i))
+    return [
+        body[a : b + 1]
+        for a, b in loops
+        if not any(a <= c and d <= b for c, d in loops if (c, d) != (a, b))
+    ]
 
 
 def count_packed(kernel_set, module, function, register, instructions):
@@ -335,16 +357,35 @@ def test_products_are_vectorised(kernel_set, tile):
         if (name, tile.real) != ("base", "double")
     ],
 )
-def test_sums_of_products_stay_in_registers(kernel_set, tile):
-    """Within the loop over the depth nothing is stored: no sum was spilled to the stack."""
+def test_products_stay_in_registers(kernel_set, tile):
+    """Within the loop over the depth nothing is stored: no sum, no weight is spilled."""
     multiply = re.compile(r"\s(mulp[sd]|vfmadd\d*p[sd])\s")
     store = re.compile(r"\sv?mov[ua]p[sd]\s+%[xyz]mm\d+,.*\(")
-    bodies = bodies_of(kernel_set, tile.module, tile.module)
-    loops = [body for body in bodies if any(multiply.search(line) for line in body)]
-    assert loops
-    for body in loops:
-        at = [i for i, line in enumerate(body) if multiply.search(line)]
-        assert not [line for line in body[at[0] : at[-1]] if store.search(line)]
+    innermost = [
+        loop
+        for body in bodies_of(kernel_set, tile.module, tile.module)
+        for loop in innermost_loops(body)
+        if any(multiply.search(line) for line in loop)
+    ]
+    assert innermost
+    for loop in innermost:
+        assert not [line for line in loop if store.search(line)]
+
+
+@disassembled
+@pytest.mark.parametrize(
+    ("kernel_set", "module"),
+    [
+        (name, module)
+        for name in INSTALLED
+        for module in (*MODULES, *(tile.module for tile in TILES[name]))
+    ],
+)
+def test_kernels_call_nothing_of_python(kernel_set, module):
+    """They run without the interpreter's lock."""
+    called = re.compile(r"\s(call|jmp)q?\s+[0-9a-f]+ <_?Py")
+    for body in runs_of(kernel_set, module).values():
+        assert not [line for line in body if called.search(line)]
 
 
 # --- results ------------------------------------------------------------------------------------

@@ -38,7 +38,8 @@ namespace decaf
     {
     }
 
-    static void run_kernel(BoundCall *self)
+    // Flat, all in one function: where a lambda remains, the sums of a product leave the registers.
+    [[gnu::flatten]] static void run_kernel(BoundCall *self)
     {
       std::apply([](auto const &...each) { Kernel{}(each.get()...); },
                  static_cast<Bound *>(self)->arguments);
