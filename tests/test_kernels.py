@@ -23,7 +23,7 @@ from hypothesis import strategies as st
 
 import sklearn_decaf
 from sklearn_decaf import _kernels
-from sklearn_decaf._kernels._functions import MODULES, WINOGRAD_SIZES, Kernels
+from sklearn_decaf._kernels._functions import DEPTHWISE_SIZES, MODULES, WINOGRAD_SIZES, Kernels
 from sklearn_decaf._kernels.cook_toom import cook_toom
 from sklearn_decaf._kernels.tiles import TILES
 from sklearn_decaf.exceptions import KernelWarning
@@ -164,7 +164,7 @@ def test_one_warning_a_process(monkeypatch):
         for thread in threads:
             thread.join()
     assert [w.category for w in caught] == [KernelWarning]
-    assert "C++ compiler" in str(caught[0].message)
+    assert "runs its networks on NumPy" in str(caught[0].message)
 
 
 def test_no_warning_where_none_was_asked_for(monkeypatch):
@@ -193,14 +193,6 @@ def test_no_warning_with_kernels(monkeypatch):
 ARITHMETIC = r"(add|sub|mul|fn?m(add|sub)\d*)ps"
 PACKED = {
     "depthwise": {"depthwise": {r"(mul|fmadd\d*)ps": 1, r"maxps": 1}},
-    "depthwise_3x3": {
-        "depthwise_3x3_stride_1": {r"(mul|fmadd\d*)ps": 36, r"maxps": 4},
-        "depthwise_3x3_stride_2": {r"(mul|fmadd\d*)ps": 36, r"maxps": 4},
-    },
-    "depthwise_5x5": {
-        "depthwise_5x5_stride_1": {r"(mul|fmadd\d*)ps": 20, r"maxps": 1},
-        "depthwise_5x5_stride_2": {r"(mul|fmadd\d*)ps": 20, r"maxps": 1},
-    },
     "depthwise_double": {
         "depthwise_double": {r"(mul|fmadd\d*)pd": 1, r"maxpd": 1},
         "depthwise_double_3x3_stride_1": {r"(mul|fmadd\d*)pd": 36, r"maxpd": 4},
@@ -221,6 +213,10 @@ PACKED = {
     # for both types of pixels
     "preprocess": {"preprocess": {"cvtdq2ps": 1, "subps": 2, "divps": 2}},
 }
+for size, stride, outputs in DEPTHWISE_SIZES:
+    name = f"depthwise_{size}x{size}_stride_{stride}_by_{outputs}"
+    taps = size * size * outputs
+    PACKED[name] = {name: {r"(mul|fmadd\d*)ps": taps, r"maxps": outputs, r"minps": outputs}}
 for m, r in WINOGRAD_SIZES:
     n = m + r - 1
     PACKED |= {  # at the least, one sum for each number on each side
@@ -457,6 +453,22 @@ def test_depthwise(kernels, kernel, stride, out, spare, channels, bound, seed, o
     result = np.full((*out, channels), 99, np.float32)
     run(kernels, name, x, taps, bias, stride, *bound, result)
     assert_close(result, expected, tolerance)
+
+
+@needs_kernels
+@pytest.mark.parametrize("stride", [1, 2])
+@pytest.mark.parametrize("size", [3, 5])
+def test_depthwise_gives_the_same_bits_whatever_the_width(kernels, size, stride):
+    """Kernels for one, four and seven outputs at a time add up alike."""
+    rng = np.random.default_rng(0)
+    x, taps = normal(rng, size, 20 * stride + size, 37), normal(rng, size, size, 37)
+    bias, wide = normal(rng, 37), np.empty((1, 21, 37), np.float32)
+    run(kernels, "depthwise", x, taps, bias, stride, 0, 6, wide)
+    for columns in (1, 2, 3, 4, 5, 7, 8, 11, 14):
+        out = np.empty((1, columns, 37), np.float32)
+        part = np.ascontiguousarray(x[:, : (columns - 1) * stride + size])
+        run(kernels, "depthwise", part, taps, bias, stride, 0, 6, out)
+        np.testing.assert_array_equal(out, wide[:, :columns])
 
 
 @needs_kernels

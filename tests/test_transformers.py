@@ -313,20 +313,30 @@ def centre(images, size, crop):
     return np.stack([np.asarray(image.crop(box)) for image in resized])
 
 
-@pytest.mark.parametrize("weights", ["efficientnet_lite0", "squeezenet1_1"])
-def test_every_layer_is_within_1e_5_of_float64(photos, weights):
+@pytest.mark.parametrize(
+    ("weights", "exact", "tolerance"),
+    [
+        # errors of its first blocks grow on their way, unless these are summed in double precision
+        ("efficientnet_lite0", False, 2e-5),
+        ("efficientnet_lite0", True, 1e-5),
+        ("squeezenet1_1", False, 1e-5),
+        ("squeezenet1_1", True, 1e-5),
+    ],
+)
+def test_every_layer_is_close_to_float64(photos, weights, exact, tolerance):
     images = photos[0][:2]
     loaded = load_weights(weights)
     net = loaded.architecture
     pixels = centre(images, 256, net.preprocessing.crop)
     expected = forward(net, loaded.parameters, pixels, net.layer_names, np.float64)
-    transformer = DeCAFTransformer(net.layer_names, weights=weights, pooling=None)
+    transformer = DeCAFTransformer(net.layer_names, weights=weights, pooling=None, exact=exact)
     got = transformer.transform(images)
-    start = 0
+    start, decaf_layers = 0, net.decaf_layers.values()
     for name in net.layer_names:
         reference = expected[name].reshape(2, -1)
         block = got[:, start : start + reference.shape[1]]
-        assert_allclose(block, reference, rtol=0, atol=1e-5 * abs(reference).max(), err_msg=name)
+        atol = (1e-5 if name in decaf_layers else tolerance) * abs(reference).max()
+        assert_allclose(block, reference, rtol=0, atol=atol, err_msg=name)
         start += reference.shape[1]
     assert start == got.shape[1]
 

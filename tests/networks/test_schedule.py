@@ -396,7 +396,6 @@ def test_the_random_networks_have_all_that_is_cut():
     look()
     kinds = {
         "depthwise",
-        "double depthwise",
         "double",
         "matrix",
         "winograd",
