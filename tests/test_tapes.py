@@ -603,6 +603,15 @@ def test_threads_are_gone_after_a_run():
         assert len(list(tasks.iterdir())) <= before
 
 
+@pytest.fixture
+def interrupts():
+    """Interrupts are raised, though a process in the background may have been told not to."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("interrupts")
 def test_an_interrupt_comes_when_the_run_is_complete():
     assert threading.current_thread() is threading.main_thread()
     long = LongRun(1500)
