@@ -72,10 +72,9 @@ class DeCAFTransformer(ImageInputMixin, TransformerMixin, BaseEstimator):
     exif_transpose : bool, default=True
         Turn a photograph upright as its EXIF orientation says.
     exact : bool, default=False
-        Compute convolutions by plain sums alone, and the first layers of EfficientNet-Lite0 in
-        double precision. As it is, many are computed by Winograd's algorithm, which is faster and
-        rounds a little more: for AlexNets and SqueezeNet, by 2e-6 of a layer's largest value
-        instead of 1e-6.
+        Compute convolutions by plain sums alone. As it is, many are computed by Winograd's
+        algorithm, which is faster and rounds a little more: for AlexNets and SqueezeNet, by 2e-6 of
+        a layer's largest value instead of 1e-6. EfficientNet-Lite0 is the same either way.
     draft : bool, default=False
         Let the decoder itself reduce JPEG files of more than about four times the size needed
         (1024 pixels on the shorter side): those of 12 megapixels are read in a third of the time.

@@ -3,8 +3,8 @@
 Five ways, the first that fits:
 
 - ``depthwise``: each channel has a filter of its own; a direct kernel, nothing to gain elsewhere.
-- ``double``, with ``exact=True``: sums in float64, for the few layers whose rounding errors grow on
-  their way (see `Conv.double_precision`).
+- ``double``: sums in float64, for the few layers whose rounding errors would grow (see
+  `Conv.double_precision`).
 - ``matrix``: a 1x1 convolution is a matrix product of the map as it lies.
 - ``winograd``: F(m, r) computes m x m outputs of an r x r filter with (m + r - 1)^2
   multiplications instead of (m r)^2, for filters that move by one pixel. m depends on
@@ -52,10 +52,9 @@ class Algorithm:
 
 def choose_algorithm(conv: Conv, in_shape: Shape, out_shape: Shape, *, exact: bool) -> Algorithm:
     """The way a convolution is computed; see the module's documentation."""
-    double = exact and conv.double_precision
     if conv.is_depthwise(in_shape[-1]):
-        return Algorithm("depthwise", double=double)
-    if double:
+        return Algorithm("depthwise", double=conv.double_precision)
+    if conv.double_precision:
         return Algorithm("double")
     if conv.kernel_size == 1:
         return Algorithm("matrix")

@@ -56,8 +56,8 @@ class Plan:
     outputs : iterable of str
         Names of the wanted layers.
     exact : bool, default=False
-        Compute convolutions by plain sums only, not by Winograd's algorithm, and in double
-        precision where rounding errors grow on their way: slower, and rounded less.
+        Compute convolutions by plain sums only, not by Winograd's algorithm: slower, and rounded
+        less.
 
     Notes
     -----

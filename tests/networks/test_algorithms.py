@@ -52,19 +52,19 @@ def test_choice(in_shape, options, kind):
 
 
 @pytest.mark.parametrize(
-    ("options", "kind", "exact_kind"),
+    ("options", "kind", "double_kind"),
     [
         ({"groups": 16, **SAME3}, "depthwise", "depthwise"),
         (SAME3, "winograd", "double"),
         ({}, "matrix", "double"),
     ],
 )
-def test_double_precision_is_for_exact(options, kind, exact_kind):
-    options = {"filters": 16, "double_precision": True, **options}
-    algorithm = chosen((20, 20, 16), **options)
-    exact = chosen((20, 20, 16), exact=True, **options)
-    assert (algorithm.kind, algorithm.double) == (kind, False)
-    assert (exact.kind, exact.double) == (exact_kind, kind == "depthwise")
+def test_double_precision(options, kind, double_kind):
+    for exact in (False, True):
+        double = chosen((20, 20, 16), filters=16, double_precision=True, exact=exact, **options)
+        assert (double.kind, double.double) == (double_kind, kind == "depthwise")
+    single = chosen((20, 20, 16), filters=16, **options)
+    assert (single.kind, single.double) == (kind, False)
 
 
 @pytest.mark.parametrize("kernel_size", [3, 5])

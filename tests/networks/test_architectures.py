@@ -333,9 +333,7 @@ def assert_engine_is_the_reference(network, outputs, tolerance, *, exact=False):
 
 def test_engine_computes_every_layer(network):
     """All are wanted, so none is fused away."""
-    lite = network.architecture.name == "efficientnet_lite0"  # where errors grow on their way
-    tolerance = 2e-5 if lite else 1e-5
-    assert_engine_is_the_reference(network, network.architecture.layer_names, tolerance)
+    assert_engine_is_the_reference(network, network.architecture.layer_names, 1e-5)
 
 
 def test_engine_computes_every_layer_exactly(network):

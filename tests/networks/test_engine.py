@@ -738,6 +738,4 @@ def test_each_kernel_set(kernel_set, many_networks, tmp_path):
     for title, layers in results.items():
         name = title.split(":")[0]
         small = name in NETWORKS
-        # in sums of single precision, errors of EfficientNet-Lite0's first blocks grow on their way
-        tolerance = 1e-5 if small or "exact" in title else 2e-5
-        assert_close(given[name][0], layers, expected[name], tolerance, random=small)
+        assert_close(given[name][0], layers, expected[name], 1e-5, random=small)
