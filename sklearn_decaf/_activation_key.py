@@ -13,6 +13,7 @@ import os
 import platform
 import sys
 from functools import cache
+from importlib import import_module
 from pathlib import Path
 
 import numpy as np
@@ -115,6 +116,8 @@ def _own_code() -> dict[str, Path]:
     """The code that features pass through: sources, and the compiled kernels in use."""
     files = sources(*ENGINE_SOURCES, *_OWN_MODULES)
     prefix = f"{_kernels.__name__}.{_kernels.KERNEL_SET}."
+    if _kernels.KERNEL_SET is not None:
+        files["runner"] = Path(import_module(f"{_kernels.__name__}.runner").__file__)
     for name, module in sys.modules.items():
         if name.startswith(prefix) and getattr(module, "__file__", None):
             files[name] = Path(module.__file__)
@@ -127,6 +130,8 @@ _OWN_MODULES = (
     "_feature_rows.py",
     "_image_inputs.py",
     "_image_reading.py",
+    "_parallel.py",
+    "_work_ahead.py",
     "images.py",
 )
 # At import: code that is edited later is not the code that this process runs.

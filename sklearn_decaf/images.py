@@ -166,7 +166,6 @@ def iter_batches(
         sequence of the user's own that makes its items on demand is indexed in these threads.
     on_error : {"raise", "nan"}, default="raise"
         Whether an image that cannot be read raises, or is reported in `failed`.
-
     draft : bool, default=False
         Let the decoder reduce large JPEG files before they are resized: faster, less exact.
 
@@ -330,8 +329,8 @@ class BatchReader:
             if failure is not None:
                 if self._on_error == "raise":
                     raise ImageError(
-                        f"{failure[1]} sklearn_decaf.images.find_unreadable lists all such images; "
-                        "on_error='nan' makes rows of NaN of them."
+                        f"{failure[1]} sklearn_decaf.images.find_unreadable lists images that "
+                        "cannot be read; on_error='nan' makes rows of NaN of all that fail."
                     )
                 failed.append(failure)
         return failed

@@ -452,10 +452,11 @@ class DeCAFTransformer(ImageInputMixin, TransformerMixin, BaseEstimator):
             self._layers(),
             self.pooling,
             resize=self.resize,
-            ten_crop=self.ten_crop,
-            exif_transpose=self.exif_transpose,
+            # NumPy's booleans are booleans too, but not to JSON
+            ten_crop=bool(self.ten_crop),
+            exif_transpose=bool(self.exif_transpose),
             exact=bool(self.exact),
-            draft=self.draft,
+            draft=bool(self.draft),
         )
 
     # Dropout ---------------------------------------------------------------------------------

@@ -116,6 +116,22 @@ def test_options_are_part_of_the_key(photos, tmp_path, parameters):
         )
 
 
+def test_booleans_of_numpy(photos, tmp_path):
+    """As a grid of parameters in an array has them."""
+    options = ("ten_crop", "exif_transpose", "exact", "draft")
+    for value in (False, True):
+        own, numpys = (
+            DeCAFTransformer(
+                "pool1",
+                weights="squeezenet1_1",
+                cache=tmp_path / str(value),
+                **dict.fromkeys(options, kind(value)),
+            ).transform(photos[:1])
+            for kind in (bool, np.bool_)
+        )
+        np.testing.assert_array_equal(own, numpys)
+
+
 @pytest.mark.skipif(KERNEL_SET is None, reason="NumPy computes plain sums either way")
 def test_exact_rows_are_kept_apart(photos, tmp_path, passes):
     """They differ in a few bits, so nobody would notice rows of the wrong kind."""

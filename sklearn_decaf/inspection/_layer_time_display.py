@@ -59,7 +59,7 @@ class LayerTimeDisplay:
         ----------
         estimator : DeCAFTransformer or estimator with one inside
             The transformer, or a pipeline, fitted search or the like that it is a part of. Its
-            layer (the deepest of several), weights and n_jobs are used.
+            layer (the deepest of several), weights, `exact` and `n_jobs` are used.
         batch_size : int, default=None
             Images computed together; None is the transformer's own.
         n_repeats : int, default=5
@@ -90,6 +90,7 @@ class LayerTimeDisplay:
             batch_size=transformer.batch_size if batch_size is None else batch_size,
             n_jobs=transformer.n_jobs,
             n_repeats=n_repeats,
+            exact=transformer.exact,
         )
         return cls(times).plot(ax=ax, **plot_parameters)
 

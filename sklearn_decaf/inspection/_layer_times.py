@@ -29,6 +29,7 @@ def layer_times(
     batch_size=32,
     n_jobs=1,
     n_repeats=5,
+    exact=False,
     random_state=0,
 ):
     """Measure where the time goes in a network, step by step.
@@ -47,6 +48,8 @@ def layer_times(
         Threads. With several, times are those of the whole batch on all of them.
     n_repeats : int, default=5
         The batch is run once to warm up and then so many times; the median counts.
+    exact : bool, default=False
+        Compute convolutions by plain sums alone, as ``DeCAFTransformer(exact=True)`` does.
     random_state : int, RandomState instance or None, default=0
         Draws the images, of random pixels.
 
@@ -74,9 +77,10 @@ def layer_times(
     network = loaded.architecture
     last = network.resolve(layer)
     loaded.require([last])
+    plan = Plan(network, loaded.parameters, [last], exact=exact)
     shape = (batch_size, *network.input_shape)
     images = check_random_state(random_state).randint(256, size=shape).astype(np.uint8)
-    runs, backend = _measure(network, loaded.parameters, last, images, n_jobs, n_repeats)
+    runs, backend = _measure(plan, network, loaded.parameters, last, images, n_jobs, n_repeats)
 
     flops = layer_flops(network)
     columns = {name: [] for name in ("step", "layers", "type", "seconds", "mflop", "gflops")}
@@ -99,10 +103,9 @@ def layer_times(
     )
 
 
-def _measure(network, parameters, last, images, n_jobs, n_repeats):
+def _measure(plan, network, parameters, last, images, n_jobs, n_repeats):
     """Time the steps on a batch: for each run a list of (step, layer names, seconds)."""
     n_threads = effective_n_threads(n_jobs)
-    plan = Plan(network, parameters, [last])
     if _kernels.KERNEL_SET is not None:
         measure, backend = lambda: plan.profile(images, n_threads), "engine"
     else:

@@ -13,7 +13,7 @@ Five ways, the first that fits:
 - ``patches``: the windows are copied to rows, then multiplied (im2col).
 
 Winograd's transforms round more than plain sums: at DeCAF6 2e-6 of the largest value instead of
-6e-7. ``exact=True`` does without.
+1e-6. ``exact=True`` does without.
 """
 
 from __future__ import annotations

@@ -12,6 +12,7 @@ import contextlib
 import hashlib
 import json
 import os
+import re
 import sys
 import time
 from collections.abc import Mapping, Sequence
@@ -29,6 +30,8 @@ VARIABLE = "SKLEARN_DECAF_PACKED_WEIGHTS"
 OFF = "none"
 FOLDER = "packed_weights"  # inside the data home
 SUFFIX = ".packed"
+# Files of ours, of any version, whole or unfinished: the folder may be one that others use too.
+OWN_NAME = re.compile(r"([0-9a-f]+-[0-9a-f]{40}|\.[0-9a-f]{32})\.packed")
 # Smaller weight files are read and packed in less than 0.1 s.
 MIN_FILE = 32 * 2**20
 MAX_BYTES = 2 * 2**30  # eight AlexNets
@@ -60,7 +63,10 @@ def cache_folder() -> Path | None:
     named = os.environ.get(VARIABLE)
     if named == OFF:
         return None
-    return Path(named).expanduser().absolute() if named else get_data_home() / FOLDER
+    try:
+        return Path(named).expanduser().absolute() if named else get_data_home() / FOLDER
+    except RuntimeError:  # a user without a home directory
+        return None
 
 
 def get(key: Mapping[str, object]) -> tuple[object, list[np.ndarray]] | None:
@@ -108,7 +114,7 @@ def _make_room(folder: Path) -> None:
     now, files = time.time(), []
     with contextlib.suppress(OSError), os.scandir(folder) as entries:
         for entry in entries:
-            if entry.name.endswith(SUFFIX):
+            if OWN_NAME.fullmatch(entry.name):
                 with contextlib.suppress(OSError):  # removed by another process
                     status = entry.stat(follow_symlinks=False)
                     files.append((status.st_mtime, status.st_size, Path(entry.path)))

@@ -231,11 +231,12 @@ class Plan:
     def _late_groups(self, n: int, n_threads: int) -> list[tuple[int, int, int]]:
         """Groups of images for the late trunk: first image, end, and how many at a time.
 
-        The last group is filled up to a power of two, so that few programs serve any n.
+        All are powers of two, to which the last is filled up, so that few programs serve any n.
         """
         if not self._late or not n:
             return []
         size = min(self._late_images, math.ceil(n / n_threads))
+        size = 1 << (size.bit_length() - 1)
         whole = n - n % size
         groups = [(0, whole, size)]
         if whole < n:

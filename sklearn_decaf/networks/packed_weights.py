@@ -56,7 +56,7 @@ def pack_layers(
     """
     known = isinstance(parameters, FileParameters) and parameters.identity is not None
     keep = known and disk_cache.cache_folder() is not None
-    packed = {}
+    packed, mapped = {}, []
     for layer in layers:
         key = _key(architecture, parameters, layer, settings) if keep else {}
         found = disk_cache.get(key) if keep else None
@@ -71,7 +71,8 @@ def pack_layers(
                     packed[layer.name] = pack(architecture, parameters, layer, **settings)
         if found is not None:
             packed[layer.name] = _decode(*found)
-            parameters.let_go(architecture.layer_parameter_shapes(layer.name))
+            mapped += architecture.layer_parameter_shapes(layer.name)
+            parameters.let_go(mapped)  # all, as to read one array may bring back the others
     return packed
 
 

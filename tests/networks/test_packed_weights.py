@@ -525,12 +525,14 @@ def test_full_and_read_only_disks(path, tmp_path, read_only):
 def test_old_versions_and_what_killed_processes_left(path, folder, monkeypatch):
     folder.mkdir()
     now = time.time()
+    one, two = "1" * 40, "2" * 40
+    old, left = f"{'0' * 16}-{one}.packed", f".{one[:32]}.packed"
     ages = {
-        "other-1.packed": disk_cache.KEEP_OTHERS + 60,
-        "other-2.packed": disk_cache.KEEP_OTHERS - 60,
-        f"{disk_cache.ENGINE}-1.packed": disk_cache.KEEP_OTHERS + 60,
-        ".1.packed": disk_cache.KEEP_UNFINISHED + 60,
-        ".2.packed": disk_cache.KEEP_UNFINISHED - 60,
+        old: disk_cache.KEEP_OTHERS + 60,
+        f"{'0' * 16}-{two}.packed": disk_cache.KEEP_OTHERS - 60,
+        f"{disk_cache.ENGINE}-{one}.packed": disk_cache.KEEP_OTHERS + 60,
+        left: disk_cache.KEEP_UNFINISHED + 60,
+        f".{two[:32]}.packed": disk_cache.KEEP_UNFINISHED - 60,
         "notes.txt": 10 * disk_cache.KEEP_OTHERS,
     }
     for name, age in ages.items():
@@ -538,7 +540,7 @@ def test_old_versions_and_what_killed_processes_left(path, folder, monkeypatch):
         os.utime(folder / name, (now - age, now - age))
     assert disk_cache.put({"k": 1}, None, [])
     names = {file.name for file in folder.iterdir()}
-    assert set(ages) - names == {"other-1.packed", ".1.packed"}
+    assert set(ages) - names == {old, left}
     assert len(names) == len(ages) - 2 + 1
 
 
@@ -566,6 +568,20 @@ def test_a_key_is_compared_and_not_only_its_name(folder):
     os.replace(one, two)
     assert disk_cache.get({"k": 2}) is None
     assert disk_cache.get({"k": 1}) is None
+
+
+@compiled
+def test_files_of_others_are_left_alone(path, folder, monkeypatch):
+    """Whatever the variable names may be a folder with other things in it."""
+    folder.mkdir(exist_ok=True)
+    others = [folder / name for name in ("holiday.packed", ".mine.packed", "notes.txt")]
+    for other in others:
+        other.write_bytes(b"not ours")
+        os.utime(other, (0, 0))
+    features(start(path))
+    monkeypatch.setattr(disk_cache, "MAX_BYTES", 1)
+    disk_cache._make_room(folder)
+    assert sorted(folder.iterdir()) == sorted(others)
 
 
 # Crowds -------------------------------------------------------------------------------------------

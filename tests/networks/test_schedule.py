@@ -284,6 +284,17 @@ def test_a_late_trunk_changes_nothing(late, n, n_threads):
     assert_same_bits(plan.run(images[:n], n_threads), [values[:n] for values in expected])
 
 
+def test_few_programs_serve_any_number_of_images(late):
+    """Each has a workspace, which is kept."""
+    plan, images, _ = late
+    for n in range(1, 2 * engine.LATE_IMAGES):
+        plan.run(images[:n])
+    sizes = {
+        n_images for stage, n_images, n_parts, _ in plan._idle if (stage, n_parts) == ("late", 1)
+    }
+    assert sizes == {2**i for i in range(engine.LATE_IMAGES.bit_length())}
+
+
 def test_more_threads_than_images_of_a_late_trunk(late):
     plan, images, expected = late
     n = engine.LATE_IMAGES + 2
