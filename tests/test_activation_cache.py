@@ -126,7 +126,7 @@ def test_booleans_of_numpy(photos, tmp_path):
                 weights="squeezenet1_1",
                 cache=tmp_path / str(value),
                 **dict.fromkeys(options, kind(value)),
-            ).transform(photos[:1])
+            ).transform(photos[0][:1])
             for kind in (bool, np.bool_)
         )
         np.testing.assert_array_equal(own, numpys)

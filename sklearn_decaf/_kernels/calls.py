@@ -50,7 +50,6 @@ class Tape:
         from . import runner
 
         self.n_phases = len(phases)
-        self.n_units = max(map(len, phases), default=0)  # of one phase, at most
         bound = [[[call.bound for call in unit] for unit in phase] for phase in phases]
         self.compiled = runner.tape(bound, list(inputs), list(outputs))
 
@@ -96,6 +95,4 @@ def run_shared(
     """
     from . import runner
 
-    if n_threads > 1:
-        n_threads = max(1, min(n_threads, tape.n_units))
     runner.run([tape.compiled], n_threads, n, list(sources), list(targets), seconds)

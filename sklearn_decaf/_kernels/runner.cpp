@@ -112,6 +112,7 @@ namespace
     };
     std::vector<std::vector<Unit>> phases;
     std::vector<PlaceOfUnit> units; // of all phases
+    long widest = 1;                // units of a phase, at most
     std::deque<Buffer> inputs, outputs;
     PyObject *calls; // keeps the capsules alive
 
@@ -134,6 +135,7 @@ namespace
       for (auto const &phase : phases) { // which stay where they are from here on
         auto const first = static_cast<long>(units.size());
         auto const end = first + static_cast<long>(phase.size());
+        widest = std::max(widest, end - first);
         for (auto const &unit : phase)
           units.push_back({&unit, static_cast<long>(&phase - phases.data()), first, end});
       }
@@ -367,7 +369,7 @@ namespace
       if (shared) {
         auto *times = seconds ? reinterpret_cast<double *>(seconds->bytes()) : nullptr;
         UnitsInParallel work(*tapes[0], items, times);
-        in_threads(n_threads, work);
+        in_threads(static_cast<int>(std::min<long>(n_threads, tapes[0]->widest)), work);
       } else {
         ItemsInParallel work(tapes, items);
         in_threads(static_cast<int>(std::min<long>(n_threads, std::max(items.count, 1L))), work);

@@ -33,6 +33,7 @@ def in_small_file_system(program, tmp_path, size="1m"):
         text=True,
         timeout=300,
         env=environment,
+        cwd=tmp_path,  # not the source tree, where nothing is compiled
     )
     assert done.returncode == 0, done.stderr[-3000:]
     return done.stdout
