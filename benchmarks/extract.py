@@ -28,7 +28,7 @@ import joblib
 from _markdown import table
 
 from sklearn_decaf import DeCAFTransformer, extract
-from sklearn_decaf._file_list import FileList, walk_images
+from sklearn_decaf._extraction.file_list import FileList, walk_images
 
 
 def resident(pid) -> float:

@@ -74,7 +74,7 @@ def write_files(folder: Path):
     from oracles.random_networks import he_parameters
 
     from sklearn_decaf.networks import fetch_weights, get_architecture
-    from sklearn_decaf.networks.layouts import LAYOUTS
+    from sklearn_decaf.networks.weights.layouts import LAYOUTS
 
     def write(name: str, content: bytes, architecture: str = ""):
         path = folder / name

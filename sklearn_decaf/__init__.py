@@ -15,9 +15,9 @@ __version__ = "0.1.0.dev0"
 _HOMES = {
     "ActivationCache": "transformers",
     "ActivationDropout": "transformers",
-    "BoundingBoxCropper": "_bounding_boxes",
+    "BoundingBoxCropper": "images._bounding_boxes",
     "DeCAFTransformer": "transformers",
-    "extract": "_extraction",
+    "extract": "_extraction.to_files",
     "show_versions": "_show_versions",
 }
 _MODULES = (

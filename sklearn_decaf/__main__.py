@@ -29,8 +29,8 @@ def main(arguments=None) -> int:
 
 
 def _extract(options) -> int:
-    from ._extraction import extract
-    from ._file_list import FileList, walk_images
+    from ._extraction.file_list import FileList, walk_images
+    from ._extraction.to_files import extract
     from .transformers import DeCAFTransformer
 
     if options.files_from:

@@ -10,18 +10,18 @@ from sklearn.base import BaseEstimator, TransformerMixin, _fit_context, clone
 from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions
 
-from ._activation_cache import ActivationCache
-from ._activation_dropout import ActivationDropout
-from ._cached_rows import cached_rows
-from ._doc_link import DOC_LINK_TEMPLATE
-from ._feature_rows import Recipe
-from ._image_estimator import ImageInputMixin, warn_of_failures
-from ._parallel import effective_n_threads
-from ._progress import Progress
+from ._cache.activation_cache import ActivationCache
+from ._cache.cached_rows import cached_rows
+from ._features.dropout import ActivationDropout
+from ._features.recipe import Recipe
+from ._utils.doc_link import DOC_LINK_TEMPLATE
+from ._utils.parallel import effective_n_threads
+from ._utils.progress import Progress
 from .exceptions import WeightsError
+from .images._estimator import ImageInputMixin, warn_of_failures
 from .networks.features import POOLINGS, FeatureBlock, feature_blocks
 from .networks.imagenet import imagenet_classes
-from .networks.weights import Weights, load_weights
+from .networks.weights.loading import Weights, load_weights
 
 __all__ = ["ActivationCache", "ActivationDropout", "DeCAFTransformer"]
 

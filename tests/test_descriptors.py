@@ -23,10 +23,10 @@ from sklearn.pipeline import FeatureUnion, make_pipeline
 from sklearn.utils import get_tags
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from sklearn_decaf import _parallel
 from sklearn_decaf._descriptors.gist import block_average, gabor_bank, prefilter
 from sklearn_decaf._descriptors.llc import llc_codes, pool_pyramid
 from sklearn_decaf._descriptors.sift import dense_sift, orientation_maps
+from sklearn_decaf._utils import parallel
 from sklearn_decaf.descriptors import GISTTransformer, HOGTransformer, LLCTransformer
 from sklearn_decaf.exceptions import ImageError, ImageWarning
 
@@ -680,9 +680,9 @@ def test_verbose_shows_progress(transformer, photos, capsys):
 
 @every_descriptor
 def test_blas_is_left_as_it_was(transformer, photos):
-    before = _parallel._blas_threads()
+    before = parallel._blas_threads()
     clone(transformer).fit(photos[0]).transform(photos[0])
-    assert _parallel._blas_threads() == before
+    assert parallel._blas_threads() == before
 
 
 @pytest.mark.slow

@@ -9,13 +9,7 @@ from sklearn.utils import check_array
 from sklearn.utils.validation import _check_feature_names_in, check_is_fitted, validate_data
 
 from .base import AdaptationEstimator
-from .domains import (
-    check_sample_domain,
-    fit_domains,
-    known_domains,
-    ordered_domains,
-    require_rows,
-)
+from .domains import check_sample_domain, fit_domains, known_domains, ordered_domains, require_rows
 
 
 def domain_name(label: int) -> str:

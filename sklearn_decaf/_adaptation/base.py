@@ -15,7 +15,7 @@ from sklearn.utils.metadata_routing import (
 )
 from sklearn.utils.validation import _num_samples
 
-from .._doc_link import doc_link_template
+from .._utils.doc_link import doc_link_template
 from .domains import is_unlabelled, plain_labels
 
 

@@ -11,13 +11,13 @@ from PIL import Image
 from sklearn.base import BaseEstimator, TransformerMixin, _fit_context
 from sklearn.utils._param_validation import StrOptions
 
-from .._doc_link import doc_link_template
-from .._image_estimator import ImageInputMixin, warn_of_failures
-from .._image_inputs import ImageInputs, describe
-from .._image_reading import decode
-from .._parallel import effective_n_threads, run_in_threads, single_threaded_blas
-from .._progress import Progress
+from .._utils.doc_link import doc_link_template
+from .._utils.parallel import effective_n_threads, run_in_threads, single_threaded_blas
+from .._utils.progress import Progress
 from ..exceptions import ImageError
+from ..images._estimator import ImageInputMixin, warn_of_failures
+from ..images._inputs import ImageInputs, describe
+from ..images._reading import decode
 
 Failures = list[tuple[int, str]]  # (row, message)
 

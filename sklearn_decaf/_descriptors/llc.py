@@ -13,7 +13,7 @@ from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval
 from sklearn.utils.validation import check_is_fitted
 
-from .._parallel import effective_n_threads, single_threaded_blas
+from .._utils.parallel import effective_n_threads, single_threaded_blas
 from ..exceptions import ImageError
 from .base import ImageDescriptor, to_grey
 from .sift import dense_sift

@@ -19,10 +19,10 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from .._data_home import get_data_home
-from .._download import download
-from .._file_lock import file_lock
-from .._progress import Progress
+from .._utils.data_home import get_data_home
+from .._utils.download import download
+from .._utils.file_lock import file_lock
+from .._utils.progress import Progress
 from ..exceptions import ArchiveError
 from ._archives import extract_archive
 

@@ -10,11 +10,7 @@ from collections.abc import Iterable
 import numpy as np
 from sklearn.utils import Bunch, check_random_state
 
-#: What counts as an image unless the caller says otherwise; compared without case.
-IMAGE_EXTENSIONS = (
-    *(".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".gif", ".tif", ".tiff", ".webp"),
-    *(".avif", ".ppm", ".pgm", ".pbm", ".pnm"),
-)
+from ..images._reading import IMAGE_EXTENSIONS
 
 # Written by file managers and archivers beside the photographs; left out without a warning, like
 # every name that starts with a dot.

@@ -10,7 +10,7 @@ import numpy as np
 from scipy.io import loadmat
 from sklearn.utils import Bunch
 
-from .._data_home import get_data_home
+from .._utils.data_home import get_data_home
 from ..exceptions import DownloadError
 from ..model_selection import PredefinedDomainSplit
 from ._office_caltech10_files import FOLDERS, SOURCES, Files

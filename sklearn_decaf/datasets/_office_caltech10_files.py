@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 
-from .._download import download
+from .._utils.download import download
 from ._collection import MANIFEST, Archive, Collection, first_with, keep_below
 from ._collection import _install as install
 from ._collection import _verify_installed as verify_installed

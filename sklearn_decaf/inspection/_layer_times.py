@@ -9,10 +9,10 @@ import numpy as np
 from sklearn.utils import check_random_state
 
 from .. import _kernels
-from .._parallel import effective_n_threads, single_threaded_blas
+from .._utils.parallel import effective_n_threads, single_threaded_blas
 from ..networks import load_weights
 from ..networks.architecture import INPUT
-from ..networks.engine import Plan
+from ..networks.engine.plan import Plan
 from ..networks.flops import layer_flops
 from ..networks.layers import LRN, Conv, Dense, Layer, Softmax
 from ..networks.reference import compute, preprocess

@@ -2,9 +2,9 @@
 
 from .architecture import Architecture, Preprocessing
 from .architectures import ARCHITECTURES, get_architecture
-from .fetching import fetch_weights
 from .imagenet import imagenet_classes, imagenet_wnids
-from .weights import Weights, list_weights, load, load_weights, save_weights
+from .weights.fetching import fetch_weights
+from .weights.loading import Weights, list_weights, load, load_weights, save_weights
 
 __all__ = [
     "ARCHITECTURES",

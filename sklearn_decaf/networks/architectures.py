@@ -10,18 +10,7 @@ from collections.abc import Callable
 from functools import cache
 
 from .architecture import Architecture, Preprocessing
-from .layers import (
-    LRN,
-    Add,
-    Concat,
-    Conv,
-    Dense,
-    GlobalAveragePool,
-    Layer,
-    MaxPool,
-    ReLU,
-    Softmax,
-)
+from .layers import LRN, Add, Concat, Conv, Dense, GlobalAveragePool, Layer, MaxPool, ReLU, Softmax
 
 # Mean of the ILSVRC-2012 training images, a channel: what Caffe calls the mean pixel.
 _MEAN_BLUE, _MEAN_GREEN, _MEAN_RED = 104.00698793, 116.66876762, 122.67891434

@@ -22,9 +22,9 @@ import numpy as np
 from numpy._core._multiarray_umath import __cpu_features__ as _cpu_features
 
 from .. import _kernels
-from .._code_digest import ENGINE_SOURCES, code_digest, sources
-from .._data_home import get_data_home
-from .array_file import ArrayFileError, read_array_file, write_array_file
+from .._utils.array_file import ArrayFileError, read_array_file, write_array_file
+from .._utils.code_digest import ENGINE_SOURCES, code_digest, sources
+from .._utils.data_home import get_data_home
 
 VARIABLE = "SKLEARN_DECAF_PACKED_WEIGHTS"
 OFF = "none"

@@ -9,9 +9,9 @@ from functools import lru_cache
 import numpy as np
 
 from .architecture import Architecture
-from .engine import Plan
+from .engine.plan import Plan
 from .layers import GlobalAveragePool, GlobalMaxPool, Layer
-from .weights import Weights
+from .weights.loading import Weights
 
 POOLINGS = ("auto", "avg", "max", "avg+max", None)
 _POOLING_LAYERS = {"avg": GlobalAveragePool, "max": GlobalMaxPool}

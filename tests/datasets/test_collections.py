@@ -20,7 +20,7 @@ from oracles import collections as tiny
 from oracles.file_server import FileServer, in_turn, serve, status
 from PIL import Image
 
-from sklearn_decaf import _download
+from sklearn_decaf._utils import download
 from sklearn_decaf.datasets import (
     _caltech101,
     _collection,
@@ -45,7 +45,7 @@ every = pytest.mark.parametrize("name", FETCHERS)
 
 @pytest.fixture
 def server(monkeypatch):
-    monkeypatch.setattr(_download, "BACK_OFF", 0.001)
+    monkeypatch.setattr(download, "BACK_OFF", 0.001)
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     with FileServer() as server:
         yield server

@@ -12,7 +12,7 @@ from oracles import collections as tiny
 from oracles.file_server import FileServer, serve, status
 from scipy.io import savemat
 
-from sklearn_decaf import _download
+from sklearn_decaf._utils import download
 from sklearn_decaf.datasets import _office_caltech10_files, fetch_office_caltech10
 from sklearn_decaf.exceptions import ArchiveError
 
@@ -227,7 +227,7 @@ def image_names():
 @pytest.fixture
 def server(monkeypatch, tmp_path):
     """Everything as it was published, from a server."""
-    monkeypatch.setattr(_download, "BACK_OFF", 0.001)
+    monkeypatch.setattr(download, "BACK_OFF", 0.001)
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     published, paths = image_names()
     files = {}

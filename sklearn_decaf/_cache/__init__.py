@@ -1,0 +1,1 @@
+"""Activation cache: features of images that were seen before, on disk."""

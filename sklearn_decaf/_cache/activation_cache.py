@@ -1,0 +1,202 @@
+"""Features that were computed once are kept, for all estimators, processes and runs."""
+
+from __future__ import annotations
+
+import os
+import threading
+import warnings
+from collections.abc import Mapping, Sequence
+from numbers import Integral
+from typing import TYPE_CHECKING
+
+from ..exceptions import CacheWarning
+
+if TYPE_CHECKING:
+    from .store import Store
+
+
+class ActivationCache:
+    """Activations of images, kept in a folder.
+
+    :class:`DeCAFTransformer` with ``cache=folder`` or ``cache=ActivationCache(folder)`` computes
+    an image once: a search over layers, dropout and classifiers, its folds, its candidates, its
+    processes and the runs that follow find the activations in the folder. What is found equals
+    what would be computed, to the bit.
+
+    Parameters
+    ----------
+    folder : str or path
+        Where to keep them. It is made when first used. Estimators, processes and users may share
+        it; it should lie on a disk of the machine, not on one in the network.
+    max_bytes : int, default=10 * 2**30
+        Size, in bytes, beyond which the activations that were not used for longest are removed.
+        A log of a few megabytes comes on top of it.
+
+    Attributes
+    ----------
+    folder : str
+        Absolute path.
+    max_bytes : int
+
+    See Also
+    --------
+    DeCAFTransformer : Takes one as its parameter `cache`.
+
+    Notes
+    -----
+    **An image is known by its content**, never by its name: files are read each time and hashed,
+    which takes a fraction of a millisecond for a photograph of usual size. A shortcut by size and
+    time of a file would save that, and return the features of another picture after an edit that
+    keeps both. The key further holds all that decides the bits: sha256 of the weights,
+    preprocessing options, layer, pooling, compiled kernels and code of this package, versions of
+    the libraries and features of the CPU. So a new version of any of them computes again.
+
+    **When one of the numbered layers (5 to 8) is computed, all of them within reach are kept**,
+    since they are steps of one computation. Other layers are kept when they are asked for. An image
+    takes about 13 kB on the disk for EfficientNet-Lite0, 26 kB for SqueezeNet 1.1 and 80 kB for the
+    AlexNet family.
+
+    **Nothing wrong is returned.** Activations are stored as they are, float32, with a checksum;
+    what fails it is computed again. A process can be killed at any moment: what it finished before
+    is kept. Processes and threads that need the same image at the same time share the work. Where
+    the disk is full, or the folder cannot be written to, one warning says so and the computation
+    goes on without.
+
+    Features do not depend on the file being there: remove the folder whenever nothing uses it.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import numpy as np
+    >>> from sklearn_decaf import ActivationCache, DeCAFTransformer
+    >>> images = np.zeros((3, 64, 64, 3), dtype=np.uint8)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     cache = ActivationCache(folder, max_bytes=10**8)
+    ...     features = DeCAFTransformer(layer=7, cache=cache).transform(images)
+    ...     n_entries = len(cache)  # one image, three times: its layers 5, 6, 7 and 8
+    ...     cache.close()
+    >>> n_entries
+    4
+    """
+
+    def __init__(self, folder, *, max_bytes=10 * 2**30):
+        if not isinstance(folder, str | os.PathLike):
+            raise TypeError(f"folder={folder!r} must be the path of a folder")
+        if not isinstance(max_bytes, Integral) or isinstance(max_bytes, bool) or max_bytes < 1:
+            raise ValueError(f"max_bytes={max_bytes!r} must be a positive integer, a size in bytes")
+        self.folder = os.path.abspath(os.path.expanduser(os.fsdecode(folder)))
+        self.max_bytes = int(max_bytes)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.folder!r}, max_bytes={self.max_bytes})"
+
+    def __eq__(self, other) -> bool:
+        return isinstance(other, ActivationCache) and vars(self) == vars(other)
+
+    def __hash__(self) -> int:
+        return hash((self.folder, self.max_bytes))
+
+    def __len__(self) -> int:
+        """Number of entries: of vectors of one layer for one image."""
+        return self._info()[0]
+
+    def __bool__(self) -> bool:
+        return True  # an empty one is a cache too
+
+    @property
+    def n_bytes(self) -> int:
+        """Bytes taken on the disk."""
+        return self._info()[1]
+
+    def clear(self) -> None:
+        """Remove all activations.
+
+        Raises
+        ------
+        OSError
+            If the folder cannot be written to.
+        """
+        from .store import StoreError
+
+        try:
+            self._store().clear()
+        except StoreError as error:
+            raise OSError(f"the cache in {self.folder!r} cannot be cleared: {error}") from error
+
+    def close(self) -> None:
+        """Close the file in this process; the next use opens it again."""
+        self._store().close()
+
+    # For the transformer -----------------------------------------------------------------------
+
+    def get(self, keys: Sequence[bytes]) -> dict[bytes, bytes]:
+        """Values of those keys that are there; without a usable folder, of none."""
+        from .store import StoreError
+
+        try:
+            return self._store().get(keys)
+        except StoreError as error:
+            self._warn(error)
+            return {}
+
+    def put(self, values: Mapping[bytes, bytes]) -> None:
+        """Keep values, if that is possible."""
+        from .store import StoreError
+
+        try:
+            self._store().put(values)
+        except StoreError as error:
+            self._warn(error)
+
+    def claims_path(self) -> str:
+        """File with which processes agree on who computes what."""
+        return os.path.join(self.folder, "claims.lock")
+
+    def _info(self) -> tuple[int, int]:
+        from .store import StoreError
+
+        try:
+            return self._store().info()
+        except StoreError:
+            return 0, 0
+
+    def _store(self) -> Store:
+        from .store import Store  # Python can be built without sqlite3
+
+        with _lock:
+            store = _stores.pop(self.folder, None) or Store(self.folder, self.max_bytes)
+            _stores[self.folder] = store  # now the last
+            while len(_stores) > _MAX_OPEN:
+                _stores.pop(next(iter(_stores))).close()
+        store.max_bytes = self.max_bytes
+        return store
+
+    def _warn(self, error: Exception) -> None:
+        with _lock:
+            if self.folder in _warned:
+                return
+            _warned.add(self.folder)
+        warnings.warn(
+            f"the activation cache in {self.folder!r} cannot be used ({error}): what is not in it "
+            "is computed, and not kept. Results are the same.",
+            CacheWarning,
+            stacklevel=2,
+        )
+
+
+# One open file a folder and process, however many copies of an ActivationCache there are.
+_MAX_OPEN = 4
+_stores: dict[str, Store] = {}
+_warned: set[str] = set()
+_lock = threading.Lock()
+
+
+def _after_fork() -> None:
+    global _lock
+    _lock = threading.Lock()
+    for store in _stores.values():
+        store.forget()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)

@@ -1,0 +1,89 @@
+"""Names of very many files, in little memory."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from array import array
+from collections.abc import Iterable, Iterator, Sequence
+
+from ..images._reading import IMAGE_EXTENSIONS
+
+
+class FileList(Sequence):
+    """A sequence of paths that takes their characters and eight bytes each, no more.
+
+    A list of ten million `str` takes more than a gigabyte.
+
+    Parameters
+    ----------
+    names : iterable of str or path-like
+    root : str, default=""
+        Folder that relative names start from: items are joined to it, `name` gives the bare name.
+
+    Examples
+    --------
+    >>> from sklearn_decaf._extraction.file_list import FileList
+    >>> files = FileList(["a.jpg", "b/c.jpg"], root="photos")
+    >>> len(files), files[1], files.name(1)
+    (2, 'photos/b/c.jpg', 'b/c.jpg')
+    """
+
+    def __init__(self, names: Iterable[str | os.PathLike], root: str = ""):
+        self.root = root
+        self._characters = bytearray()
+        self._ends = array("Q")
+        for row, name in enumerate(names):
+            if not isinstance(name, str | os.PathLike):
+                raise TypeError(
+                    f"row {row} is a {type(name).__name__}, not a path: images in memory go "
+                    "through DeCAFTransformer"
+                )
+            self._characters += os.fsencode(name)
+            self._ends.append(len(self._characters))
+
+    def __len__(self) -> int:
+        return len(self._ends)
+
+    def __getitem__(self, row) -> str:
+        return os.path.join(self.root, self.name(row))
+
+    def name(self, row: int) -> str:
+        """The name of a file as it was given."""
+        if not 0 <= row < len(self):
+            raise IndexError(row)
+        start = self._ends[row - 1] if row else 0
+        return os.fsdecode(bytes(self._characters[start : self._ends[row]]))
+
+    def sha256(self) -> str:
+        """Checksum of all names in their order."""
+        digest = hashlib.sha256(self._characters)
+        digest.update(self._ends.tobytes())
+        return digest.hexdigest()
+
+
+def walk_images(folder: str, extensions: Sequence[str] = IMAGE_EXTENSIONS) -> Iterator[str]:
+    """Names of the images below a folder, relative to it, in an order that does not vary.
+
+    Hidden files and folders are left out, links to folders are not followed.
+
+    Raises
+    ------
+    OSError
+        If a folder cannot be read.
+    """
+    suffixes = tuple(extension.lower() for extension in extensions)
+
+    def walk(inner: str) -> Iterator[str]:
+        with os.scandir(os.path.join(folder, inner)) as entries:
+            ordered = sorted(entries, key=lambda entry: os.fsencode(entry.name))
+        for entry in ordered:
+            name = os.path.join(inner, entry.name)
+            if entry.name.startswith("."):
+                continue
+            if entry.is_dir(follow_symlinks=False):
+                yield from walk(name)
+            elif entry.name.lower().endswith(suffixes):
+                yield name
+
+    return walk("")

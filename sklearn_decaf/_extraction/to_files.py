@@ -1,0 +1,239 @@
+"""Features of very many photographs, to files."""
+
+from __future__ import annotations
+
+import os
+import sys
+from contextlib import closing
+from functools import partial
+from numbers import Integral
+from pathlib import Path
+
+from sklearn.base import clone
+from sklearn.utils import Bunch
+
+from .. import __version__, _kernels
+from .._utils.progress import Progress
+from ..transformers import DeCAFTransformer
+from .blocks import computed_blocks
+from .file_list import FileList
+from .formats import import_pyarrow, write_block
+from .output_folder import OutputFolder
+
+_FORMATS = ("parquet", "npy")
+
+
+def extract(
+    paths, out, *, transformer=None, root="", format=None, block_size=4096, verbose=True
+) -> Bunch:
+    """Compute features of any number of photographs and write them to files.
+
+    Images stream through in blocks, and the next ones are computed while a block is written:
+    memory does not grow with their number. A block that is
+    finished stays finished. After a crash, a full disk or Ctrl-C, the same call goes on where the
+    last one stopped, and the files come out the same to the byte.
+
+    Parameters
+    ----------
+    paths : sequence of str or path-like
+        The photographs. Their number and order are part of the output: row i belongs to path i.
+    out : str or path-like
+        Folder to write, such as ``"features.parquet"``. It is made, or taken up again.
+    transformer : DeCAFTransformer, default=None
+        Computes the features, with its layer, weights, preprocessing, `n_jobs`, `batch_size` and
+        `cache`; None stands for ``DeCAFTransformer()``. Images that cannot be read are listed,
+        whatever its `on_error`. No dropout is applied: :class:`ActivationDropout` does it later,
+        on training rows.
+    root : str or path-like, default=""
+        Folder that relative `paths` start from. The output holds the paths as they are given.
+    format : {"parquet", "npy"}, default=None
+        None takes "npy" unless the name of `out` ends in ``.parquet``. Parquet needs PyArrow
+        (``pip install "sklearn-decaf[parquet]"``).
+    block_size : int, default=4096
+        Images a block: what is computed again after a crash, at most, and what is in memory.
+    verbose : bool, default=True
+        Show progress with rate and time left on standard error.
+
+    Returns
+    -------
+    result : Bunch
+        - ``folder`` : str
+        - ``n_images``, ``n_features`` : int
+        - ``n_computed`` : int, the images of this call; the others were finished before
+        - ``n_failed`` : int, images that cannot be read; ``_failed.csv`` lists them
+        - ``files`` : list of str, the files with features, in the order of the rows
+
+    Raises
+    ------
+    ValueError
+        If `out` was begun with other settings or other paths, or a parameter is wrong.
+    BlockingIOError
+        If another process is writing to `out`.
+    FileExistsError
+        If there is something else at `out`.
+    OSError
+        If `out` cannot be written to, as when the disk is full. Finished blocks are kept.
+    WeightsError
+        If the weights cannot be found or lack the layer.
+    ImportError
+        If PyArrow is needed and not installed.
+
+    See Also
+    --------
+    DeCAFTransformer : The same features, in memory.
+
+    Notes
+    -----
+    The folder holds
+
+    - ``part-000000.parquet``, ... with columns ``row``, ``path``, ``features`` (a list of
+      `n_features` float32, null for an image that failed) and ``error`` (why it failed, or null).
+      ``pandas.read_parquet(out)`` and ``pyarrow.dataset.dataset(out)`` read all parts as one table;
+    - or ``part-000000.npy``, ... of shape (rows, n_features), float32, with rows of NaN for images
+      that failed, and ``part-000000.paths.json`` with their paths;
+    - ``_failed.csv`` with row, path and reason of each image that failed;
+    - ``_manifest.json``, which is there once all is finished: settings (with the checksum of the
+      weights), files, their rows and checksums.
+
+    A finished block is checked against its checksum before it is taken for finished, so a call
+    on a finished folder verifies it, and repairs what was damaged. That a photograph changes
+    between two calls is not noticed.
+
+    The command line does the same:
+    ``python -m sklearn_decaf extract FOLDER --out features.parquet``.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> import numpy as np
+    >>> from PIL import Image
+    >>> from sklearn_decaf import extract
+    >>> from sklearn_decaf.datasets import load_sample_photos
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     paths = [Path(folder, name) for name in ("a.png", "b.png", "missing.png")]
+    ...     for path, pixels in zip(paths[:2], load_sample_photos().images):
+    ...         Image.fromarray(pixels).save(path)
+    ...     result = extract(paths, Path(folder, "features"), verbose=False)
+    ...     features = np.load(result.files[0])
+    >>> features.shape, result.n_failed
+    ((3, 320), 1)
+    """
+    transformer = _check_transformer(transformer)
+    out = Path(os.path.abspath(os.path.expanduser(os.fsdecode(out))))
+    if format is None:
+        format = "parquet" if out.suffix == ".parquet" else "npy"
+    if format not in _FORMATS:
+        raise ValueError(f"format={format!r} must be 'parquet', 'npy' or None")
+    if not isinstance(block_size, Integral) or isinstance(block_size, bool) or block_size < 1:
+        raise ValueError(f"block_size={block_size!r} must be an integer of at least 1")
+    if isinstance(paths, str | os.PathLike):
+        raise ValueError(
+            f"paths={paths!r} is one path: pass a list of photographs; on the command line, "
+            "`python -m sklearn_decaf extract FOLDER` lists those of a folder"
+        )
+    if format == "parquet":
+        import_pyarrow()  # rather now than after the first block
+    files = paths if isinstance(paths, FileList) else FileList(paths, os.fspath(root))
+    if len(files) == 0:
+        raise ValueError("paths is empty: there are no photographs")
+
+    settings = _settings(transformer, files, format, int(block_size))
+    starts = range(0, len(files), block_size)
+    with OutputFolder(out, settings, len(starts)) as output:
+        records = output.finished()
+        to_do = [number for number in range(len(starts)) if number not in records]
+        n_images = sum(_rows(files, starts[number], block_size) for number in to_do)
+        if verbose and n_images < len(files):
+            print(
+                f"[extract] {len(files) - n_images} of {len(files)} images were finished before",
+                file=sys.stderr,
+            )
+        progress = Progress(n_images, "extract", enabled=bool(verbose))
+        ranges = [range(starts[i], starts[i] + _rows(files, starts[i], block_size)) for i in to_do]
+        # closed when writing fails, or at Ctrl-C: then its threads end
+        with closing(computed_blocks(transformer, files, ranges, progress.update)) as blocks:
+            for number, (rows, features, reasons) in zip(to_do, blocks):
+                write = partial(
+                    write_block,
+                    format,
+                    number=number,
+                    start=rows.start,
+                    names=[files.name(row) for row in rows],
+                    features=features,
+                    reasons=reasons,
+                    settings=settings,
+                )
+                failed = [[row, files.name(row), reasons[row]] for row in sorted(reasons)]
+                try:
+                    records[number] = output.add(number, rows.start, len(rows), failed, write)
+                except OSError as error:
+                    raise _explained(error, out, len(records), len(starts)) from error
+        try:
+            output.complete(records)
+        except OSError as error:
+            raise _explained(error, out, len(records), len(starts)) from error
+    return Bunch(
+        folder=str(out),
+        n_images=len(files),
+        n_features=settings["n_features"],
+        n_computed=n_images,
+        n_failed=sum(record["n_failed"] for record in records.values()),
+        files=[str(out / next(iter(records[number]["files"]))) for number in range(len(starts))],
+    )
+
+
+def _rows(files: FileList, start: int, block_size: int) -> int:
+    return min(block_size, len(files) - start)
+
+
+def _check_transformer(transformer) -> DeCAFTransformer:
+    if transformer is None:
+        transformer = DeCAFTransformer()
+    if not isinstance(transformer, DeCAFTransformer):
+        raise TypeError(f"transformer={transformer!r} must be a DeCAFTransformer")
+    if transformer.dropout is True:
+        raise ValueError(
+            "dropout=True: extract writes features as the network gives them; apply "
+            "ActivationDropout to them when you train, and set dropout=False here"
+        )
+    if transformer.image_shape is not None:
+        raise ValueError(
+            f"image_shape={transformer.image_shape!r} is for rows of pixels, and extract reads "
+            "files: leave it None"
+        )
+    transformer = clone(transformer).set_params(dropout=False, on_error="nan", verbose=False)
+    transformer._validate_params()
+    return transformer
+
+
+def _settings(transformer, files: FileList, format: str, block_size: int) -> dict:
+    recipe = transformer._recipe()
+    recipe.weights.require([recipe.weights.architecture.resolve(layer) for layer in recipe.layers])
+    return {
+        "format": format,
+        "layer": [layer if isinstance(layer, str) else int(layer) for layer in recipe.layers],
+        "pooling": recipe.pooling,
+        "resize": recipe.resize,
+        "ten_crop": bool(recipe.ten_crop),
+        "exif_transpose": bool(recipe.exif_transpose),
+        "exact": recipe.exact,
+        "draft": bool(recipe.draft),
+        "architecture": recipe.weights.architecture.name,
+        "weights_sha256": recipe.weights.sha256,
+        "n_features": recipe.n_features,
+        "n_images": len(files),
+        "paths_sha256": files.sha256(),
+        "block_size": block_size,
+        # rows of one output are comparable to the last bit
+        "sklearn_decaf": __version__,
+        "kernels": _kernels.KERNEL_SET,
+    }
+
+
+def _explained(error: OSError, out: Path, n_finished: int, n_blocks: int) -> OSError:
+    message = (
+        f"{error.strerror or error}; {n_finished} of {n_blocks} blocks are finished and kept: "
+        "remove the cause and do the same again"
+    )
+    return OSError(error.errno, message, str(out))

@@ -1,0 +1,1 @@
+"""Features of rows: which layers, how they are computed, dropout on them."""

@@ -1,0 +1,124 @@
+"""From images to rows of features: all that decides an image's row, and the loop over batches."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from .._utils.work_ahead import work_ahead
+from ..images._batches import BatchReader
+from ..images._inputs import ImageInputs
+from ..networks.features import FeatureExtractor, feature_blocks, get_extractor
+from ..networks.weights.loading import Weights
+
+# Batches a thread whose features wait to be taken, at most: so long may the other side be busy.
+_AHEAD = 2
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """All that decides the features of an image, the image itself aside.
+
+    The parameters are those of :class:`~sklearn_decaf.DeCAFTransformer`.
+    """
+
+    weights: Weights
+    layers: tuple[int | str, ...]
+    pooling: str | None
+    resize: str | None = "warp"
+    ten_crop: bool = False
+    exif_transpose: bool = True
+    exact: bool = False
+    draft: bool = False
+
+    def extractor(self) -> FeatureExtractor:
+        """The network, ready to run; the same object for the same recipe."""
+        return get_extractor(self.weights, self.layers, self.pooling, self.exact)
+
+    def output_columns(self) -> dict[str, slice]:
+        """Where the values of each output, a layer or a pooling of it, stand in a row."""
+        columns = {}
+        for block in feature_blocks(self.weights.architecture, self.layers, self.pooling)[1]:
+            width = block.width // len(block.outputs)
+            for i, output in enumerate(block.outputs):
+                start = block.columns.start + i * width
+                columns[output] = slice(start, start + width)
+        return columns
+
+    @property
+    def n_features(self) -> int:
+        """Number of columns."""
+        return max(columns.stop for columns in self.output_columns().values())
+
+    def widened(self) -> Recipe:
+        """The same with all numbered layers within reach, if one of them is wanted.
+
+        The layers of a network are computed one from another, so the others cost little more,
+        and a search over layers then needs one pass for all of them.
+        """
+        architecture = self.weights.architecture
+        wanted = {architecture.resolve(layer) for layer in self.layers}
+        numbered = architecture.decaf_layers.values()
+        if wanted.isdisjoint(numbered):
+            return self
+        reachable = self.weights.available_layers()
+        others = (name for name in numbered if name in reachable and name not in wanted)
+        return replace(self, layers=(*self.layers, *others))
+
+    def iter_rows(
+        self, images: ImageInputs, *, batch_size: int, n_threads: int, on_error: str
+    ) -> Iterator[tuple[int, np.ndarray, list[tuple[int, str]]]]:
+        """Compute features batch by batch.
+
+        Each of several threads takes a batch, reads its images and runs the network on them: some
+        decode while others compute, and nobody waits for anybody. Fewer images than threads are
+        computed one after another, by all threads together.
+
+        Yields
+        ------
+        start : int
+            Row of the first image of the batch.
+        rows : ndarray of shape (m, n_features), float32
+            NaN for an image that failed.
+        failed : list of (row, message)
+        """
+        extractor = self.extractor()
+        preprocessing = self.weights.architecture.preprocessing
+        reader = BatchReader(
+            images,
+            size=preprocessing.resize,
+            crop=preprocessing.crop,
+            resize=self.resize,
+            ten_crop=self.ten_crop,
+            upside_down=preprocessing.flip_vertical,
+            exif_transpose=self.exif_transpose,
+            on_error=on_error,
+            draft=self.draft,
+        )
+        n = len(reader)
+
+        def compute(start, batch, failed, n_threads):  # (m, h, w, 3) or (m, 10, h, w, 3)
+            if self.ten_crop:
+                batch = preprocessing.level_crops(batch)
+            rows = extractor(batch.reshape(-1, *batch.shape[-3:]), n_threads)
+            if self.ten_crop:
+                rows = rows.reshape(len(batch), -1, rows.shape[1]).mean(axis=1)
+            rows[[row - start for row, _ in failed]] = np.nan
+            return start, rows, failed
+
+        if n < n_threads or n_threads == 1:
+            for start, batch, failed in reader.batches(batch_size, min(n, n_threads)):
+                yield compute(start, batch, failed, n_threads)
+            return
+
+        # as many for each thread, and equal in size
+        n_batches = min(n, n_threads * math.ceil(n / (n_threads * batch_size)))
+
+        def read_and_compute(i, check):
+            start, stop = (n * k // n_batches for k in (i, i + 1))
+            return compute(start, *reader.read(start, stop, check), 1)
+
+        yield from work_ahead(read_and_compute, n_batches, n_threads, (1 + _AHEAD) * n_threads)

@@ -1,0 +1,71 @@
+"""What all estimators that take images share: checks of their input, and words about failures."""
+
+from __future__ import annotations
+
+import os
+import warnings
+
+import numpy as np
+from PIL import Image
+from sklearn.utils.validation import validate_data
+
+from ..exceptions import ImageWarning
+from ._inputs import ImageInputs, check_images
+
+
+class ImageInputMixin:
+    """Mixin of transformers with the parameters `image_shape` and `on_error`.
+
+    They need no fit. `_fit_attribute` names what is there after a fit that saw a data frame: from
+    then on others are compared with it.
+    """
+
+    _fit_attribute = "feature_names_in_"
+    # tests that feed rows of arbitrary numbers turn this off: values are then clipped to [0, 1]
+    _check_range = True
+
+    def _check_X(self, X, *, reset: bool) -> ImageInputs:
+        """Check the container; return images that are read one by one."""
+        if reset:  # what an earlier fit remembered of other columns
+            for name in ("n_features_in_", "feature_names_in_"):
+                vars(self).pop(name, None)
+        if self.image_shape is None:
+            images = check_images(X, on_error=self.on_error)
+            # a data frame: remember its column, or compare it where one was remembered
+            if hasattr(X, "columns") and (reset or hasattr(self, self._fit_attribute)):
+                validate_data(self, X, reset=reset, skip_check_array=True)
+            return images
+        first = X[0] if isinstance(X, list | tuple) and len(X) else None
+        is_image = isinstance(first, str | os.PathLike | bytes | Image.Image)
+        if is_image or (X.ndim if hasattr(X, "ndim") else 1 + np.ndim(first)) > 2:
+            check_images(X, image_shape=self.image_shape)  # says that these are not rows
+        X = validate_data(self, X, reset=reset, ensure_all_finite=self.on_error == "raise")
+        shape = self._row_shape(X.shape[1])
+        return check_images(
+            X, image_shape=shape, on_error=self.on_error, check_range=self._check_range
+        )
+
+    def _row_shape(self, n_features: int) -> tuple[int, ...]:
+        return tuple(self.image_shape)
+
+    def __sklearn_is_fitted__(self):
+        return True
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.requires_fit = False
+        tags.input_tags.two_d_array = self.image_shape is not None
+        tags.input_tags.allow_nan = self.on_error == "nan"
+        tags.transformer_tags.preserves_dtype = []
+        return tags
+
+
+def warn_of_failures(failures: list[tuple[int, str]], n_images: int, effect: str = "") -> None:
+    """Warn once of all images that could not be read, given as (row, message)."""
+    shown = "\n".join(f"  {message}" for _, message in failures[:20])
+    more = f"\n  ... and {len(failures) - 20} more" if len(failures) > 20 else ""
+    warnings.warn(
+        f"{len(failures)} of {n_images} images could not be read{effect}:\n{shown}{more}",
+        ImageWarning,
+        stacklevel=5,  # whoever called the public method, past scikit-learn's wrapper of it
+    )

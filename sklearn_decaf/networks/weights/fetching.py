@@ -1,0 +1,104 @@
+"""Published weights: on this machine or, if somebody asks for that, downloaded."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+from pathlib import Path
+
+from ..._utils.data_home import get_data_home
+from ..._utils.download import download
+from ...exceptions import DownloadError, WeightsError
+from .registry import WeightsEntry, get_entry
+
+FOLDER = "weights"  # inside the data home
+MAX_SIZE = 2**30
+
+
+def fetch_weights(
+    name: str,
+    data_home: str | os.PathLike | None = None,
+    *,
+    download_if_missing: bool = True,
+    progress: bool = True,
+    timeout: float = 30.0,
+    n_retries: int = 5,
+) -> Path:
+    """Make sure that registered weights are on this machine; download them if they are not.
+
+    :class:`~sklearn_decaf.DeCAFTransformer` does this by itself. Call it before work is spread
+    over processes, which download nothing, or before the network is gone.
+
+    Parameters
+    ----------
+    name : str
+        Registered name, see :func:`list_weights`.
+    data_home : str or path-like, default=None
+        The files are in its folder ``weights``. None: ``$SKLEARN_DECAF_DATA``, else
+        ``~/sklearn_decaf_data``, which is also the only place where weights are found by name.
+    download_if_missing : bool, default=True
+        False raises an error that says what to do by hand.
+    progress : bool, default=True
+        Show a progress bar.
+    timeout : float, default=30
+        Seconds to wait for a connection, and for each piece of an answer.
+    n_retries : int, default=5
+        How often to try again, at growing intervals. What was loaded before is not loaded again.
+
+    Returns
+    -------
+    pathlib.Path
+        The weight file. A mean image that belongs to it lies beside it.
+
+    Raises
+    ------
+    WeightsError
+        If there are no such weights, or they cannot be had: with the URLs, the folder and the
+        checksum of what is missing.
+
+    Examples
+    --------
+    >>> from sklearn_decaf.networks import fetch_weights, load_weights
+    >>> fetch_weights("squeezenet1_1").name  # came with the installation
+    'squeezenet_weights.pkl'
+    >>> path = fetch_weights("caffenet")  # doctest: +SKIP
+    >>> load_weights("caffenet")  # doctest: +SKIP
+    Weights(caffenet, 60,965,224 parameters, from 'caffenet')
+    """
+    entry = get_entry(name)
+    folder = get_data_home(data_home) / FOLDER
+    found = entry.paths(folder)
+    if found is not None:
+        return found[0]
+    if not download_if_missing or entry.distribution:
+        raise WeightsError(_missing(entry, folder))
+    if multiprocessing.parent_process() is not None:
+        raise WeightsError(
+            f"{_missing(entry, folder)}. This is a worker process "
+            f"({multiprocessing.current_process().name}), which downloads nothing: call "
+            f"sklearn_decaf.networks.fetch_weights({name!r}) once, before the work is spread"
+        )
+    try:
+        for file in entry.files:
+            download(
+                file.urls,
+                folder / file.name,
+                checksum=file.checksum,
+                size=file.size,
+                max_size=MAX_SIZE,
+                timeout=timeout,
+                n_retries=n_retries,
+                progress=progress,
+            )
+    except DownloadError as error:
+        raise WeightsError(f"{_missing(entry, folder)}. {error}") from error
+    return folder / entry.file.name
+
+
+def find_weights(name: str) -> tuple[Path, Path | None] | None:
+    """Paths of registered weights and of their mean image, or None if one of them is missing."""
+    return get_entry(name).paths(get_data_home() / FOLDER)
+
+
+def _missing(entry: WeightsEntry, folder: Path) -> str:
+    return f"the weights {entry.name!r} are not on this machine: {entry.how_to_get(folder)}"

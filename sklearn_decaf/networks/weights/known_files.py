@@ -1,0 +1,168 @@
+"""Weight files, opened: which network they hold, and their parameters.
+
+Of a large file it is kept on the disk what it was found to be, so that the next process need not
+read all of it. A file counts as unchanged if its path, inode, size and times of change are, as git
+decides it for its index. Nobody can set the time of the last change of an inode (ctime), and only a
+file that was at rest for a while is remembered, so that a later change shows in its times. When
+parameters are read after all, the whole file is compared with its checksum.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import mmap
+import os
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from types import MappingProxyType
+
+import numpy as np
+
+from ...exceptions import WeightsError
+from .. import disk_cache
+from ..formats import TensorFile, map_weight_file, read_tensors
+from .conversion import Match, convert
+from .parameters import FileParameters
+
+MEAN_IMAGE = "mean_image"  # name of the array in a saved file
+# Seconds of rest before a file is remembered; file systems tell times to 2 seconds or better.
+AT_REST = 2.0
+
+
+@dataclass(frozen=True, eq=False)
+class OpenedFile:
+    """A weight file that was recognised.
+
+    Attributes
+    ----------
+    path : str
+    format, sha256 : str
+        As :class:`TensorFile` has them.
+    architecture, certainty, evidence : str
+        As `convert` found.
+    parameters : mapping of str to ndarray
+    mean : ndarray or None
+        The mean image in the file.
+    """
+
+    path: str
+    format: str
+    sha256: str
+    architecture: str
+    certainty: str
+    evidence: str
+    parameters: Mapping[str, np.ndarray]
+    mean: np.ndarray | None
+
+
+def open_weight_file(
+    path: Path, status: os.stat_result, *, checksum: str | None, architecture: str | None
+) -> OpenedFile:
+    """Recognise a weight file, or remember what it is.
+
+    Parameters
+    ----------
+    path : Path
+        Absolute.
+    status : os.stat_result
+        Of the file, a moment ago.
+    checksum : str or None
+        What the file must have; compared when the file is read, and with what was read.
+    architecture : str or None
+        Which network it is, where names and shapes fit more than one.
+
+    Raises
+    ------
+    WeightsError
+        If it cannot be read or fits no network.
+    """
+    if status.st_size < disk_cache.MIN_FILE or disk_cache.cache_folder() is None:
+        file, match, parameters, mean = _read(path, None, architecture, checksum=checksum)
+        facts = _facts(file, match, parameters, checksum)
+        return _opened(path, facts, MappingProxyType(parameters), mean)
+
+    key = {"file": str(path), "architecture": architecture}
+    mapped = map_weight_file(path)  # what is read later is this file, whatever its name is then
+    state = _state(status)
+    found = disk_cache.get(key)
+    if found is not None and found[0]["state"] == state and _is_checked(found[0], checksum):
+        facts, arrays = found
+        read = partial(_read_again, path, mapped, architecture, facts["sha256"])
+        parameters = FileParameters(facts["names"], read, identity=facts["identity"])
+        return _opened(path, facts, parameters, arrays[0] if arrays else None)
+
+    begun = time.time()
+    file, match, parameters, mean = _read(path, mapped, architecture, checksum=checksum)
+    facts = _facts(file, match, parameters, checksum)
+    at_rest = begun - max(status.st_mtime, status.st_ctime) > AT_REST
+    if at_rest and _state_now(path) == state:
+        arrays = [] if mean is None else [mean]
+        disk_cache.put(key, {**facts, "state": state}, arrays)
+    read = partial(_read_again, path, mapped, architecture, file.sha256)
+    lazy = FileParameters(facts["names"], read, parameters, facts["identity"])
+    return _opened(path, facts, lazy, mean)
+
+
+def _state(status: os.stat_result) -> list[int]:
+    """What changes when a file does. Not the device, whose number may change at a restart."""
+    return [status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns]
+
+
+def _state_now(path: Path) -> list[int] | None:
+    try:
+        return _state(os.stat(path))
+    except OSError:  # it is gone
+        return None
+
+
+def _is_checked(facts: dict, checksum: str | None) -> bool:
+    """Whether the file that was read had this checksum."""
+    if checksum is None or checksum == facts["checksum"]:
+        return True
+    algorithm, _, digest = checksum.partition(":")
+    return algorithm == "sha256" and facts["sha256"].startswith(digest)
+
+
+def _facts(file: TensorFile, match: Match, parameters, checksum: str | None) -> dict:
+    content = [file.sha256, match.architecture.name, match.layout.name]
+    return {
+        "format": file.format,
+        "sha256": file.sha256,
+        "checksum": checksum,
+        "architecture": match.architecture.name,
+        "certainty": match.certainty,
+        "evidence": match.evidence,
+        "names": list(parameters),
+        "identity": hashlib.sha256(json.dumps(content).encode()).hexdigest(),
+    }
+
+
+def _opened(path, facts, parameters, mean) -> OpenedFile:
+    names = ("format", "sha256", "architecture", "certainty", "evidence")
+    return OpenedFile(str(path), *(facts[name] for name in names), parameters, mean)
+
+
+def _read(path, mapped, architecture, *, checksum):
+    """Read all of a file: its arrays, the network they fit, and them as its parameters."""
+    file = read_tensors(path, checksum=checksum, mapped=mapped)
+    tensors, mean = dict(file.tensors), None
+    if file.metadata.get("architecture"):  # a file of ours
+        mean = tensors.pop(MEAN_IMAGE, None)
+    try:
+        match, parameters = convert(
+            tensors, file.metadata, architecture, keep_views=file.format == "safetensors"
+        )
+    except WeightsError as error:
+        raise WeightsError(f"{file.path}: {error}") from error
+    if mapped is not None and hasattr(mmap, "MADV_DONTNEED"):
+        # the file stays mapped, but what was read of it need not count as memory of this process
+        mapped[0].obj.madvise(mmap.MADV_DONTNEED)
+    return file, match, parameters, mean
+
+
+def _read_again(path, mapped, architecture, sha256) -> dict[str, np.ndarray]:
+    return _read(path, mapped, architecture, checksum=f"sha256:{sha256}")[2]

@@ -1,0 +1,113 @@
+"""The choice of an algorithm for each convolution, and the weights it is given."""
+
+import numpy as np
+import pytest
+from oracles.random_networks import he_parameters
+
+from sklearn_decaf import _kernels
+from sklearn_decaf.networks import get_architecture
+from sklearn_decaf.networks.architecture import INPUT
+from sklearn_decaf.networks.engine.algorithms import (
+    SMALLER_TILE_COST,
+    choose_algorithm,
+    pack_convolutions,
+)
+from sklearn_decaf.networks.layers import Conv
+
+pytestmark = pytest.mark.skipif(_kernels.KERNEL_SET is None, reason="no compiled kernels")
+
+
+def chosen(in_shape, *, exact=False, **options):
+    conv = Conv("c", (INPUT,), **options)
+    return choose_algorithm(conv, in_shape, conv.output_shape(in_shape), exact=exact)
+
+
+SAME3 = {"kernel_size": 3, "padding": 1}
+
+
+@pytest.mark.parametrize(
+    ("in_shape", "options", "kind"),
+    [
+        ((20, 20, 16), {"filters": 16, "groups": 16, **SAME3}, "depthwise"),
+        ((20, 20, 16), {"filters": 16}, "matrix"),
+        ((20, 20, 16), {"filters": 16, "stride": 2}, "matrix"),
+        ((20, 20, 16), {"filters": 16, **SAME3}, "winograd"),
+        ((20, 20, 32), {"filters": 16, "groups": 2, **SAME3}, "winograd"),
+        ((20, 20, 16), {"filters": 16, "kernel_size": 5, "padding": 2}, "winograd"),
+        ((20, 20, 16), {"filters": 16, "kernel_size": 7, "padding": 3}, "patches"),  # no F(m, 7)
+        ((20, 20, 16), {"filters": 16, "kernel_size": 3, "stride": 2}, "patches"),
+        ((20, 20, 16), {"filters": 12, **SAME3}, "patches"),  # 12 is no multiple of 8
+        ((20, 20, 32), {"filters": 24, "groups": 2, **SAME3}, "patches"),
+        ((20, 20, 4), {"filters": 16, **SAME3}, "patches"),  # few channels
+        ((20, 20, 16), {"filters": 16, "groups": 4, **SAME3}, "patches"),
+        ((3, 20, 16), {"filters": 16, **SAME3}, "patches"),  # lower than any tile
+        ((227, 227, 3), {"filters": 96, "kernel_size": 11, "stride": 4}, "winograd"),
+        ((227, 227, 3), {"filters": 96, **SAME3}, "patches"),
+    ],
+)
+def test_choice(in_shape, options, kind):
+    assert chosen(in_shape, **options).kind == kind
+    exact = chosen(in_shape, exact=True, **options).kind
+    assert exact == ("patches" if kind == "winograd" else kind)
+
+
+@pytest.mark.parametrize(
+    ("options", "kind", "double_kind"),
+    [
+        ({"groups": 16, **SAME3}, "depthwise", "depthwise"),
+        (SAME3, "winograd", "double"),
+        ({}, "matrix", "double"),
+    ],
+)
+def test_double_precision(options, kind, double_kind):
+    for exact in (False, True):
+        double = chosen((20, 20, 16), filters=16, double_precision=True, exact=exact, **options)
+        assert (double.kind, double.double) == (double_kind, kind == "depthwise")
+    single = chosen((20, 20, 16), filters=16, **options)
+    assert (single.kind, single.double) == (kind, False)
+
+
+@pytest.mark.parametrize("kernel_size", [3, 5])
+@pytest.mark.parametrize("side", range(4, 40))
+def test_no_tile_size_takes_far_fewer_multiplications(side, kernel_size):
+    algorithm = chosen(
+        (side, side, 16), filters=16, kernel_size=kernel_size, padding=kernel_size // 2
+    )
+    assert (algorithm.r, algorithm.block) == (kernel_size, 1)
+
+    def multiplications(m):
+        return (-(-side // m) * (m + kernel_size - 1)) ** 2
+
+    sizes = _kernels._functions.WINOGRAD_SIZES
+    fitting = [m for m, r in sizes if r == kernel_size and m <= side]
+    # a smaller one rounds less, and may take a few more
+    assert multiplications(algorithm.m) <= SMALLER_TILE_COST * min(map(multiplications, fitting))
+
+
+def test_space_to_depth_of_a_first_layer():
+    algorithm = chosen((227, 227, 3), filters=96, kernel_size=11, stride=4)
+    assert (algorithm.block, algorithm.r) == (4, 3)
+
+
+@pytest.mark.parametrize("exact", [False, True])
+@pytest.mark.parametrize("name", ["caffenet", "alexnet", "squeezenet1_1", "efficientnet_lite0"])
+def test_the_convolutions_of_published_networks(name, exact):
+    """All are packed; the number of bytes is that of the arrays, and filters are all there."""
+    architecture = get_architecture(name)
+    parameters = he_parameters(architecture)
+    packed = pack_convolutions(architecture, parameters, architecture.layers, exact=exact)
+    convolutions = [layer for layer in architecture.layers if isinstance(layer, Conv)]
+    assert list(packed) == [layer.name for layer in convolutions]
+    for layer in convolutions:
+        one = packed[layer.name]
+        bias = np.concatenate([part[: one.filters] for part in one.bias])
+        if one.algorithm.kind == "depthwise":
+            bias = one.bias[0]
+            assert one.nbytes == parameters[f"{layer.name}.kernel"].nbytes
+        else:
+            assert len(one.kernels) == len(one.bias) == layer.groups
+            assert one.filters * layer.groups == layer.filters
+            assert one.nbytes == sum(p.nbytes for group in one.kernels for _, p in group)
+        np.testing.assert_array_equal(bias, parameters[f"{layer.name}.bias"])
+        if exact:
+            assert one.algorithm.kind != "winograd"
