@@ -7,23 +7,10 @@ such as Winograd's convolution needs fewer, so that a rate in FLOP/s can exceed 
 
 from __future__ import annotations
 
-import math
-from functools import singledispatch
+from collections.abc import Iterator
 
-from .architecture import Architecture
-from .layers import (
-    LRN,
-    Add,
-    Conv,
-    Dense,
-    GlobalAveragePool,
-    GlobalMaxPool,
-    Layer,
-    MaxPool,
-    ReLU,
-    Shape,
-    Softmax,
-)
+from .architecture import INPUT, Architecture
+from .layers import Layer, Shape
 
 __all__ = ["layer_flops", "layer_multiply_adds"]
 
@@ -49,16 +36,9 @@ def layer_multiply_adds(architecture: Architecture) -> dict[str, int]:
     >>> counts["conv1"], sum(counts.values())
     (105415200, 724406816)
     """
-    shapes = architecture.shapes()
-    counts = {}
-    for layer in architecture.layers:
-        counts[layer.name] = 0
-        if isinstance(layer, Conv | Dense):
-            parameters = architecture.layer_parameter_shapes(layer.name)
-            # each position of the output takes one product a weight
-            positions = math.prod(shapes[layer.name][:-1])
-            counts[layer.name] = positions * math.prod(parameters[f"{layer.name}.kernel"])
-    return counts
+    return {
+        layer.name: layer.multiply_adds(*shapes) for layer, shapes in _with_inputs(architecture)
+    }
 
 
 def layer_flops(architecture: Architecture) -> dict[str, int]:
@@ -74,49 +54,14 @@ def layer_flops(architecture: Architecture) -> dict[str, int]:
         By layer name, in order: two for each multiply-add, and one for each addition of a bias,
         comparison, division, power or exponential. Moving values costs nothing here.
     """
-    multiply_adds = layer_multiply_adds(architecture)
-    shapes = {"data": architecture.input_shape, **architecture.shapes()}
     return {
-        layer.name: 2 * multiply_adds[layer.name]
-        + _others(
-            layer, shapes[layer.name], [shapes[name] for name in architecture.inputs(layer.name)]
-        )
-        for layer in architecture.layers
+        layer.name: 2 * layer.multiply_adds(*shapes) + layer.other_operations(*shapes)
+        for layer, shapes in _with_inputs(architecture)
     }
 
 
-@singledispatch
-def _others(layer: Layer, output: Shape, inputs: list[Shape]) -> int:
-    """Operations that are not multiply-adds."""
-    return 0
-
-
-@_others.register(Conv)
-@_others.register(Dense)
-@_others.register(Add)
-@_others.register(ReLU)
-def _one_a_value(layer, output, inputs):
-    return math.prod(output)
-
-
-@_others.register
-def _max_pool(layer: MaxPool, output, inputs):
-    return math.prod(output) * (layer.size**2 - 1)
-
-
-@_others.register
-def _lrn(layer: LRN, output, inputs):
-    # a square, the sum over the window, times alpha plus k, the power, the division
-    return math.prod(output) * (layer.size + 4)
-
-
-@_others.register(GlobalAveragePool)
-@_others.register(GlobalMaxPool)
-def _one_an_input_value(layer, output, inputs):
-    return math.prod(inputs[0])
-
-
-@_others.register
-def _softmax(layer: Softmax, output, inputs):
-    # the largest, the differences, the exponentials, their sum, the quotients
-    return 5 * math.prod(output)
+def _with_inputs(architecture: Architecture) -> Iterator[tuple[Layer, list[Shape]]]:
+    """Yield each layer and the shapes of its inputs."""
+    shapes = {INPUT: architecture.input_shape, **architecture.shapes()}
+    for layer in architecture.layers:
+        yield layer, [shapes[name] for name in architecture.inputs(layer.name)]

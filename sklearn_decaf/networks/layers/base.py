@@ -1,0 +1,73 @@
+"""What all kinds of layers share: a name, inputs, and the questions that each kind answers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+
+Shape = tuple[int, ...]
+Pads = tuple[tuple[int, int], tuple[int, int]]  # ((top, bottom), (left, right))
+
+
+@dataclass(frozen=True)
+class Layer:
+    """A layer as data: its name, the names of the layers it reads, and the numbers of its kind.
+
+    A kind of layer is a subclass in a module of its own, which answers here all that is asked of
+    it: shapes, parameters, values (the plain NumPy reference), and operations. The engine's step
+    for it is found in :data:`sklearn_decaf.networks.engine.STEPS`.
+
+    Parameters
+    ----------
+    name : str
+        Name of the layer, and of its output.
+    inputs : tuple of str, default=()
+        Names of the layers that it reads; empty for "the layer before this one".
+    """
+
+    name: str
+    inputs: tuple[str, ...] = ()
+
+    #: Operators of ONNX that compute this kind of layer.
+    onnx_operators: ClassVar[tuple[str, ...]] = ()
+
+    def output_shape(self, *shapes: Shape) -> Shape:
+        """Return the shape of the output for inputs of these shapes."""
+        (shape,) = shapes
+        return shape
+
+    def parameter_shapes(self, *shapes: Shape) -> dict[str, Shape]:
+        """Return the shapes of the parameters by their short names, such as ``kernel``."""
+        return {}
+
+    def forward(
+        self, inputs: Sequence[np.ndarray], parameters: Sequence[np.ndarray] = ()
+    ) -> np.ndarray:
+        """Compute the output in plain NumPy, in the precision of the inputs.
+
+        Parameters
+        ----------
+        inputs : sequence of ndarray of shape (n, h, w, c) or (n, c)
+        parameters : sequence of ndarray
+            In the order of :meth:`parameter_shapes`.
+
+        Returns
+        -------
+        ndarray of shape (n, oh, ow, oc) or (n, oc)
+        """
+        raise TypeError(f"no reference for layers of type {type(self).__name__}")
+
+    def multiply_adds(self, *shapes: Shape) -> int:
+        """Count the products of a weight and a value for one image with inputs of these shapes."""
+        return 0
+
+    def other_operations(self, *shapes: Shape) -> int:
+        """Count the operations for one image that are not multiply-adds.
+
+        One for each addition of a bias, comparison, division, power or exponential. Moving values
+        costs nothing.
+        """
+        raise TypeError(f"no count of operations for layers of type {type(self).__name__}")

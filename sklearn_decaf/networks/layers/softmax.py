@@ -1,0 +1,27 @@
+"""Class probabilities."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from .base import Layer, Shape
+
+
+@dataclass(frozen=True)
+class Softmax(Layer):
+    """Class probabilities from class scores."""
+
+    onnx_operators = ("Softmax",)
+
+    def forward(self, inputs, parameters=()):
+        """Scale exponentials to sum 1; the largest score is taken off first, against overflow."""
+        (x,) = inputs
+        exponentials = np.exp(x - x.max(axis=-1, keepdims=True))
+        return exponentials / exponentials.sum(axis=-1, keepdims=True)
+
+    def other_operations(self, *shapes: Shape) -> int:
+        # the largest, the differences, the exponentials, their sum, the quotients
+        return 5 * math.prod(self.output_shape(*shapes))
