@@ -7,15 +7,17 @@ by operators too. Nodes are evaluated one after the other, in any precision.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pytest
+from scipy import special
 
 from sklearn_decaf.networks import layers as kinds
 from sklearn_decaf.networks.architecture import INPUT, Architecture, Preprocessing
 
-OPSET = 18
+OPSET = 20
 
 
 def evaluate(
@@ -28,11 +30,8 @@ def evaluate(
     values = {INPUT: preprocess(images, architecture.preprocessing, dtype)}
     for layer in architecture.layers:
         inputs = [values[name] for name in architecture.inputs(layer.name)]
-        own = [
-            np.asarray(parameters[f"{layer.name}.{kind}"], dtype)
-            for kind in ("kernel", "bias")
-            if f"{layer.name}.{kind}" in parameters
-        ]
+        keys = architecture.layer_parameter_shapes(layer.name)
+        own = [np.asarray(parameters[key], dtype) for key in keys]
         values[layer.name] = _layer(layer, inputs, own)
     return {name: _channels_last(x) for name, x in values.items()}
 
@@ -112,24 +111,64 @@ def _layer(layer: kinds.Layer, inputs: list[np.ndarray], own: list[np.ndarray]) 
     match layer:
         case kinds.Conv():
             return _conv(layer, x, *own)
-        case kinds.MaxPool(size=size, stride=stride, ceil_mode=ceil_mode):
-            return operator(
-                "MaxPool",
-                x,
-                kernel_shape=[size, size],
-                strides=[stride, stride],
-                ceil_mode=int(ceil_mode),
-            )
+        case kinds.MaxPool(ceil_mode=ceil_mode):
+            # a border of the smallest number, for the evaluator's own is not always one
+            x = operator("Pad", x, _pads(layer, x), x.dtype.type(-np.inf))
+            return operator("MaxPool", x, **_window(layer), ceil_mode=int(ceil_mode))
+        case kinds.AveragePool():
+            return _average_pool(layer, x)
         case kinds.LRN():
             return _lrn(layer, x)
         case kinds.ReLU(max_value=max_value) if np.isinf(max_value):
             return operator("Relu", x)
         case kinds.ReLU(max_value=max_value):
-            return operator("Clip", x, x.dtype.type(0), x.dtype.type(max_value))
+            return _clip(x, 0, max_value)
+        case kinds.LeakyReLU(slope=slope):
+            return operator("LeakyRelu", x, alpha=slope)
+        case kinds.PReLU():
+            return operator("PRelu", x, _per_channel(own[0], x))
+        case kinds.ELU(alpha=alpha):
+            return operator("Elu", x, alpha=alpha)
+        case kinds.Sigmoid() | kinds.Tanh():
+            return operator(type(layer).__name__, x)
+        case kinds.SiLU():
+            return operator("Mul", x, operator("Sigmoid", x))
+        case kinds.HardSigmoid(slope=slope, offset=offset):
+            return _clip(operator("Add", _times(slope, x), x.dtype.type(offset)), 0, 1)
+        case kinds.HardSwish():
+            return operator("Mul", x, _times(1 / 6, _clip(x + x.dtype.type(3), 0, 6)))
+        case kinds.GELU(approximate=False):
+            half = special.erf(_times(1 / math.sqrt(2), x)) + 1  # the evaluator's is float32
+            return operator("Mul", x, _times(0.5, half))
+        case kinds.GELU(approximate=True):
+            cubic = operator("Add", x, _times(0.044715, operator("Pow", x, x.dtype.type(3))))
+            half = operator("Tanh", _times(math.sqrt(2 / math.pi), cubic)) + x.dtype.type(1)
+            return operator("Mul", x, _times(0.5, half))
+        case kinds.BatchNorm(epsilon=epsilon):
+            return operator("BatchNormalization", x, *own, epsilon=epsilon)
+        case kinds.Scale():
+            scaled = operator("Mul", x, _per_channel(own[0], x))
+            return operator("Add", scaled, _per_channel(own[1], x)) if own[1:] else scaled
+        case kinds.LayerNorm(epsilon=epsilon):
+            last = _channels_last(x)
+            last = operator("LayerNormalization", last, *own, axis=-1, epsilon=epsilon)
+            return _channels_first(last)
         case kinds.Add():
             return operator("Add", *inputs)
+        case kinds.Multiply():
+            x, y = inputs
+            return operator("Mul", x, y[:, :, None, None] if y.ndim < x.ndim else y)
         case kinds.Concat():
             return operator("Concat", *inputs, axis=1)
+        case kinds.ChannelSlice(start=start, stop=stop, step=step):
+            return operator("Slice", x, *(np.array([v]) for v in (start, stop, 1, step)))
+        case kinds.ChannelShuffle(groups=groups):
+            n, c, *sides = x.shape
+            apart = operator("Reshape", x, np.array([n, groups, c // groups, *sides]))
+            order = [0, 2, 1, *range(3, apart.ndim)]
+            return operator("Reshape", operator("Transpose", apart, perm=order), np.array(x.shape))
+        case kinds.Identity():
+            return operator("Identity", x)
         case kinds.GlobalAveragePool():
             return operator("Flatten", operator("GlobalAveragePool", x), axis=1)
         case kinds.GlobalMaxPool():
@@ -143,20 +182,88 @@ def _layer(layer: kinds.Layer, inputs: list[np.ndarray], own: list[np.ndarray]) 
     raise TypeError(f"no ONNX operators for {layer}")
 
 
+def _pair(value) -> list[int]:
+    return [value, value] if isinstance(value, int) else list(value)
+
+
+def _window(layer) -> dict:
+    """Sides and strides of a window."""
+    size = layer.kernel_size if isinstance(layer, kinds.Conv) else layer.size
+    return {"kernel_shape": _pair(size), "strides": _pair(layer.stride)}
+
+
+def _sides(layer, x: np.ndarray) -> list[list[int]]:
+    """[[top, bottom], [left, right]] from what a layer says of its padding."""
+    padding, window = layer.padding, _window(layer)
+    if padding == "same":
+        spans = [
+            d * (k - 1) + 1
+            for k, d in zip(window["kernel_shape"], _pair(getattr(layer, "dilation", 1)))
+        ]
+        return [list(same_pads(*side)) for side in zip(x.shape[2:], spans, window["strides"])]
+    return [_pair(side) for side in _pair(padding)]
+
+
+def _pads(layer, x: np.ndarray) -> np.ndarray:
+    """The same in the order of ONNX's Pad, for all four axes."""
+    (top, bottom), (left, right) = _sides(layer, x)
+    return np.array([0, 0, top, left, 0, 0, bottom, right])
+
+
 def _conv(layer: kinds.Conv, x: np.ndarray, kernel: np.ndarray, bias: np.ndarray) -> np.ndarray:
-    k, stride, padding = layer.kernel_size, layer.stride, layer.padding
-    sides = [same_pads(n, k, stride) if padding == "same" else (padding,) * 2 for n in x.shape[2:]]
-    (top, bottom), (left, right) = sides
+    (top, bottom), (left, right) = _sides(layer, x)
     return operator(
         "Conv",
         x,
         operator("Transpose", kernel, perm=[3, 2, 0, 1]),  # (filters, channels, height, width)
         bias,
-        kernel_shape=[k, k],
-        strides=[stride, stride],
+        **_window(layer),
         pads=[top, left, bottom, right],
+        dilations=_pair(layer.dilation),
         group=layer.groups,
     )
+
+
+def _average_pool(layer: kinds.AveragePool, x: np.ndarray) -> np.ndarray:
+    """Spelled out: the sums of windows of values and of ones, with zeros around.
+
+    The evaluator's own counts differ from one way of padding to the next.
+    """
+    ones = np.ones((1, 1, *x.shape[2:]), x.dtype)
+    border, zero = _pads(layer, x), x.dtype.type(0)
+    x = operator("Pad", x, border, zero)
+    ones = operator("Pad", ones, border, x.dtype.type(layer.count_padding))
+    window = _window(layer)
+    if layer.ceil_mode:  # as many more zeros as a last window may need, less what is too much
+        (top, _), (left, _) = _sides(layer, x)
+        more = []
+        for length, k, s, before in zip(
+            x.shape[2:], window["kernel_shape"], window["strides"], (top, left)
+        ):
+            missing = -(length - k) % s
+            after = border[6 + len(more)]
+            inside = length - k + missing < length - after  # where the last window begins
+            more.append(missing if inside else 0)
+            assert before >= 0
+        wider = np.array([0, 0, 0, 0, 0, 0, *more])
+        x, ones = operator("Pad", x, wider, zero), operator("Pad", ones, wider, zero)
+    kernel = np.ones((1, 1, *window["kernel_shape"]), x.dtype)
+    sums = operator("Conv", x.reshape(-1, 1, *x.shape[2:]), kernel, **window)
+    counts = operator("Conv", ones, kernel, **window)
+    return operator("Div", sums, counts).reshape(*x.shape[:2], *sums.shape[2:])
+
+
+def _times(factor: float, x: np.ndarray) -> np.ndarray:
+    return operator("Mul", x, x.dtype.type(factor))  # attributes would be float32
+
+
+def _clip(x: np.ndarray, low: float, high: float) -> np.ndarray:
+    return operator("Clip", x, x.dtype.type(low), x.dtype.type(high))
+
+
+def _per_channel(values: np.ndarray, x: np.ndarray) -> np.ndarray:
+    """(c,) to what is broadcast over (n, c, h, w) or (n, c)."""
+    return values.reshape(-1, *[1] * (x.ndim - 2))
 
 
 def _lrn(layer: kinds.LRN, x: np.ndarray) -> np.ndarray:

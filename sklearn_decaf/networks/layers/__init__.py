@@ -1,52 +1,65 @@
-"""Kinds of layers, a module each: what a layer of a network is, as data, and what it computes.
+"""Kinds of layers: what a layer of a network is, as data, and what it computes.
 
 A layer says which inputs it reads, which shapes and parameters follow, what it computes (plain
 NumPy, :meth:`Layer.forward`) and how many operations that takes. It holds no arrays. The engine
 computes the same fast.
 
 Shapes leave out the batch: a map is ``(h, w, c)``, rows, columns and channels; a vector is
-``(c,)``. ``oh``, ``ow`` and ``oc`` are those of an output, ``k`` is the side of a kernel, ``n``
-counts images.
+``(c,)``. ``oh``, ``ow`` and ``oc`` are those of an output, ``kh`` and ``kw`` the sides of a
+kernel, ``n`` counts images.
 """
 
-from .add import Add
+from .activations import (
+    ELU,
+    GELU,
+    HardSigmoid,
+    HardSwish,
+    LeakyReLU,
+    PReLU,
+    ReLU,
+    Sigmoid,
+    SiLU,
+    Tanh,
+)
+from .arithmetic import Add, Multiply
 from .base import Layer, Pads, Shape
-from .concat import Concat
+from .channels import ChannelShuffle, ChannelSlice, Concat, Identity
 from .convolution import Conv
 from .dense import Dense
 from .global_pool import GlobalAveragePool, GlobalMaxPool
-from .local_response_norm import LRN
-from .max_pool import MaxPool
-from .relu import ReLU
+from .normalisation import LRN, BatchNorm, LayerNorm, Scale
+from .pool import AveragePool, MaxPool
 from .softmax import Softmax
 
-#: All kinds of layers. What is listed here has a reference, an engine step, and tests.
+#: All kinds of layers: each has a reference, an engine step, and tests.
 KINDS: tuple[type[Layer], ...] = (
     Add,
+    AveragePool,
+    BatchNorm,
+    ChannelShuffle,
+    ChannelSlice,
     Concat,
     Conv,
     Dense,
+    ELU,
+    GELU,
     GlobalAveragePool,
     GlobalMaxPool,
+    HardSigmoid,
+    HardSwish,
+    Identity,
     LRN,
+    LayerNorm,
+    LeakyReLU,
     MaxPool,
+    Multiply,
+    PReLU,
     ReLU,
+    Scale,
+    SiLU,
+    Sigmoid,
     Softmax,
+    Tanh,
 )
 
-__all__ = [
-    "KINDS",
-    "LRN",
-    "Add",
-    "Concat",
-    "Conv",
-    "Dense",
-    "GlobalAveragePool",
-    "GlobalMaxPool",
-    "Layer",
-    "MaxPool",
-    "Pads",
-    "ReLU",
-    "Shape",
-    "Softmax",
-]
+__all__ = ["KINDS", "Layer", "Pads", "Shape", *sorted(kind.__name__ for kind in KINDS)]

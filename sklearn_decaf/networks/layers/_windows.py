@@ -1,12 +1,25 @@
-"""Windows that slide over a map: borders, and how many fit."""
+"""Windows that slide over a map: their sides, borders, and how many fit."""
 
 from __future__ import annotations
 
-import math
+from collections.abc import Sequence
+from numbers import Integral
 
 import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
 
-from .base import Pads
+from .base import Pads, Shape
+
+Size = int | tuple[int, int]  # one number for both sides, or (rows, columns)
+Padding = int | str | tuple[int, int] | Pads
+
+
+def pair(value: Size) -> tuple[int, int]:
+    """Return (rows, columns) of what may be one number for both."""
+    if isinstance(value, Integral):
+        return (int(value), int(value))
+    rows, columns = value
+    return (int(rows), int(columns))
 
 
 def pad(x: np.ndarray, pads: Pads, value: float = 0.0) -> np.ndarray:
@@ -14,16 +27,73 @@ def pad(x: np.ndarray, pads: Pads, value: float = 0.0) -> np.ndarray:
     return np.pad(x, ((0, 0), *pads, (0, 0)), constant_values=value)
 
 
-def same_pads(length: int, size: int, stride: int) -> tuple[int, int]:
-    """Return TensorFlow's "SAME" border of one side: the odd zero comes last."""
-    out = -(-length // stride)
-    total = max((out - 1) * stride + size - length, 0)
+def resolve_padding(
+    padding: Padding, shape: Shape, size: Size, stride: Size, dilation: Size = 1
+) -> Pads:
+    """Return ((top, bottom), (left, right)) for a map of this shape.
+
+    `padding` is one number for all sides, (rows, columns), ((top, bottom), (left, right)), or
+    "same": TensorFlow's rule, ``ceil(side / stride)`` windows and the odd zero last.
+    """
+    if padding == "same":
+        spans = [d * (k - 1) + 1 for k, d in zip(pair(size), pair(dilation))]
+        top_bottom, left_right = map(_same, shape[:2], spans, pair(stride))
+        return top_bottom, left_right
+    if isinstance(padding, Integral):
+        return ((int(padding),) * 2,) * 2
+    rows, columns = padding
+    if isinstance(rows, Integral):
+        return ((int(rows),) * 2, (int(columns),) * 2)
+    return (tuple(map(int, rows)), tuple(map(int, columns)))
+
+
+def _same(length: int, span: int, stride: int) -> tuple[int, int]:
+    total = max((-(-length // stride) - 1) * stride + span - length, 0)
     return total // 2, total - total // 2
 
 
-def count_windows(length: int, size: int, stride: int, ceil_mode: bool) -> int:
-    """Count the windows along one side, of which a last one may stick out with `ceil_mode`."""
-    steps = (length - size) / stride
-    count = (math.ceil(steps) if ceil_mode else math.floor(steps)) + 1
-    # a window has to begin inside the map
-    return count - 1 if (count - 1) * stride >= length else count
+def count_windows(
+    name: str,
+    shape: Shape,
+    pads: Pads,
+    size: Size,
+    stride: Size,
+    *,
+    dilation: Size = 1,
+    ceil_mode: bool = False,
+) -> tuple[int, int]:
+    """Count the windows over a padded map: (oh, ow).
+
+    With `ceil_mode` a last window may stick out of the padded map, if it begins inside the map or
+    the border before it.
+
+    Raises
+    ------
+    ValueError
+        If not even one window fits; it names the layer.
+    """
+    counts = []
+    sides = zip(shape[:2], pads, pair(size), pair(stride), pair(dilation))
+    for length, (before, after), k, s, d in sides:
+        room = length + before + after - (d * (k - 1) + 1)
+        if room < 0:
+            window = " x ".join(str(y * (x - 1) + 1) for x, y in zip(pair(size), pair(dilation)))
+            raise ValueError(
+                f"layer {name!r}: a map of {shape[0]} x {shape[1]}"
+                f"{' and its border' if any(map(any, pads)) else ''} is smaller than "
+                f"its kernel of {window}"
+            )
+        count = (-(-room // s) if ceil_mode else room // s) + 1
+        if ceil_mode and (count - 1) * s >= length + before:
+            count -= 1
+        counts.append(count)
+    return counts[0], counts[1]
+
+
+def windows(x: np.ndarray, size: Size, stride: Size, counts: Sequence[int], dilation: Size = 1):
+    """View the windows of padded maps: (n, h, w, c) -> (n, oh, ow, c, kh, kw)."""
+    (kh, kw), (sy, sx), (dy, dx) = pair(size), pair(stride), pair(dilation)
+    spans = (dy * (kh - 1) + 1, dx * (kw - 1) + 1)
+    every = sliding_window_view(x, spans, axis=(1, 2))
+    oh, ow = counts
+    return every[:, ::sy, ::sx, :, ::dy, ::dx][:, :oh, :ow]

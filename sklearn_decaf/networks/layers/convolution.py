@@ -6,9 +6,8 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.lib.stride_tricks import sliding_window_view
 
-from ._windows import pad, same_pads
+from ._windows import Padding, Size, count_windows, pad, pair, resolve_padding, windows
 from .base import Layer, Pads, Shape
 
 
@@ -20,38 +19,43 @@ class Conv(Layer):
     ----------
     filters : int, default=1
         Channels of the output.
-    kernel_size : int, default=1
+    kernel_size : int or (int, int), default=1
         Height and width of the kernel.
-    stride : int, default=1
-        Pixels from one window to the next.
-    padding : int or "same", default=0
-        Zeros on each side. "same" is TensorFlow's rule, ``ceil(side / stride)`` windows, which
-        puts the odd zero at the bottom and the right.
+    stride : int or (int, int), default=1
+        Rows and columns from one window to the next.
+    padding : int, (int, int), ((int, int), (int, int)) or "same", default=0
+        Zeros on all sides, on (rows, columns), or on ((top, bottom), (left, right)). "same" is
+        TensorFlow's rule, ``ceil(side / stride)`` windows, which puts the odd zero at the bottom
+        and the right.
     groups : int, default=1
         Equal parts of the channels that do not see each other; ``groups == channels == filters``
         is a depthwise convolution.
     double_precision : bool, default=False
         Sum the products in float64 and round once, for layers whose rounding errors those that
         follow would amplify.
+    dilation : int or (int, int), default=1
+        Rows and columns from one number of the kernel to the next.
     """
 
     filters: int = 1
-    kernel_size: int = 1
-    stride: int = 1
-    padding: int | str = 0
+    kernel_size: Size = 1
+    stride: Size = 1
+    padding: Padding = 0
     groups: int = 1
     double_precision: bool = False
+    dilation: Size = 1
 
     onnx_operators = ("Conv",)
 
     def pads(self, shape: Shape) -> Pads:
         """Return the zeros to add around a map of this shape."""
-        if self.padding == "same":
-            top_bottom, left_right = (
-                same_pads(side, self.kernel_size, self.stride) for side in shape[:2]
-            )
-            return top_bottom, left_right
-        return ((self.padding, self.padding),) * 2
+        return resolve_padding(self.padding, shape, self.kernel_size, self.stride, self.dilation)
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether kernel and stride are the same for rows and columns, without dilation."""
+        (kh, kw), (sy, sx) = pair(self.kernel_size), pair(self.stride)
+        return kh == kw and sy == sx and pair(self.dilation) == (1, 1)
 
     def output_shape(self, *shapes: Shape) -> Shape:
         ((h, w, c),) = shapes
@@ -60,21 +64,22 @@ class Conv(Layer):
                 f"layer {self.name!r}: {self.groups} groups do not divide "
                 f"{c} input channels and {self.filters} filters evenly"
             )
-        size = []
-        for n, (before, after) in zip((h, w), self.pads((h, w, c))):
-            room = n + before + after - self.kernel_size
-            if room < 0:
-                raise ValueError(
-                    f"layer {self.name!r}: a map of {h} x {w} is smaller than "
-                    f"its kernel of {self.kernel_size} x {self.kernel_size}"
-                )
-            size.append(room // self.stride + 1)
-        return (*size, self.filters)
+        return (*self._counts((h, w, c)), self.filters)
+
+    def _counts(self, shape: Shape) -> tuple[int, int]:
+        return count_windows(
+            self.name,
+            shape,
+            self.pads(shape),
+            self.kernel_size,
+            self.stride,
+            dilation=self.dilation,
+        )
 
     def parameter_shapes(self, *shapes: Shape) -> dict[str, Shape]:
         ((_, _, c),) = shapes
-        k = self.kernel_size
-        return {"kernel": (k, k, c // self.groups, self.filters), "bias": (self.filters,)}
+        kernel = (*pair(self.kernel_size), c // self.groups, self.filters)
+        return {"kernel": kernel, "bias": (self.filters,)}
 
     def is_depthwise(self, channels: int) -> bool:
         """Tell whether every filter sees one channel, its own."""
@@ -83,17 +88,36 @@ class Conv(Layer):
     def forward(self, inputs, parameters=()):
         """Pad, convolve each group of channels, and add the bias."""
         (x,) = inputs  # (n, h, w, c)
-        kernel, bias = parameters  # (k, k, c / groups, filters), (filters,)
+        kernel, bias = parameters  # (kh, kw, c / groups, filters), (filters,)
         if self.double_precision and x.dtype != np.float64:
             wide = [array.astype(np.float64) for array in (x, kernel, bias)]
             return self.forward(wide[:1], wide[1:]).astype(x.dtype)
         channels = x.shape[-1]
+        counts = self._counts(x.shape[1:])
         x = pad(x, self.pads(x.shape[1:]))
         if self.is_depthwise(channels):
-            return convolve_depthwise(x, kernel, self.stride) + bias
+            return self._depthwise(x, kernel, counts) + bias
         groups = zip(np.split(x, self.groups, axis=-1), np.split(kernel, self.groups, axis=-1))
-        maps = [convolve(part, filters, self.stride) for part, filters in groups]
+        maps = [self._dense(part, filters, counts) for part, filters in groups]
         return np.concatenate(maps, axis=-1) + bias
+
+    def _dense(self, x, kernel, counts):
+        """Multiply the patches of padded maps (n, h, w, c) with a kernel (kh, kw, c, m)."""
+        kh, kw, c, m = kernel.shape
+        patches = windows(x, self.kernel_size, self.stride, counts, self.dilation)
+        patches = patches.transpose(0, 1, 2, 4, 5, 3)  # (n, oh, ow, kh, kw, c)
+        rows = patches.reshape(-1, kh * kw * c)
+        return (rows @ kernel.reshape(kh * kw * c, m)).reshape(len(x), *counts, m)
+
+    def _depthwise(self, x, kernel, counts):
+        """Convolve each channel of padded maps with its own filter of a (kh, kw, 1, c) kernel."""
+        (sy, sx), (dy, dx) = pair(self.stride), pair(self.dilation)
+        (oh, ow), total = counts, 0.0
+        for i, j in np.ndindex(*kernel.shape[:2]):
+            rows = slice(i * dy, i * dy + (oh - 1) * sy + 1, sy)
+            columns = slice(j * dx, j * dx + (ow - 1) * sx + 1, sx)
+            total = total + x[:, rows, columns] * kernel[i, j, 0]
+        return total
 
     def multiply_adds(self, *shapes: Shape) -> int:
         oh, ow, _ = self.output_shape(*shapes)
@@ -102,27 +126,3 @@ class Conv(Layer):
 
     def other_operations(self, *shapes: Shape) -> int:
         return math.prod(self.output_shape(*shapes))
-
-
-def convolve(x: np.ndarray, kernel: np.ndarray, stride: int = 1) -> np.ndarray:
-    """Convolve maps (n, h, w, c) with a kernel (k, k, c, m), no padding, to (n, oh, ow, m)."""
-    k, _, channels, filters = kernel.shape
-    windows = sliding_window_view(x, (k, k), axis=(1, 2))[:, ::stride, ::stride]
-    n, oh, ow = windows.shape[:3]
-    patches = windows.transpose(0, 1, 2, 4, 5, 3)  # (n, oh, ow, k, k, c)
-    rows = patches.reshape(n * oh * ow, k * k * channels)
-    return (rows @ kernel.reshape(k * k * channels, filters)).reshape(n, oh, ow, filters)
-
-
-def convolve_depthwise(x: np.ndarray, kernel: np.ndarray, stride: int = 1) -> np.ndarray:
-    """Convolve each channel of (n, h, w, c) with its own filter of a (k, k, 1, c) kernel."""
-    k = len(kernel)
-    _, h, w, _ = x.shape
-    oh, ow = (h - k) // stride + 1, (w - k) // stride + 1
-    total = 0.0
-    for i in range(k):
-        for j in range(k):
-            rows = slice(i, i + (oh - 1) * stride + 1, stride)
-            columns = slice(j, j + (ow - 1) * stride + 1, stride)
-            total = total + x[:, rows, columns] * kernel[i, j, 0]
-    return total

@@ -1,0 +1,168 @@
+"""Activation functions: one value in, one value out."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+from scipy import special
+
+from .base import Layer, Shape
+
+
+@dataclass(frozen=True)
+class Activation(Layer):
+    """A function of each value on its own."""
+
+    #: Operations a value, as :meth:`other_operations` counts them.
+    operations: ClassVar[int]
+
+    def forward(self, inputs, parameters=()):
+        """Apply the function to each value."""
+        (x,) = inputs
+        return self.apply(x).astype(x.dtype, copy=False)
+
+    def apply(self, x: np.ndarray) -> np.ndarray:
+        """Apply the function to an array."""
+        raise TypeError(f"no reference for layers of type {type(self).__name__}")
+
+    def other_operations(self, *shapes: Shape) -> int:
+        return self.operations * math.prod(self.output_shape(*shapes))
+
+
+@dataclass(frozen=True)
+class ReLU(Activation):
+    """``max(x, 0)``, and no more than ``max_value`` where that is given (6 makes it a ReLU6)."""
+
+    max_value: float = math.inf
+
+    onnx_operators = ("Relu", "Clip")
+    operations = 1
+
+    def apply(self, x):
+        return np.clip(x, 0, x.dtype.type(self.max_value))
+
+
+@dataclass(frozen=True)
+class LeakyReLU(Activation):
+    """``x`` where it is positive, else ``slope * x``."""
+
+    slope: float = 0.01
+
+    onnx_operators = ("LeakyRelu",)
+    operations = 2
+
+    def apply(self, x):
+        return np.where(x > 0, x, x.dtype.type(self.slope) * x)
+
+
+@dataclass(frozen=True)
+class ELU(Activation):
+    """``x`` where it is positive, else ``alpha * (exp(x) - 1)`` (Clevert et al. 2016)."""
+
+    alpha: float = 1.0
+
+    onnx_operators = ("Elu",)
+    operations = 4
+
+    def apply(self, x):
+        return np.where(x > 0, x, x.dtype.type(self.alpha) * np.expm1(np.minimum(x, 0)))
+
+
+@dataclass(frozen=True)
+class Sigmoid(Activation):
+    """``1 / (1 + exp(-x))``, the logistic function."""
+
+    onnx_operators = ("Sigmoid",)
+    operations = 4
+
+    def apply(self, x):
+        return special.expit(x)
+
+
+@dataclass(frozen=True)
+class Tanh(Activation):
+    """Hyperbolic tangent."""
+
+    onnx_operators = ("Tanh",)
+    operations = 4
+
+    def apply(self, x):
+        return np.tanh(x)
+
+
+@dataclass(frozen=True)
+class SiLU(Activation):
+    """``x * sigmoid(x)``, also called swish (Elfwing et al. 2018)."""
+
+    onnx_operators = ("Swish",)
+    operations = 5
+
+    def apply(self, x):
+        return x * special.expit(x)
+
+
+@dataclass(frozen=True)
+class HardSigmoid(Activation):
+    """``min(max(slope * x + offset, 0), 1)``; a sixth and a half approximate the sigmoid."""
+
+    slope: float = 1 / 6
+    offset: float = 0.5
+
+    onnx_operators = ("HardSigmoid",)
+    operations = 4
+
+    def apply(self, x):
+        return np.clip(x.dtype.type(self.slope) * x + x.dtype.type(self.offset), 0, 1)
+
+
+@dataclass(frozen=True)
+class HardSwish(Activation):
+    """``x * min(max(x + 3, 0), 6) / 6`` (Howard et al. 2019, section 5.2)."""
+
+    onnx_operators = ("HardSwish",)
+    operations = 5
+
+    def apply(self, x):
+        return x * np.clip(x + 3, 0, 6) / 6
+
+
+@dataclass(frozen=True)
+class GELU(Activation):
+    """``x * P(X <= x)`` for X of a standard normal distribution (Hendrycks and Gimpel 2016).
+
+    Parameters
+    ----------
+    approximate : bool, default=False
+        Compute ``x / 2 * (1 + tanh(sqrt(2 / pi) * (x + 0.044715 * x^3)))`` instead.
+    """
+
+    approximate: bool = False
+
+    onnx_operators = ("Gelu",)
+    operations = 6
+
+    def apply(self, x):
+        if self.approximate:
+            return x / 2 * (1 + np.tanh(np.sqrt(2 / np.pi) * (x + 0.044715 * x**3)))
+        return x * special.ndtr(x)
+
+
+@dataclass(frozen=True)
+class PReLU(Layer):
+    """``x`` where it is positive, else ``slope * x`` with a slope a channel (He et al. 2015)."""
+
+    onnx_operators = ("PRelu",)
+
+    def parameter_shapes(self, *shapes: Shape) -> dict[str, Shape]:
+        return {"slope": shapes[0][-1:]}
+
+    def forward(self, inputs, parameters=()):
+        """Scale what is negative, channel by channel."""
+        (x,), (slope,) = inputs, parameters
+        return np.where(x > 0, x, slope * x)
+
+    def other_operations(self, *shapes: Shape) -> int:
+        return 2 * math.prod(self.output_shape(*shapes))

@@ -1,0 +1,58 @@
+"""Sums and products of two layers."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from .base import Layer, Shape
+
+
+@dataclass(frozen=True)
+class Add(Layer):
+    """Sum of two inputs of one shape: a residual connection."""
+
+    onnx_operators = ("Add",)
+
+    def output_shape(self, *shapes: Shape) -> Shape:
+        if len(shapes) != 2 or shapes[0] != shapes[1]:
+            raise ValueError(f"layer {self.name!r}: cannot add inputs of shapes {shapes}")
+        return shapes[0]
+
+    def forward(self, inputs, parameters=()):
+        """Add the two inputs."""
+        x, y = inputs
+        return x + y
+
+    def other_operations(self, *shapes: Shape) -> int:
+        return math.prod(self.output_shape(*shapes))
+
+
+@dataclass(frozen=True)
+class Multiply(Layer):
+    """Product of a map and a second input: of its shape, ``(c,)`` or ``(h, w, 1)``.
+
+    With a vector, each channel has a factor: squeeze-and-excitation (Hu et al. 2018).
+    """
+
+    onnx_operators = ("Mul",)
+
+    def output_shape(self, *shapes: Shape) -> Shape:
+        if len(shapes) == 2:
+            first, second = shapes
+            if second in (first, first[-1:], (*first[:-1], 1)):
+                return first
+        raise ValueError(
+            f"layer {self.name!r}: cannot multiply inputs of shapes {shapes}: the second has the "
+            "shape of the first, its channels, or one channel"
+        )
+
+    def forward(self, inputs, parameters=()):
+        """Multiply the two inputs."""
+        x, y = inputs
+        if y.ndim < x.ndim:
+            y = y[:, None, None]  # (n, 1, 1, c)
+        return x * y
+
+    def other_operations(self, *shapes: Shape) -> int:
+        return math.prod(self.output_shape(*shapes))

@@ -1,0 +1,97 @@
+"""Channels moved about: joined, selected, shuffled."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from .base import Layer, Shape
+
+
+@dataclass(frozen=True)
+class _Moves(Layer):
+    def other_operations(self, *shapes: Shape) -> int:
+        return 0  # values are only moved
+
+
+@dataclass(frozen=True)
+class Concat(_Moves):
+    """Inputs side by side along the channels."""
+
+    onnx_operators = ("Concat",)
+
+    def output_shape(self, *shapes: Shape) -> Shape:
+        if len({shape[:-1] for shape in shapes}) != 1:
+            raise ValueError(f"layer {self.name!r}: cannot join maps of shapes {shapes}")
+        return (*shapes[0][:-1], sum(shape[-1] for shape in shapes))
+
+    def forward(self, inputs, parameters=()):
+        """Join the channels."""
+        return np.concatenate(inputs, axis=-1)
+
+
+@dataclass(frozen=True)
+class ChannelSlice(_Moves):
+    """Some of the channels, from `start` to below `stop` in steps of `step`.
+
+    The parts of a split are slices that read the same layer.
+    """
+
+    start: int = 0
+    stop: int = 1
+    step: int = 1
+
+    onnx_operators = ("Slice", "Split")
+
+    def output_shape(self, *shapes: Shape) -> Shape:
+        (shape,) = shapes
+        if not (0 <= self.start < self.stop <= shape[-1] and self.step >= 1):
+            raise ValueError(
+                f"layer {self.name!r}: there are no channels {self.start} to {self.stop} in steps "
+                f"of {self.step} in an input of shape {shape}"
+            )
+        return (*shape[:-1], len(range(self.start, self.stop, self.step)))
+
+    def forward(self, inputs, parameters=()):
+        """Select the channels."""
+        (x,) = inputs
+        return x[..., self.start : self.stop : self.step]
+
+
+@dataclass(frozen=True)
+class ChannelShuffle(_Moves):
+    """Channels of `groups` equal parts, taken in turn from each (Zhang et al. 2018).
+
+    Channel ``i * groups + g`` of the output is channel ``g * (c / groups) + i`` of the input.
+    """
+
+    groups: int = 2
+
+    onnx_operators = ("Reshape", "Transpose")
+
+    def output_shape(self, *shapes: Shape) -> Shape:
+        (shape,) = shapes
+        if shape[-1] % self.groups:
+            raise ValueError(
+                f"layer {self.name!r}: {self.groups} groups do not divide {shape[-1]} channels"
+            )
+        return shape
+
+    def forward(self, inputs, parameters=()):
+        """Transpose groups and the channels of a group."""
+        (x,) = inputs
+        parts = x.reshape(*x.shape[:-1], self.groups, -1)
+        return np.swapaxes(parts, -1, -2).reshape(x.shape)
+
+
+@dataclass(frozen=True)
+class Identity(_Moves):
+    """The input as it is; dropout is nothing else when a network is not trained."""
+
+    onnx_operators = ("Identity", "Dropout")
+
+    def forward(self, inputs, parameters=()):
+        """Return the input."""
+        (x,) = inputs
+        return x

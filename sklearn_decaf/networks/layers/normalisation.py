@@ -1,0 +1,128 @@
+"""Normalisation, and the scales and shifts that come with it."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
+
+from .base import Layer, Shape
+
+
+@dataclass(frozen=True)
+class LRN(Layer):
+    """Local response normalisation over neighbouring channels (Krizhevsky et al. 2012, 3.3).
+
+    ``y = x / (k + alpha / size * sum of x^2 over the size nearest channels) ** beta``; the
+    window is cut off at the first and the last channel.
+    """
+
+    size: int = 5
+    alpha: float = 1e-4
+    beta: float = 0.75
+    k: float = 1.0
+
+    onnx_operators = ("LRN",)
+
+    def forward(self, inputs, parameters=()):
+        """Divide by a power of the mean square over the nearest channels."""
+        (x,) = inputs  # (n, ..., c)
+        before = (self.size - 1) // 2
+        border = ((0, 0),) * (x.ndim - 1) + ((before, self.size - 1 - before),)
+        squares = np.pad(x * x, border)  # zeros beyond the first and the last channel
+        sums = sliding_window_view(squares, self.size, axis=-1).sum(axis=-1)
+        alpha, k = x.dtype.type(self.alpha / self.size), x.dtype.type(self.k)
+        return x / (k + alpha * sums) ** x.dtype.type(self.beta)
+
+    def other_operations(self, *shapes: Shape) -> int:
+        # a square, the sum over the window, times alpha plus k, the power, the division
+        return math.prod(self.output_shape(*shapes)) * (self.size + 4)
+
+
+@dataclass(frozen=True)
+class BatchNorm(Layer):
+    """Batch normalisation with fixed statistics (Ioffe and Szegedy 2015).
+
+    ``y = (x - mean) / sqrt(variance + epsilon) * scale + shift``, each a number a channel.
+    """
+
+    epsilon: float = 1e-5
+
+    onnx_operators = ("BatchNormalization",)
+
+    def parameter_shapes(self, *shapes: Shape) -> dict[str, Shape]:
+        channels = shapes[0][-1:]
+        return dict.fromkeys(("scale", "shift", "mean", "variance"), channels)
+
+    def forward(self, inputs, parameters=()):
+        """Scale and shift each channel."""
+        (x,) = inputs
+        factor, offset = self.as_scale(*parameters)
+        return x * factor.astype(x.dtype) + offset.astype(x.dtype)
+
+    def as_scale(self, scale, shift, mean, variance) -> tuple[np.ndarray, np.ndarray]:
+        """Return the factor and the offset, in float64, that do the same."""
+        wide = (np.asarray(value, np.float64) for value in (scale, shift, mean, variance))
+        scale, shift, mean, variance = wide
+        factor = scale / np.sqrt(variance + self.epsilon)
+        return factor, shift - mean * factor
+
+    def other_operations(self, *shapes: Shape) -> int:
+        return 2 * math.prod(self.output_shape(*shapes))
+
+
+@dataclass(frozen=True)
+class Scale(Layer):
+    """Multiply each channel by a number, and add one: ``x * scale + shift``.
+
+    Parameters
+    ----------
+    has_shift : bool, default=True
+        False leaves the shift out, as the layer scale of ConvNeXt does.
+    """
+
+    has_shift: bool = True
+
+    onnx_operators = ("Mul", "Add")
+
+    def parameter_shapes(self, *shapes: Shape) -> dict[str, Shape]:
+        channels = shapes[0][-1:]
+        return {"scale": channels, **({"shift": channels} if self.has_shift else {})}
+
+    def forward(self, inputs, parameters=()):
+        """Scale and shift each channel."""
+        (x,), (scale, *shift) = inputs, parameters
+        return x * scale + shift[0] if shift else x * scale
+
+    def other_operations(self, *shapes: Shape) -> int:
+        return (1 + self.has_shift) * math.prod(self.output_shape(*shapes))
+
+
+@dataclass(frozen=True)
+class LayerNorm(Layer):
+    """Layer normalisation over the channels of each pixel (Ba et al. 2016).
+
+    ``y = (x - mean) / sqrt(variance + epsilon) * scale + shift``, with mean and variance over the
+    channels of one pixel, or of one vector.
+    """
+
+    epsilon: float = 1e-6
+
+    onnx_operators = ("LayerNormalization",)
+
+    def parameter_shapes(self, *shapes: Shape) -> dict[str, Shape]:
+        channels = shapes[0][-1:]
+        return {"scale": channels, "shift": channels}
+
+    def forward(self, inputs, parameters=()):
+        """Normalise the channels of each pixel, then scale and shift them."""
+        (x,), (scale, shift) = inputs, parameters
+        centred = x - x.mean(axis=-1, keepdims=True)
+        variance = np.square(centred).mean(axis=-1, keepdims=True)
+        return centred / np.sqrt(variance + x.dtype.type(self.epsilon)) * scale + shift
+
+    def other_operations(self, *shapes: Shape) -> int:
+        # the mean, the differences, the squares, their mean, the division, scale and shift
+        return 7 * math.prod(self.output_shape(*shapes))
