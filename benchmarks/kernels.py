@@ -14,6 +14,7 @@ import numpy as np
 from sklearn_decaf import _kernels
 from sklearn_decaf._kernels._functions import WINOGRAD_SIZES, Kernels
 from sklearn_decaf._kernels.cook_toom import cook_toom
+from sklearn_decaf._kernels.places import Place, Rows, TileRows
 
 rng = np.random.default_rng(0)
 
@@ -63,10 +64,13 @@ def cases():
             rows, depth = x.shape
             return in_turn(
                 k.bind_matmul(
-                    x, 0, 0, depth, k.pack_matrix(matrix), bias, 0, np.inf, out, (0, 0, 0),
-                    (1, rows),
+                    Rows(x, 0, 0, depth, (1, rows)),
+                    k.pack_matrix(matrix),
+                    Place(out),
+                    bias,
+                    (0, np.inf),
                 )
-            )  # fmt: skip
+            )
 
         yield (
             f"matmul {rows}x{depth}x{columns}",
@@ -87,14 +91,12 @@ def cases():
         whole = normal(t, n, n, channels)
 
         def bind_input(k, m=m, r=r, x=x, side=side, tiles=tiles):
-            down = -(-side // m)
-            return k.bind_winograd_input(m, r, x, (side, side), 0, 0, down, 0, tiles)
+            all_tiles = TileRows(m, r, (side, side), 0, -(-side // m))
+            return k.bind_winograd_input(all_tiles, x, 0, tiles)
 
         def bind_output(k, m=m, r=r, tiles=tiles, side=side, bias=bias, out=out):
-            down = -(-side // m)
-            return k.bind_winograd_output(
-                m, r, tiles, 0, down, 0, (side, side), bias, 0, np.inf, out, (0, 0, 0)
-            )
+            all_tiles = TileRows(m, r, (side, side), 0, -(-side // m))
+            return k.bind_winograd_output(all_tiles, tiles, bias, Place(out), (0, np.inf))
 
         def numpy_both(matrix, tiles=whole):
             half = np.tensordot(matrix, tiles, (1, 1))

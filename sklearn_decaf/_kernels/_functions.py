@@ -14,6 +14,7 @@ import numpy as np
 from ._arrays import Region, require
 from ._products import MatrixProducts
 from .calls import Call
+from .places import UNBOUNDED, Place, TileRows
 
 # (m, r) of the compiled Winograd transforms F(m, r)
 WINOGRAD_SIZES = ((4, 3), (5, 3), (4, 5))
@@ -37,7 +38,8 @@ class Kernels(MatrixProducts):
     """All functions of one compiled set, each as a method that binds it to arguments.
 
     Binding checks the arguments and computes nothing: the :class:`~.calls.Call` that it returns
-    does, when it is called or as part of a :class:`~.calls.Tape`, without the interpreter's lock.
+    does, when it is called or as part of a :class:`~.calls.CallList`, without the interpreter's
+    lock.
 
     Arrays are float32 and C-contiguous; results are written into arrays that the caller made.
     An output must not overlap an input, except where a function works in place. NaN propagates
@@ -85,7 +87,7 @@ class Kernels(MatrixProducts):
         functions = self._fast_depthwise.get((height, stride), {}) if height == width else {}
         fitting = [outputs for outputs in functions if outputs <= columns]
         if fitting:
-            # that with the least work, of which a block has some for itself
+            # fewest operations; every block costs about 3 outputs extra
             by = min(fitting, key=lambda outputs: -(-columns // outputs) * (outputs + 3))
             return Call(functions[by](x_padded, kernel, bias, low, high, out))
         run = self._depthwise.depthwise
@@ -146,81 +148,76 @@ class Kernels(MatrixProducts):
         run = self._patches.patches_of_group
         return Call(run(x, first, rows, columns, stride, left, apart))
 
-    def bind_winograd_input(self, m, r, x, size, base, first, rows, start, tiles) -> Call:
-        """Prepare the transform of rows of tiles of a padded map for Winograd's F(m, r).
+    def bind_winograd_input(self, tile_rows: TileRows, x, base, tiles) -> Call:
+        """Transform rows of tiles of a padded map.
 
         Parameters
         ----------
-        m, r : int
-            One of `WINOGRAD_SIZES`.
+        tile_rows : TileRows
+            Of the map without its border, (h, w).
         x : ndarray of shape (rows, w + r - 1, c)
             Rows of the map with its border.
-        size : (int, int)
-            Height h and width w of the map without its border, at least m each.
         base : int
             The row of the map, border included, that is the first in `x`.
-        first, rows : int
-            The rows of tiles that are transformed.
-        start : int
-            The place of the first of them among `tiles`.
         tiles : ndarray of shape (n * n, t, c)
             With n = m + r - 1.
         """
-        h, w = size
-        _require_tiles("winograd_input", m, r, size, first, rows, start, tiles, x.shape[2])
+        m, r, (h, w) = tile_rows.m, tile_rows.r, tile_rows.size
+        _require_tiles("winograd_input", tile_rows, tiles, x.shape[2])
         require(
             x.shape[1] == w + r - 1
-            and 0 <= base <= min(first * m, h - m)
-            and min((first + rows) * m, h) + r - 1 <= base + x.shape[0],
+            and 0 <= base <= min(tile_rows.first * m, h - m)
+            and min((tile_rows.first + tile_rows.n_rows) * m, h) + r - 1 <= base + x.shape[0],
             "winograd_input",
             x=x,
-            size=size,
             base=base,
-            first=first,
-            rows=rows,
+            tile_rows=tile_rows,
         )
         module = getattr(self, f"_winograd_input_{m}_{r}")
         run = getattr(module, f"winograd_input_{m}_{r}")
-        return Call(run(x, h + r - 1, base, first, rows, start, tiles))
+        of_tiles = tile_rows.first, tile_rows.n_rows, tile_rows.start
+        return Call(run(x, h + r - 1, base, *of_tiles, tiles))
 
     def bind_winograd_output(
-        self, m, r, products, first, rows, start, size, bias, low, high, out, at=(0, 0, 0)
+        self, tile_rows: TileRows, products, bias, place: Place, bounds=UNBOUNDED
     ) -> Call:
-        """Prepare the transform of products of tiles back to a map, with bias and bounds.
+        """Transform the products of rows of tiles back to a map, with bias and bounds.
 
         Parameters
         ----------
-        m, r, first, rows, start, size
-            As for :meth:`bind_winograd_input`.
+        tile_rows : TileRows
+            Of the map that is written, (h, w).
         products : ndarray of shape (n * n, t, filters)
         bias : ndarray of shape (filters,)
-        low, high : float
-        out : ndarray of shape (rows, w, c)
-        at : (int, int, int)
-            Where in `out` the map begins; with a negative row, the map's first rows are not there.
+        place : Place
+            Where the map begins; with a negative row, its first rows are not there. Without a
+            residual.
+        bounds : (float, float)
+            Of the activation.
         """
-        h, w = size
+        m, r, (h, w) = tile_rows.m, tile_rows.r, tile_rows.size
         filters = products.shape[2]
-        _require_tiles("winograd_output", m, r, size, first, rows, start, products, filters)
-        top, left, offset = at
+        _require_tiles("winograd_output", tile_rows, products, filters)
+        out, (top, left, channel) = place.out, place.at
+        first, n_rows = tile_rows.first, tile_rows.n_rows
         require(
             top + min(first * m, h - m) >= 0
-            and top + min((first + rows) * m, h) <= out.shape[0]
+            and top + min((first + n_rows) * m, h) <= out.shape[0]
             and 0 <= left <= out.shape[1] - w
-            and 0 <= offset <= out.shape[2] - filters
-            and bias.shape == (filters,),
+            and 0 <= channel <= out.shape[2] - filters
+            and bias.shape == (filters,)
+            and place.residual is None,
             "winograd_output",
-            size=size,
-            first=first,
-            rows=rows,
+            tile_rows=tile_rows,
             bias=bias,
             out=out,
-            at=at,
+            at=place.at,
         )
         module = getattr(self, f"_winograd_output_{m}_{r}")
         run = getattr(module, f"winograd_output_{m}_{r}")
-        bounds = float(low), float(high)
-        return Call(run(products, first, rows, start, h, w, bias, *bounds, out, *at))
+        low, high = float(bounds[0]), float(bounds[1])
+        of_tiles = first, n_rows, tile_rows.start
+        return Call(run(products, *of_tiles, h, w, bias, low, high, out, *place.at))
 
     def bind_max_pool(self, x, size, stride, out, left=0, columns=None) -> Call:
         """Maximum of each window of a map.
@@ -364,25 +361,20 @@ class Kernels(MatrixProducts):
         return Call(run(image, *rows, mean, int(len(mean) > 1), std, *place))
 
 
-def _require_tiles(function, m, r, size, first, rows, start, tiles, channels):
-    h, w = size
+def _require_tiles(function, tile_rows: TileRows, tiles, channels):
+    m, r, (h, w) = tile_rows.m, tile_rows.r, tile_rows.size
     across, down = -(-w // m), -(-h // m)
     require(
         (m, r) in WINOGRAD_SIZES
         and min(h, w) >= m
-        and min(first, start) >= 0
-        and rows >= 1
-        and first + rows <= down
+        and min(tile_rows.first, tile_rows.start) >= 0
+        and tile_rows.n_rows >= 1
+        and tile_rows.first + tile_rows.n_rows <= down
         and tiles.shape[0] == (m + r - 1) ** 2
-        and start + rows * across <= tiles.shape[1]
+        and tile_rows.start + tile_rows.n_rows * across <= tiles.shape[1]
         and tiles.shape[2] == channels,
         function,
-        m=m,
-        r=r,
-        size=size,
-        first=first,
-        rows=rows,
-        start=start,
+        tile_rows=tile_rows,
         tiles=tiles,
     )
 

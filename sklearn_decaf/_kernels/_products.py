@@ -9,8 +9,12 @@ from importlib import import_module
 import numpy as np
 
 from ._arrays import aligned_zeros, require
-from .calls import Call
+from .calls import Call, Task
+from .places import UNBOUNDED, Place, Rows
 from .tiles import TILES, Tile
+
+# What a kernel does with a sum: the argument `then` in build_tools/matmul_kernels.py
+STORE, ADD_BIAS, ADD_BIAS_AND_RESIDUAL = 0, 1, 2
 
 # One width of a packed matrix: (first column, array (groups, panels, depth, vectors, lanes))
 Panels = tuple[int, np.ndarray]
@@ -72,58 +76,53 @@ class MatrixProducts:
         first, panels = packed[-1]
         return first + panels.shape[1] * panels.shape[3] * panels.shape[4]
 
+    def pad_columns(self, bias: np.ndarray, packed: list[Panels]) -> np.ndarray:
+        """Fill up a vector with zeros to the columns of a packed matrix, as float32."""
+        padded = np.zeros(self.packed_width(packed), np.float32)
+        padded[: len(bias)] = bias
+        return padded
+
     def bind_matmul(
         self,
-        x,
-        start,
-        row_step,
-        column_step,
-        packed,
-        bias,
-        low,
-        high,
-        out,
-        at,
-        shape,
-        residual=None,
-    ) -> list[Call]:
-        """Prepare a product of matrices whose rows lie anywhere in `x`; calls that compute it.
+        rows: Rows,
+        packed: list[Panels],
+        place: Place,
+        bias: np.ndarray | None = None,
+        bounds: tuple[float, float] = UNBOUNDED,
+    ) -> Task:
+        """Prepare a product of matrices; returns the calls that compute it.
 
-        Row (g, y, u) of the left matrix is the numbers of `x` from ``start + (g * rows + y) *
-        row_step + u * column_step`` on, times the matrix of group g. Sums run over the depth in
-        order, so a row has the same bits wherever it stands and whatever stands beside it.
+        Sums run over the depth in order, so a row has the same bits wherever it stands and
+        whatever stands beside it.
 
         Parameters
         ----------
-        x : ndarray, of any shape, of the type of the packed numbers
-            With float64, sums are rounded once, when they are written.
-        start, row_step, column_step : int
+        rows : Rows
+            The left matrix, of the type of the packed numbers. With float64, sums are rounded
+            once, when they are written. Row (g, y, u) is multiplied with matrix g of `packed`.
         packed : list
             From :meth:`pack_matrix`.
-        bias : ndarray of shape (columns,), or None
-            None: the products are written as they are.
-        low, high : float
-            Bounds of the activation, with a bias only.
-        out : ndarray of shape (h, w, c)
-        at : (int, int, int)
-            Where in `out` row (0, 0, 0), column 0 is written.
-        shape : (int, int)
-            The rows y of one group, and the columns u.
-        residual : ndarray of the shape of `out`, optional
-            Added, with the bias, to what is written.
+        place : Place
+            Row (g, y, u) is written ``g * n_rows + y`` rows below and u columns beside it. A
+            residual is added with the bias only.
+        bias : ndarray of shape (columns,), optional
+            Without one the products are written as they are.
+        bounds : (float, float)
+            Of the activation, with a bias only.
         """
-        rows, columns = shape
-        top, left, offset = at
-        groups, _, depth, _, _ = packed[0][1].shape
+        x, (n_rows, n_columns) = rows.x, rows.shape
+        out, residual = place.out, place.residual
+        top, left, channel = place.at
+        n_groups, _, depth, _, _ = packed[0][1].shape
         width = self.packed_width(packed)
+        last_row = rows.start + (n_groups * n_rows - 1) * rows.row_step
         require(
-            min(start, row_step, column_step, *at) >= 0
-            and min(rows, columns, depth) >= 1
-            and start + (groups * rows - 1) * row_step + (columns - 1) * column_step + depth
-            <= x.size
-            and top + groups * rows <= out.shape[0]
-            and left + columns <= out.shape[1]
-            and offset + width <= out.shape[2]
+            min(rows.start, rows.row_step, rows.column_step, *place.at) >= 0
+            and min(n_rows, n_columns, depth) >= 1
+            and last_row + (n_columns - 1) * rows.column_step + depth <= x.size
+            and top + n_groups * n_rows <= out.shape[0]
+            and left + n_columns <= out.shape[1]
+            and channel + width <= out.shape[2]
             and (bias is None or bias.shape == (width,))
             and (residual is None or residual.shape == out.shape)
             and (bias is not None or x.dtype == np.float32)
@@ -131,34 +130,38 @@ class MatrixProducts:
             and x.flags.c_contiguous,
             "matmul",
             x=x,
-            start=start,
-            row_step=row_step,
-            column_step=column_step,
+            start=rows.start,
+            row_step=rows.row_step,
+            column_step=rows.column_step,
             depth=depth,
             width=width,
-            shape=shape,
+            shape=rows.shape,
             out=out,
-            at=at,
+            at=place.at,
         )
-        then = 0 if bias is None else 1 if residual is None else 2
+        if bias is None:
+            then = STORE
+        else:
+            then = ADD_BIAS if residual is None else ADD_BIAS_AND_RESIDUAL
+        low, high = float(bounds[0]), float(bounds[1])
         flat = x.reshape(-1)
-        calls = []
+        task = []
         for first, panels in packed:
             n = panels.shape[1] * panels.shape[3] * panels.shape[4]
             own = np.zeros(0, x.dtype) if bias is None else bias[first : first + n]
-            tile, function = self._matmul(x.dtype, panels.shape[3] * panels.shape[4], columns)
-            wide = x.dtype == np.float64
-            sums = np.empty((tile.rows, tile.width) if wide else (0, 0), x.dtype)
+            tile, function = self._matmul(x.dtype, panels.shape[3] * panels.shape[4], n_columns)
+            double = x.dtype == np.float64
+            sums = np.empty((tile.rows, tile.width) if double else (0, 0), x.dtype)
             bound = function(
-                flat, start, depth, groups, rows, columns, row_step, column_step, panels, own,
-                float(low), float(high), out, top, left, offset + first, then,
+                flat, rows.start, depth, n_groups, n_rows, n_columns, rows.row_step,
+                rows.column_step, panels, own, low, high, out, top, left, channel + first, then,
                 out if residual is None else residual, sums,
             )  # fmt: skip
-            calls.append(Call(bound))
-        return calls
+            task.append(Call(bound))
+        return task
 
     def _matmul(self, dtype, width: int, columns: int) -> tuple[Tile, Callable]:
-        """The tile, and its function, that computes the fewest rows for nothing."""
+        """Choose the tile, and its function, that computes the fewest rows in vain."""
         by_width = self._matmuls[dtype]
         fitting = [pair for pair in by_width[width] if pair[0].rows <= columns]
 

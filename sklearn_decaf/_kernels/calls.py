@@ -1,6 +1,8 @@
-"""Kernels bound to their arguments, and tapes of them, which run without Python.
+"""Kernels bound to their arguments, and lists of them, which run without Python.
 
-`runner.cpp` says how they run.
+A :class:`Call` is one kernel on fixed arrays, a task a few calls one after another, a phase tasks
+that may run at the same time, and a :class:`CallList` phases one after another. `runner.cpp` says
+how they run.
 """
 
 from __future__ import annotations
@@ -24,11 +26,11 @@ class Call:
         runner.run_call(self.bound)
 
 
-Unit = list[Call]  # one after another
-Phase = list[Unit]  # units that may run at the same time
+Task = list[Call]  # one after another
+Phase = list[Task]  # tasks that may run at the same time
 
 
-class Tape:
+class CallList:
     """Phases of calls on fixed arrays, for one caller at a time.
 
     Parameters
@@ -50,44 +52,47 @@ class Tape:
         from . import runner
 
         self.n_phases = len(phases)
-        bound = [[[call.bound for call in unit] for unit in phase] for phase in phases]
+        bound = [[[call.bound for call in task] for task in phase] for phase in phases]
         self.compiled = runner.tape(bound, list(inputs), list(outputs))
 
 
 def run_items(
-    tapes: Sequence[Tape], sources: Sequence[np.ndarray], targets: Sequence[np.ndarray], n: int
+    call_lists: Sequence[CallList],
+    sources: Sequence[np.ndarray],
+    targets: Sequence[np.ndarray],
+    n: int,
 ) -> None:
-    """Run n items, each on one of the tapes: as many threads as tapes.
+    """Run n items, each on one of the call lists: as many threads as lists.
 
     Parameters
     ----------
-    tapes : sequence of Tape
+    call_lists : sequence of CallList
         All alike, with buffers of their own.
     sources, targets : sequence of ndarray, C-contiguous
-        For each input and output of a tape an array with n items along the first axis.
+        For each input and output of a call list an array with n items along the first axis.
     n : int
     """
     from . import runner
 
-    compiled = [tape.compiled for tape in tapes]
-    runner.run(compiled, len(tapes), n, list(sources), list(targets), None)
+    compiled = [each.compiled for each in call_lists]
+    runner.run(compiled, len(compiled), n, list(sources), list(targets), None)
 
 
 def run_shared(
-    tape: Tape,
+    call_list: CallList,
     n_threads: int,
     sources: Sequence[np.ndarray] = (),
     targets: Sequence[np.ndarray] = (),
     n: int = 1,
     seconds: np.ndarray | None = None,
 ) -> None:
-    """Run n items one after another, with threads that share the units of each phase.
+    """Run n items one after another, with threads that share the tasks of each phase.
 
     Parameters
     ----------
-    tape : Tape
+    call_list : CallList
     n_threads : int
-        No more than have a unit to run are started.
+        No more than have a task to run are started.
     sources, targets, n
         As for :func:`run_items`.
     seconds : ndarray of shape (n_phases,), float64, optional
@@ -95,4 +100,4 @@ def run_shared(
     """
     from . import runner
 
-    runner.run([tape.compiled], n_threads, n, list(sources), list(targets), seconds)
+    runner.run([call_list.compiled], n_threads, n, list(sources), list(targets), seconds)

@@ -9,33 +9,17 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from oracles.kernel_values import EPSILON, bounds, f32, needs_kernels, odd_values, seeds
 
-from sklearn_decaf import _kernels
 from sklearn_decaf._kernels._arrays import Region, aligned_zeros
-from sklearn_decaf._kernels._functions import Kernels
 
-AVAILABLE = _kernels.available_sets()
-needs_kernels = pytest.mark.skipif(
-    not AVAILABLE, reason="no compiled kernels: install the package with a C++ compiler"
-)
-EPSILON = float(np.finfo(np.float32).eps)
 UNTOUCHED = 99
 
-seeds = st.integers(0, 2**32 - 1)
 shapes = st.tuples(
     st.integers(1, 5),
     st.integers(1, 7),
     st.one_of(st.integers(1, 40), st.sampled_from([64, 131])),
 )
-odd_values = st.lists(
-    st.sampled_from([np.nan, np.inf, -np.inf, 0.0, -0.0, 1e-40, 3e38, -3e38]), max_size=4
-)
-bounds = st.sampled_from([(-np.inf, np.inf), (0.0, np.inf), (0.0, 6.0), (-1.0, 0.5)])
-
-
-@pytest.fixture(scope="module", params=AVAILABLE)
-def kernels(request):
-    return Kernels(request.param)
 
 
 @st.composite
@@ -308,10 +292,6 @@ WRONG = {
 def test_views_that_are_no_regions(kind):
     with pytest.raises(ValueError, match=r"a region needs .* of shape \(3, 4, 5\)"):
         Region.of(WRONG[kind])
-
-
-def f32(*shape):
-    return np.zeros(shape, np.float32)
 
 
 @needs_kernels

@@ -12,18 +12,42 @@ from ..layers import Add, Concat, Conv, Layer, ReLU
 
 
 @dataclass
-class ConvStep:
-    """A convolution together with what is fused into it."""
+class FusedConv:
+    """A convolution together with what is fused into it.
+
+    Parameters
+    ----------
+    conv : Conv
+    inputs : tuple of str
+        What is read: the convolution's input, and the residual if there is one.
+    layers : tuple of str
+        All that is computed, in order.
+    has_residual : bool
+        Whether the last of the inputs is added to the convolution.
+    relu : ReLU, optional
+    concat : str, optional
+        The concatenation into which the value is written at once.
+    """
 
     conv: Conv
-    output: str  # the last layer fused, whose value the step computes
-    residual: str | None = None  # a layer whose value is added to the convolution's
+    inputs: tuple[str, ...]
+    layers: tuple[str, ...]
+    has_residual: bool = False
     relu: ReLU | None = None
-    layers: tuple[str, ...] = ()  # all layers that the step computes, in order
-    concat: str | None = None  # the concatenation into which the value is written at once
+    concat: str | None = None
 
     @property
-    def limits(self) -> tuple[np.float32, np.float32]:
+    def name(self) -> str:
+        """The last layer fused, whose value is computed."""
+        return self.layers[-1]
+
+    @property
+    def residual(self) -> str | None:
+        """The layer whose value is added to the convolution's."""
+        return self.inputs[-1] if self.has_residual else None
+
+    @property
+    def bounds(self) -> tuple[np.float32, np.float32]:
         """Lowest and highest value that the fused ReLU lets through."""
         if self.relu is None:
             return np.float32(-np.inf), np.float32(np.inf)
@@ -32,7 +56,7 @@ class ConvStep:
 
 def fuse(
     architecture: Architecture, layers: Sequence[Layer], outputs: Collection[str]
-) -> list[Layer | ConvStep]:
+) -> list[Layer | FusedConv]:
     """Merge each convolution with its successors, wherever nobody else wants what lies between.
 
     Parameters
@@ -45,7 +69,7 @@ def fuse(
 
     Returns
     -------
-    list of Layer and ConvStep
+    list of Layer and FusedConv
         In an order in which each reads only earlier ones.
     """
     read = (name for layer in layers for name in architecture.inputs(layer.name))
@@ -62,35 +86,32 @@ def fuse(
         alone = len(readers[name]) == 1 and name not in outputs
         return readers[name][0] if alone else None
 
-    def is_depthwise(conv: Conv) -> bool:
-        (source,) = architecture.inputs(conv.name)
-        return conv.is_depthwise(shapes[source][-1])
-
-    fused: list[Layer | ConvStep] = []
+    result: list[Layer | FusedConv] = []
     swallowed: set[str] = set()
     for layer in layers:
         if layer.name in swallowed:
             continue
         if not isinstance(layer, Conv):
-            fused.append(layer)
+            result.append(layer)
             continue
-        step = ConvStep(layer, output=layer.name, layers=(layer.name,))
-        reader = only_reader(step.output)
-        product = not is_depthwise(layer)
+        (source,) = architecture.inputs(layer.name)
+        fused = FusedConv(layer, (source,), (layer.name,))
+        reader = only_reader(fused.name)
+        product = not layer.is_depthwise(shapes[source][-1])
         # sums in double precision are rounded before anything is added, wanted or not
         if isinstance(reader, Add) and product and not layer.double_precision:
             (other,) = (name for name in architecture.inputs(reader.name) if name != layer.name)
             if position[other] < position[layer.name]:
-                step.residual, step.output = other, reader.name
-                step.layers += (reader.name,)
-                swallowed.add(reader.name)
-                reader = only_reader(step.output)
+                fused.has_residual = True
+                fused.inputs += (other,)
+                fused.layers += (reader.name,)
+                reader = only_reader(fused.name)
         if isinstance(reader, ReLU):
-            step.relu, step.output = reader, reader.name
-            step.layers += (reader.name,)
-            swallowed.add(reader.name)
-            reader = only_reader(step.output)
-        if product and step.residual is None and isinstance(reader, Concat):
-            step.concat = reader.name
-        fused.append(step)
-    return fused
+            fused.relu = reader
+            fused.layers += (reader.name,)
+            reader = only_reader(fused.name)
+        if product and not fused.has_residual and isinstance(reader, Concat):
+            fused.concat = reader.name
+        swallowed.update(fused.layers)
+        result.append(fused)
+    return result

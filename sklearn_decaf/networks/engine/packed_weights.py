@@ -33,7 +33,7 @@ def pack_layers(
     parameters: Mapping[str, np.ndarray],
     layers: Iterable[Layer],
     pack: Callable[..., Packed],
-    **settings: bool,
+    **settings: object,
 ) -> dict[str, Packed]:
     """Pack layers, or find them packed.
 
@@ -47,7 +47,7 @@ def pack_layers(
         ``pack(architecture, parameters, layer, **settings)`` packs one, into arrays of floats
         inside lists, tuples and :func:`storable` dataclasses.
     settings
-        What the result depends on besides.
+        What the result depends on besides, with a `repr` that tells it.
 
     Returns
     -------
@@ -89,7 +89,7 @@ def _key(architecture, parameters, layer, settings) -> dict[str, object]:
         "layer": layer.name,
         "preprocessing": repr(preprocessing),
         "network": [repr(step) for step in architecture.ancestors([layer.name])],
-        **settings,
+        "settings": {name: repr(value) for name, value in settings.items()},
     }
 
 

@@ -23,8 +23,7 @@ from sklearn_decaf.networks import (
     save_weights,
 )
 from sklearn_decaf.networks.architecture import INPUT, Architecture, Preprocessing
-from sklearn_decaf.networks.engine import Plan
-from sklearn_decaf.networks.engine.plan import HEAD_DEPTH
+from sklearn_decaf.networks.engine import Limits, Plan
 from sklearn_decaf.networks.layers import Conv, Dense, ReLU
 from sklearn_decaf.networks.weights import known_files, loading
 from sklearn_decaf.networks.weights.parameters import FileParameters
@@ -50,7 +49,7 @@ MIXED = Architecture(
     Preprocessing(crop=14, channel_order="bgr"),
     {5: "double", 6: "fc1", 7: "relu", 8: "fc2"},
 )
-assert HEAD_DEPTH < 14 * 14 * 8
+assert Limits().dense_depth < 14 * 14 * 8
 
 
 @pytest.fixture(autouse=True)
@@ -115,13 +114,14 @@ def without_cache(path, monkeypatch, **options):
 
 
 def plan_arrays(plan):
-    for packed in plan._packed.values():
-        yield from packed.bias
-        for group in packed.kernels:
-            yield from [group] if isinstance(group, np.ndarray) else [p for _, p in group]
-    for blocks, bias in plan._dense.values():
-        yield bias
-        yield from (panels for block in blocks for _, panels in block)
+    for stage in plan.stages:
+        for packed in stage.packed.values():
+            yield from packed.bias
+            for group in packed.kernels:
+                yield from [group] if isinstance(group, np.ndarray) else [p for _, p in group]
+    for packed in plan.batch_stage.packed.values():
+        yield packed.bias
+        yield from (panels for block in packed.blocks for _, panels in block)
 
 
 # What it is for -----------------------------------------------------------------------------------
@@ -217,7 +217,7 @@ import hashlib, sys
 from sklearn_decaf import _kernels
 from sklearn_decaf.networks import disk_cache, load_weights
 from sklearn_decaf.networks.weights import known_files
-from sklearn_decaf.networks.engine import Plan
+from sklearn_decaf.networks.engine import Limits, Plan
 import numpy as np
 disk_cache.MIN_FILE, known_files.AT_REST = 0, -1.0
 calls, read = [], known_files.read_tensors
@@ -313,7 +313,12 @@ def test_all_that_numbers_depend_on_is_known(monkeypatch):
             known.add(disk_cache._engine())
     assert len(known) == 5
     names = disk_cache.sources(*disk_cache.ENGINE_SOURCES)
-    for name in ("engine/plan", "engine/algorithms", "weights/conversion", "formats/npz"):
+    for name in (
+        "engine/plan",
+        "engine/convolutions/algorithm_choice",
+        "weights/conversion",
+        "formats/npz",
+    ):
         assert f"networks/{name}.py" in names
     assert "_kernels/tiles.py" in names and "_kernels/_functions.py" in names
 
@@ -502,7 +507,7 @@ def test_full_and_read_only_disks(path, tmp_path, read_only):
         import numpy as np
         from sklearn_decaf.networks import disk_cache, load_weights
         from sklearn_decaf.networks.weights import known_files, loading
-        from sklearn_decaf.networks.engine import Plan
+        from sklearn_decaf.networks.engine import Limits, Plan
         disk_cache.MIN_FILE, known_files.AT_REST = 0, -1.0
         images = np.arange(227 * 227 * 3).reshape(1, 227, 227, 3).astype(np.uint8)
         def run(folder):

@@ -1,17 +1,14 @@
-"""The choice of an algorithm for each convolution, and the weights it is given."""
+"""The choice of an algorithm for each convolution."""
 
-import numpy as np
+from __future__ import annotations
+
 import pytest
-from oracles.random_networks import he_parameters
 
 from sklearn_decaf import _kernels
-from sklearn_decaf.networks import get_architecture
+from sklearn_decaf._kernels._functions import WINOGRAD_SIZES
 from sklearn_decaf.networks.architecture import INPUT
-from sklearn_decaf.networks.engine.algorithms import (
-    SMALLER_TILE_COST,
-    choose_algorithm,
-    pack_convolutions,
-)
+from sklearn_decaf.networks.engine import Limits
+from sklearn_decaf.networks.engine.convolutions import choose_algorithm
 from sklearn_decaf.networks.layers import Conv
 
 pytestmark = pytest.mark.skipif(_kernels.KERNEL_SET is None, reason="no compiled kernels")
@@ -19,7 +16,9 @@ pytestmark = pytest.mark.skipif(_kernels.KERNEL_SET is None, reason="no compiled
 
 def chosen(in_shape, *, exact=False, **options):
     conv = Conv("c", (INPUT,), **options)
-    return choose_algorithm(conv, in_shape, conv.output_shape(in_shape), exact=exact)
+    return choose_algorithm(
+        conv, in_shape, conv.output_shape(in_shape), exact=exact, limits=Limits()
+    )
 
 
 SAME3 = {"kernel_size": 3, "padding": 1}
@@ -78,36 +77,14 @@ def test_no_tile_size_takes_far_fewer_multiplications(side, kernel_size):
     def multiplications(m):
         return (-(-side // m) * (m + kernel_size - 1)) ** 2
 
-    sizes = _kernels._functions.WINOGRAD_SIZES
+    sizes = WINOGRAD_SIZES
     fitting = [m for m, r in sizes if r == kernel_size and m <= side]
     # a smaller one rounds less, and may take a few more
-    assert multiplications(algorithm.m) <= SMALLER_TILE_COST * min(map(multiplications, fitting))
+    assert multiplications(algorithm.m) <= Limits().smaller_tile_cost * min(
+        map(multiplications, fitting)
+    )
 
 
 def test_space_to_depth_of_a_first_layer():
     algorithm = chosen((227, 227, 3), filters=96, kernel_size=11, stride=4)
     assert (algorithm.block, algorithm.r) == (4, 3)
-
-
-@pytest.mark.parametrize("exact", [False, True])
-@pytest.mark.parametrize("name", ["caffenet", "alexnet", "squeezenet1_1", "efficientnet_lite0"])
-def test_the_convolutions_of_published_networks(name, exact):
-    """All are packed; the number of bytes is that of the arrays, and filters are all there."""
-    architecture = get_architecture(name)
-    parameters = he_parameters(architecture)
-    packed = pack_convolutions(architecture, parameters, architecture.layers, exact=exact)
-    convolutions = [layer for layer in architecture.layers if isinstance(layer, Conv)]
-    assert list(packed) == [layer.name for layer in convolutions]
-    for layer in convolutions:
-        one = packed[layer.name]
-        bias = np.concatenate([part[: one.filters] for part in one.bias])
-        if one.algorithm.kind == "depthwise":
-            bias = one.bias[0]
-            assert one.nbytes == parameters[f"{layer.name}.kernel"].nbytes
-        else:
-            assert len(one.kernels) == len(one.bias) == layer.groups
-            assert one.filters * layer.groups == layer.filters
-            assert one.nbytes == sum(p.nbytes for group in one.kernels for _, p in group)
-        np.testing.assert_array_equal(bias, parameters[f"{layer.name}.bias"])
-        if exact:
-            assert one.algorithm.kind != "winograd"

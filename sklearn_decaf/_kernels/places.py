@@ -1,0 +1,92 @@
+"""Where kernels find their numbers and leave their results: arguments that belong together."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+UNBOUNDED = (-math.inf, math.inf)  # bounds of an activation that lets everything through
+
+
+@dataclass(frozen=True, eq=False)
+class Rows:
+    """The rows of the left matrix of a product, which lie anywhere in an array.
+
+    Row (g, y, u) is the numbers of `x` from ``start + (g * n_rows + y) * row_step + u *
+    column_step`` on; g counts the matrices of a packed stack, and ``shape == (n_rows, n_columns)``.
+
+    Parameters
+    ----------
+    x : ndarray, C-contiguous, of any shape
+    start, row_step, column_step : int
+        In numbers.
+    shape : (int, int)
+        How many y for each g, and how many u.
+    """
+
+    x: np.ndarray
+    start: int
+    row_step: int
+    column_step: int
+    shape: tuple[int, int]
+
+
+@dataclass(frozen=True, eq=False)
+class Place:
+    """Where results are written.
+
+    Parameters
+    ----------
+    out : ndarray of shape (h, w, c), C-contiguous
+    at : (int, int, int), default=(0, 0, 0)
+        The row, the column and the channel of the first result.
+    residual : ndarray of the shape of `out`, optional
+        What lies there at the same place is added to the results.
+    """
+
+    out: np.ndarray
+    at: tuple[int, int, int] = (0, 0, 0)
+    residual: np.ndarray | None = None
+
+    def from_channel(self, channel: int) -> Place:
+        """The same place, so many channels further on."""
+        row, column, first = self.at
+        return replace(self, at=(row, column, first + channel))
+
+    def as_one_row(self) -> Place:
+        """The place in the same arrays, their rows joined: (h, w, c) -> (1, h * w, c)."""
+        row, column, channel = self.at
+        joined = (1, -1, self.out.shape[2])
+        return Place(
+            self.out.reshape(joined),
+            (0, row * self.out.shape[1] + column, channel),
+            None if self.residual is None else self.residual.reshape(joined),
+        )
+
+
+@dataclass(frozen=True)
+class TileRows:
+    """Rows of tiles of a map, for Winograd's F(m, r): m x m outputs of an r x r filter each.
+
+    The last tile of a row and the last row of tiles end with the map, and overlap those before.
+
+    Parameters
+    ----------
+    m, r : int
+        One of `WINOGRAD_SIZES`.
+    size : (int, int)
+        Height and width of the map of outputs, at least m each.
+    first, n_rows : int
+        The rows of tiles.
+    start : int, default=0
+        The place of their first tile in the array that holds the tiles one after another.
+    """
+
+    m: int
+    r: int
+    size: tuple[int, int]
+    first: int
+    n_rows: int
+    start: int = 0

@@ -1,0 +1,83 @@
+"""Which algorithm computes a convolution: depthwise, products, Winograd's or plain sums.
+
+Five, of which the first that fits is taken:
+
+- ``depthwise``: each channel has a filter of its own; a direct kernel, nothing to gain elsewhere.
+- ``double``: sums in float64, for the few layers whose rounding errors would grow (see
+  `Conv.double_precision`).
+- ``matrix``: a 1x1 convolution is a matrix product of the map as it lies.
+- ``winograd``: F(m, r) computes m x m outputs of an r x r filter with (m + r - 1)^2
+  multiplications instead of (m r)^2, for filters that move by one pixel. m depends on
+  how the tiles fill the map. A first layer with a stride is turned into such a one: blocks of
+  stride x stride pixels become channels (space to depth).
+- ``patches``: the windows are copied to rows, then multiplied (im2col).
+
+Winograd's transforms round more than plain sums: at DeCAF6 2e-6 of the largest value instead of
+1e-6. ``exact=True`` does without.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from ...._kernels._functions import WINOGRAD_SIZES
+from ...layers import Conv, Shape
+from ..limits import Limits
+from ..packed_weights import storable
+
+
+@storable
+@dataclass(frozen=True)
+class Algorithm:
+    """How one convolution is computed."""
+
+    kind: str
+    m: int = 0  # winograd: outputs of a tile along each axis
+    r: int = 0  # winograd: the size of the filter, after space to depth
+    block: int = 1  # winograd: the side of the blocks that become channels
+    double: bool = False  # depthwise: whether sums are float64
+
+
+def choose_algorithm(
+    conv: Conv, in_shape: Shape, out_shape: Shape, *, exact: bool, limits: Limits
+) -> Algorithm:
+    """Decide how a convolution is computed; see the module's documentation."""
+    if conv.is_depthwise(in_shape[-1]):
+        return Algorithm("depthwise", double=conv.double_precision)
+    if conv.double_precision:
+        return Algorithm("double")
+    if conv.kernel_size == 1:
+        return Algorithm("matrix")
+    algorithm = None if exact else _winograd(conv, in_shape, out_shape, limits)
+    return algorithm or Algorithm("patches")
+
+
+def _winograd(conv: Conv, in_shape: Shape, out_shape: Shape, limits: Limits) -> Algorithm | None:
+    """Winograd's algorithm for a convolution, if it fits and saves products."""
+    block = conv.stride
+    r = -(-conv.kernel_size // block)
+    m = _tile_size(r, out_shape, limits)
+    first_layer = in_shape[-1] == 3 and conv.groups == 1
+    channels = in_shape[-1] * block * block // conv.groups
+    fits = (
+        m > 0
+        and (block == 1 or first_layer)
+        and channels >= limits.winograd_min_channels
+        and conv.filters // conv.groups % 8 == 0  # as the packed matrices want it
+    )
+    saves = (conv.kernel_size * m) ** 2 > ((m + r - 1) * block) ** 2  # products of a tile
+    return Algorithm("winograd", m, r, block) if fits and saves else None
+
+
+def _tile_size(r: int, out_shape: Shape, limits: Limits) -> int:
+    """Choose the m of a compiled F(m, r); 0 if none fits.
+
+    The m with the fewest multiplications, which depends on how the tiles fill the map; but a
+    smaller one, which rounds less, where it takes few more.
+    """
+    h, w, _ = out_shape
+    sizes = [m for m, taps in WINOGRAD_SIZES if taps == r and m <= min(h, w)]
+    costs = {m: math.ceil(h / m) * math.ceil(w / m) * (m + r - 1) ** 2 for m in sizes}
+    least = min(costs.values(), default=0)
+    return min((m for m in sizes if costs[m] <= limits.smaller_tile_cost * least), default=0)

@@ -1,0 +1,55 @@
+"""The sizes at which the engine changes its way of working."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Sizes that decide how the work is cut, measured on the processors of today.
+
+    The first eight change how fast a network is, and no bit of its features. The last three choose
+    between ways of computing that round differently.
+
+    Parameters
+    ----------
+    small_map : int
+        A chain of steps ends at maps of fewer bytes: they stay in the cache as a whole.
+    strip_bytes : int
+        Bytes that the strips of a chain's maps take together, at most: about half of a level 2
+        cache.
+    window_share : float
+        Keeping a window of a map's rows that is a larger share of them is not worth its moves.
+    tile_bytes : int
+        Bytes of Winograd tiles and their products that are worked on at a time: about half of a
+        level 2 cache.
+    product_rows : int
+        Rows of a product over copied patches, which are multiplied while they are in the cache.
+    many_weights : int
+        Weights of fewer bytes stay in the cache from image to image.
+    weight_cost : int
+        What reading weights costs, in multiples of reading as many numbers of maps.
+    group_size : int
+        Images that the grouped stage computes together, at most.
+    winograd_min_channels : int
+        With fewer channels Winograd's transforms cost more than the products they save.
+    smaller_tile_cost : float
+        How many times the fewest multiplications a smaller Winograd tile, which rounds less, may
+        take.
+    dense_depth : int
+        Inputs of a fully connected layer that are summed up at a time: sums of sums round less
+        than one long sum, and the weights for them stay in the cache.
+    """
+
+    small_map: int = 320 * 1024
+    strip_bytes: int = 512 * 1024
+    window_share: float = 0.75
+    tile_bytes: int = 512 * 1024
+    product_rows: int = 1024
+    many_weights: int = 512 * 1024
+    weight_cost: int = 1
+    group_size: int = 8
+    winograd_min_channels: int = 8
+    smaller_tile_cost: float = 1.25
+    dense_depth: int = 1024
