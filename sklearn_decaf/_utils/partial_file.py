@@ -6,11 +6,11 @@ import errno
 import hashlib
 import os
 import shutil
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from ..exceptions import DownloadError
+from .atomic_file import move_into_place
 
 DISK_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
@@ -145,14 +145,8 @@ class PartialFile:
 
     def publish(self) -> None:
         """Give the file its name, in one step."""
-        os.fsync(self._stream.fileno())
-        os.replace(self.path, self.wanted.path)
-        with suppress(OSError):  # so that the name, too, survives a loss of power
-            folder = os.open(self.path.parent, os.O_RDONLY)
-            try:
-                os.fsync(folder)
-            finally:
-                os.close(folder)
+        self._stream.close()
+        move_into_place(self.path, self.wanted.path)
 
 
 def disk_is_full(wanted: WantedFile, needed: int | None = None) -> DownloadError:
