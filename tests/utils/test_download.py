@@ -479,27 +479,6 @@ def test_a_lock_left_behind_locks_nothing(server, path):
     check_right(path)
 
 
-def test_who_waits_says_so(tmp_path, capsys, monkeypatch):
-    from sklearn_decaf._utils import file_lock as locks
-
-    monkeypatch.setattr(locks, "_SILENT", 0.0)
-    order = []
-
-    def second():
-        with locks.file_lock(tmp_path / "f", verbose=True):
-            order.append("second")
-
-    with locks.file_lock(tmp_path / "f") as locked:
-        assert locked
-        thread = threading.Thread(target=second)
-        thread.start()
-        time.sleep(0.3)
-        order.append("first")
-    thread.join()
-    assert order == ["first", "second"]
-    assert "another process" in capsys.readouterr().err
-
-
 def test_systems_without_locks(server, path, monkeypatch):
     from sklearn_decaf._utils import file_lock as locks
 
