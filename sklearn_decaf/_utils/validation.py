@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from numbers import Integral
 
 
@@ -44,6 +45,29 @@ def check_integers(name: str, values: object, *, minimum: int = 1) -> tuple[int,
             f"{name}={values!r}: it must be a tuple of integers, each of at least {minimum}."
         )
     return tuple(map(int, values))
+
+
+def check_option(name: str, value: object, options: Iterable[str | None]) -> None:
+    """Make sure that a parameter is one of the strings that are known, or None if that is one.
+
+    Raises
+    ------
+    ValueError
+        If it is none of them. The message names the parameter, its value and all of them.
+
+    Examples
+    --------
+    >>> from sklearn_decaf._utils.validation import check_option
+    >>> check_option("subset", "val", ("all", "train", "test"))
+    Traceback (most recent call last):
+        ...
+    ValueError: subset='val': it must be 'all', 'train' or 'test'.
+    """
+    options = list(options)
+    if not (value is None or isinstance(value, str)) or value not in options:
+        *others, last = map(repr, options)
+        listed = f"{', '.join(others)} or {last}" if others else last
+        raise ValueError(f"{name}={value!r}: it must be {listed}.")
 
 
 def is_integer(value: object) -> bool:

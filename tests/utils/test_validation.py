@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from sklearn_decaf._utils.validation import check_integer, check_integers
+from sklearn_decaf._utils.validation import check_integer, check_integers, check_option
 
 
 @pytest.mark.parametrize("value", [1, 7, np.int64(3), np.uint8(255)])
@@ -38,3 +38,16 @@ def test_anything_else_but_several_integers(values):
     assert str(caught.value) == (
         f"sizes={values!r}: it must be a tuple of integers, each of at least 1."
     )
+
+
+def test_options():
+    check_option("kind", "layer", ("layer", "type"))
+    check_option("base", None, ("a", None))
+    with pytest.raises(ValueError, match=r"^kind='x': it must be 'layer' or 'type'\.$"):
+        check_option("kind", "x", ("layer", "type"))
+    with pytest.raises(ValueError, match=r"^kind=\['layer'\]: it must be 'layer'\.$"):
+        check_option("kind", ["layer"], ("layer",))
+    for value in (True, 0, np.zeros(2), None):
+        with pytest.raises(ValueError, match="it must be 'layer' or 'type'"):
+            check_option("kind", value, ("layer", "type"))
+    check_option("kind", np.str_("type"), ("layer", "type"))
