@@ -5,6 +5,7 @@ import json
 import sys
 import tarfile
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -229,8 +230,8 @@ def test_table_2_takes_the_boxes(modules, made_up_features, tmp_path):
 
 
 def test_table_3_takes_five_partitions(modules, made_up_features, tmp_path, monkeypatch):
-    monkeypatch.setattr(_sun397, "_N_CLASSES", 3)
-    monkeypatch.setattr(_sun397, "_PER_CLASS", 2)
+    smaller = replace(_sun397.COLLECTION, **tiny.SUN_NUMBERS)
+    monkeypatch.setattr(_sun397, "COLLECTION", smaller)
     protocol = modules["protocols"].pipeline  # too few images to choose C
     monkeypatch.setattr(modules["paper"], "sun397", protocol)
     unpack(tiny.sun397()["SUN397.tar.gz"], tmp_path)

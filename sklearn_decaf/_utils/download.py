@@ -37,8 +37,7 @@ from .progress import Progress
 CHUNK = 2**17  # bytes
 MIN_SPEED = 1024  # bytes a second, on average over the stall time-out
 PROGRESS_THAT_COUNTS = 2**16  # bytes: a connection that brought fewer has failed
-BACK_OFF = 1.0  # seconds before the first retry; doubled for each further one
-MAX_BACK_OFF = 60.0
+MAX_BACK_OFF = 60.0  # seconds between two retries at most
 MAX_RETRY_AFTER = 300.0  # a server that asks for more patience counts as closed
 TRY_AGAIN = {408, 425, 429, 500, 502, 503, 504}
 
@@ -54,7 +53,7 @@ def download(
     timeout: float = 30.0,
     stall_timeout: float = 60.0,
     n_retries: int = 5,
-    delay: float | None = None,
+    delay: float = 1.0,
     progress: bool = True,
 ) -> Path:
     """Download a file, unless it is there.
@@ -85,10 +84,10 @@ def download(
     stall_timeout : float, default=60
         Seconds over which at least 1 KiB/s must arrive.
     n_retries : int, default=5
-        How often all URLs are tried again, at growing intervals (1, 2, 4, ... seconds), before
-        giving up. Attempts that brought the file forward are not counted.
+        How often all URLs are tried again before giving up. Attempts that brought the file forward
+        are not counted.
     delay : float, default=1.0
-        Seconds before the first retry, instead of 1; each further one waits twice as long.
+        Seconds before the first retry; twice as long before each further one, up to a minute.
     progress : bool, default=True
         Show a progress bar.
 
@@ -127,7 +126,7 @@ def download(
                 return wanted.path
             with PartialFile(wanted, shared=locked) as part:
                 _Download(urls, wanted, part, timeout, stall_timeout, progress).run(
-                    n_retries, BACK_OFF if delay is None else delay
+                    n_retries, delay
                 )
                 part.publish()
     except DownloadError:

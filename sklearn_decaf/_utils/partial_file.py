@@ -58,7 +58,7 @@ class WantedFile:
                 length, found = os.fstat(stream.fileno()).st_size, None
                 wrong = self.size is not None and length != self.size
                 if not wrong and self.checksum is not None:
-                    found = _hash_file(stream, self.new_hash())
+                    found = hash_stream(stream, self.new_hash())
                     wrong = not self.fits(found)
         except FileNotFoundError:
             return False
@@ -81,7 +81,7 @@ class WantedFile:
         return f"the one expected ({', '.join(known)})" if known else "the one expected"
 
 
-def _hash_file(stream, digest) -> str:
+def hash_stream(stream, digest) -> str:
     for chunk in iter(lambda: stream.read(2**20), b""):
         digest.update(chunk)
     return digest.hexdigest()
@@ -112,7 +112,7 @@ class PartialFile:
         self.hash = self.wanted.new_hash()
         self.position = 0
         if self.keep:
-            _hash_file(self._stream, self.hash)
+            hash_stream(self._stream, self.hash)
             self.position = self._stream.tell()
             self.resumed = self.position > 0
         if not self.keep or self.position > self.wanted.max_size:
