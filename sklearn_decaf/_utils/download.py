@@ -105,11 +105,11 @@ def download(
     urls = [urls] if isinstance(urls, str) else list(dict.fromkeys(urls))
     for url in urls:
         if urlsplit(url).scheme not in ("http", "https"):
-            raise ValueError(f"{url!r} is not an http or https URL")
+            raise ValueError(f"urls={url!r}: it must be the address of a file, http or https.")
     if not urls:
-        raise ValueError(f"no URL to download {os.fspath(path)!r} from")
+        raise ValueError(f"urls=[]: it must name at least one address of {os.fspath(path)!r}.")
     if sha256 is not None and checksum is not None:
-        raise ValueError("give sha256 or checksum, not both")
+        raise ValueError("sha256 and checksum are both given: pass one of them.")
     wanted = WantedFile(
         Path(path).expanduser().absolute(),
         f"sha256:{sha256}" if sha256 is not None else checksum,
@@ -134,7 +134,7 @@ def download(
     except OSError as error:
         if error.errno in DISK_FULL:
             raise disk_is_full(wanted) from error
-        raise DownloadError(f"cannot write {wanted.path}: {error.strerror or error}") from error
+        raise DownloadError(f"cannot write {wanted.path}: {error.strerror or error}.") from error
     return wanted.path
 
 
@@ -339,7 +339,7 @@ class _Download:
         tried = "\n".join(f"  {url}: {self.log.get(url, 'not tried')}" for url in self.urls)
         return DownloadError(
             f"cannot download {self.wanted.path.name}:\n{tried}\n"
-            f"By hand: get {self.wanted.describe()} and save it as {self.wanted.path}"
+            f"By hand: get {self.wanted.describe()} and save it as {str(self.wanted.path)!r}."
         )
 
 

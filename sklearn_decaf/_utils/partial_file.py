@@ -43,7 +43,7 @@ class WantedFile:
     def new_hash(self):
         algorithm, _, digest = (self.checksum or "sha256:0").partition(":")
         if algorithm not in hashlib.algorithms_available or not digest:
-            raise ValueError(f"checksum={self.checksum!r} is nothing like 'sha256:0123...'")
+            raise ValueError(f"checksum={self.checksum!r}: it must be like 'sha256:0123...'.")
         return hashlib.new(algorithm, usedforsecurity=False)
 
     def fits(self, digest: str) -> bool:
@@ -63,13 +63,13 @@ class WantedFile:
         except FileNotFoundError:
             return False
         except OSError as error:
-            raise DownloadError(f"{self.path}: {error.strerror}") from error
+            raise DownloadError(f"{self.path} cannot be read: {error.strerror}.") from error
         if not wrong:
             return True
         found = f"{length} bytes" if found is None else f"{self.new_hash().name} {found}"
         raise DownloadError(
             f"{self.path} is another file than {self.describe()}: it has {found}. Move it away to "
-            "download that file"
+            "download that file."
         )
 
     def describe(self) -> str:
@@ -155,5 +155,5 @@ def disk_is_full(wanted: WantedFile, needed: int | None = None) -> DownloadError
     return DownloadError(
         errno.ENOSPC,
         f"no room for {wanted.path.name}: it needs {more}, {folder} has "
-        f"{shutil.disk_usage(folder).free} bytes free. Make room, or choose another folder",
+        f"{shutil.disk_usage(folder).free} bytes free. Make room, or choose another folder.",
     )

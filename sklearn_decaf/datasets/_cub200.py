@@ -346,7 +346,7 @@ def fetch_cub200(
     if allow_incomplete:
         rows &= [path.is_file() for path in data["paths"]]
         if not rows.any():
-            raise FileNotFoundError(f"there is none of the images, such as {data['paths'][0]}.")
+            raise FileNotFoundError(f"none of the images is there, such as {data['paths'][0]}.")
     if subset != "all":
         rows &= data["train"] == (subset == "train")
     filenames = np.array([str(path) for path in data["paths"]], dtype=object)[rows]

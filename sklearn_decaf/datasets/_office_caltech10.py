@@ -340,7 +340,7 @@ def _load_mat(path, keys):
         with h5py.File(path) as file:
             content = {key: np.asarray(file[key]).T for key in keys if key in file}
     except Exception as error:  # a damaged file makes the reader fail in any way
-        raise ValueError(f"{path} cannot be read as a Matlab file: {error}") from error
+        raise ValueError(f"{path} cannot be read as a Matlab file: {error}.") from error
     absent = [key for key in keys if key not in content]
     if absent:
         raise ValueError(f"{path} has no variable {absent[0]!r}.")
