@@ -117,7 +117,7 @@ def figure4(run: Run):
         rows,
     )
 
-    numbers = [n for n in N_TRAIN if n < np.bincount(y).min()]
+    numbers = [n for n in run.arguments.n_train if n < np.bincount(y).min()]
     for name, weights in run.weights.items():
         (layer,) = run.layers(weights, (run.arguments.layer,))
         labels = [kind + (" + dropout" if dropout else "") for kind, dropout in VARIANTS]
@@ -376,6 +376,9 @@ def main(argv=None) -> None:
     )
     parser.add_argument(
         "--layer", type=int, choices=(5, 6, 7), default=6, help="layer of the learning curve"
+    )
+    parser.add_argument(
+        "--n-train", type=int, nargs="+", default=N_TRAIN, help="its training images of a class"
     )
     parser.add_argument("--cub-version", choices=["2010", "2011"], default="2011")
     parser.add_argument("--results", default="results", help="folder for the numbers")

@@ -17,8 +17,8 @@ def import_hog():
         from skimage.feature import hog
     except ImportError as error:
         raise ImportError(
-            "HOGTransformer needs scikit-image, which is not installed: "
-            "pip install 'sklearn-decaf[descriptors]'"
+            "HOGTransformer needs scikit-image, which is not installed: run "
+            "pip install 'sklearn-decaf[descriptors]'."
         ) from error
     return hog
 
@@ -148,7 +148,7 @@ class HOGTransformer(ImageDescriptor):
         import_hog()
         if self._n_blocks() < 1:
             raise ValueError(
-                f"image_size={self.image_size} has no room for a block of cells_per_block="
+                f"image_size={self.image_size!r}: it has no room for a block of cells_per_block="
                 f"{self.cells_per_block} cells of pixels_per_cell={self.pixels_per_cell}: "
                 f"make it at least {self.cells_per_block * self.pixels_per_cell}."
             )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from numbers import Integral, Real
 
 import numpy as np
@@ -14,9 +13,10 @@ from sklearn.utils._param_validation import Interval
 from sklearn.utils.validation import check_is_fitted
 
 from .._utils.parallel import effective_n_threads, single_threaded_blas
+from .._utils.validation import check_integers
 from ..exceptions import ImageError
 from .base import ImageDescriptor, to_grey
-from .sift import dense_sift
+from .sift import N_CELLS, dense_sift
 
 # Descriptors coded at a time: bounds the matrix of their distances to all codewords.
 _CHUNK = 1024
@@ -303,18 +303,17 @@ class LLCTransformer(ImageDescriptor):
         return super().transform(X)
 
     def _check_own_parameters(self) -> None:
-        for name in ("patch_sizes", "pyramid"):
-            _check_positive_integers(name, getattr(self, name))
-        if min(self.patch_sizes) < 4:
-            raise ValueError(f"patch_sizes={self.patch_sizes!r}: a patch has 4 x 4 cells")
+        check_integers("pyramid", self.pyramid)
+        check_integers("patch_sizes", self.patch_sizes, minimum=N_CELLS)  # a pixel a cell
         if self.max_size < max(self.patch_sizes):
             raise ValueError(
-                f"max_size={self.max_size} is smaller than the largest of "
-                f"patch_sizes={self.patch_sizes!r}"
+                f"max_size={self.max_size!r}: it must be at least the largest of "
+                f"patch_sizes={self.patch_sizes!r}."
             )
         if self.n_neighbors > self.n_codewords:
             raise ValueError(
-                f"n_neighbors={self.n_neighbors} is more than n_codewords={self.n_codewords}"
+                f"n_neighbors={self.n_neighbors!r}: it must be at most "
+                f"n_codewords={self.n_codewords!r}."
             )
 
     @property
@@ -369,9 +368,3 @@ class LLCTransformer(ImageDescriptor):
         tags = super().__sklearn_tags__()
         tags.requires_fit = True
         return tags
-
-
-def _check_positive_integers(name: str, values: Sequence[int]) -> None:
-    good = all(isinstance(n, Integral) and not isinstance(n, bool) and n > 0 for n in values)
-    if not good or not len(values):
-        raise ValueError(f"{name}={values!r} must be a tuple of positive integers")

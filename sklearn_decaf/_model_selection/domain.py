@@ -10,7 +10,8 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import _num_samples
 
 from .._adaptation.domains import fit_domains, is_unlabelled, plain_labels, require_rows
-from .draws import check_count, class_labels, draw
+from .._utils.validation import check_integer
+from .draws import class_labels, draw
 
 
 class _DomainSplitter(BaseCrossValidator):
@@ -37,7 +38,7 @@ class _DomainSplitter(BaseCrossValidator):
         n_splits : int
             The number of splits.
         """
-        return check_count(self.n_splits, "n_splits")
+        return check_integer("n_splits", self.n_splits)
 
 
 class DomainShuffleSplit(_DomainSplitter):
@@ -118,7 +119,7 @@ class DomainShuffleSplit(_DomainSplitter):
         source, target = domains >= 0, domains < 0
         require_rows(source & labelled, "labelled source", domains, type(self).__name__)
         require_rows(target & labelled, "labelled target", domains, type(self).__name__)
-        n_target = check_count(self.n_target_per_class, "n_target_per_class")
+        n_target = check_integer("n_target_per_class", self.n_target_per_class)
         always = np.flatnonzero(target & ~labelled)
         rng = check_random_state(self.random_state)
         for _ in range(self.get_n_splits()):
@@ -154,7 +155,7 @@ class DomainShuffleSplit(_DomainSplitter):
                     f"it has {list(count)}."
                 )
             count = count[domain]
-        return check_count(count, "n_source_per_class")
+        return check_integer("n_source_per_class", count)
 
 
 class PredefinedDomainSplit(_DomainSplitter):
@@ -272,7 +273,7 @@ class PredefinedDomainSplit(_DomainSplitter):
             Indices of the test rows.
         """
         if self.index_base not in (0, 1):
-            raise ValueError(f"index_base must be 0 or 1; got {self.index_base!r}.")
+            raise ValueError(f"index_base={self.index_base!r}: it must be 0 or 1.")
         domains = self._domains(X, y, groups, sample_domain)
         source_rows = self._rows_of(domains, self.source, domains >= 0, "source")
         target_rows = self._rows_of(domains, self.target, domains < 0, "target")

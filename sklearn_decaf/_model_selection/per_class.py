@@ -8,7 +8,8 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import _num_samples
 
 from .._adaptation.domains import shown
-from .draws import check_count, class_labels, draw
+from .._utils.validation import check_integer
+from .draws import class_labels, draw
 
 
 class PerClassShuffleSplit(BaseCrossValidator):
@@ -79,12 +80,14 @@ class PerClassShuffleSplit(BaseCrossValidator):
         ValueError
             If a class has no row left for testing.
         """
-        count = check_count(self.train_per_class, "train_per_class")
+        count = check_integer("train_per_class", self.train_per_class)
         most = self.test_per_class
-        most = None if most is None else check_count(most, "test_per_class")
+        most = None if most is None else check_integer("test_per_class", most)
         labels = class_labels(y, self)
         if len(labels) != _num_samples(X):
-            raise ValueError(f"X has {_num_samples(X)} rows and y {len(labels)}.")
+            raise ValueError(
+                f"y must have one label per row of X: got {len(labels)} for {_num_samples(X)} rows."
+            )
         rng = check_random_state(self.random_state)
         rows = np.arange(len(labels))
         for _ in range(self.get_n_splits()):
@@ -111,4 +114,4 @@ class PerClassShuffleSplit(BaseCrossValidator):
         n_splits : int
             The number of splits.
         """
-        return check_count(self.n_splits, "n_splits")
+        return check_integer("n_splits", self.n_splits)

@@ -12,11 +12,12 @@ import json
 import mmap
 import os
 import struct
-import uuid
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
+
+from .atomic_file import atomic_write
 
 MAGIC = b"sklearn_decaf 1\n"
 MAX_HEADER = 2**22
@@ -60,20 +61,12 @@ def write_array_file(path: Path, content: object, arrays: Sequence[np.ndarray]) 
         at += array.nbytes + -array.nbytes % ALIGNMENT
     header = json.dumps({"content": content, "arrays": entries, "size": at}).encode("ascii")
     header += b" " * (-(_START.size + len(header)) % ALIGNMENT)
-    unfinished = path.with_name(f".{uuid.uuid4().hex}{path.suffix}")
-    try:
-        with open(unfinished, "xb") as stream:
-            stream.write(_START.pack(MAGIC, len(header), hashlib.sha256(header).digest()))
-            stream.write(header)
-            for array in arrays:
-                stream.write(np.ascontiguousarray(array, array.dtype.newbyteorder("<")).data)
-                stream.write(bytes(-array.nbytes % ALIGNMENT))
-            stream.flush()
-            os.fsync(stream.fileno())
-        os.replace(unfinished, path)
-    except BaseException:
-        unfinished.unlink(missing_ok=True)
-        raise
+    with atomic_write(path) as stream:
+        stream.write(_START.pack(MAGIC, len(header), hashlib.sha256(header).digest()))
+        stream.write(header)
+        for array in arrays:
+            stream.write(np.ascontiguousarray(array, array.dtype.newbyteorder("<")).data)
+            stream.write(bytes(-array.nbytes % ALIGNMENT))
 
 
 def read_array_file(path: Path) -> tuple[object, list[np.ndarray]]:

@@ -37,8 +37,7 @@ from .progress import Progress
 CHUNK = 2**17  # bytes
 MIN_SPEED = 1024  # bytes a second, on average over the stall time-out
 PROGRESS_THAT_COUNTS = 2**16  # bytes: a connection that brought fewer has failed
-BACK_OFF = 1.0  # seconds before the first retry; doubled for each further one
-MAX_BACK_OFF = 60.0
+MAX_BACK_OFF = 60.0  # seconds between two retries at most
 MAX_RETRY_AFTER = 300.0  # a server that asks for more patience counts as closed
 TRY_AGAIN = {408, 425, 429, 500, 502, 503, 504}
 
@@ -54,7 +53,7 @@ def download(
     timeout: float = 30.0,
     stall_timeout: float = 60.0,
     n_retries: int = 5,
-    delay: float | None = None,
+    delay: float = 1.0,
     progress: bool = True,
 ) -> Path:
     """Download a file, unless it is there.
@@ -85,10 +84,10 @@ def download(
     stall_timeout : float, default=60
         Seconds over which at least 1 KiB/s must arrive.
     n_retries : int, default=5
-        How often all URLs are tried again, at growing intervals (1, 2, 4, ... seconds), before
-        giving up. Attempts that brought the file forward are not counted.
+        How often all URLs are tried again before giving up. Attempts that brought the file forward
+        are not counted.
     delay : float, default=1.0
-        Seconds before the first retry, instead of 1; each further one waits twice as long.
+        Seconds before the first retry; twice as long before each further one, up to a minute.
     progress : bool, default=True
         Show a progress bar.
 
@@ -106,11 +105,11 @@ def download(
     urls = [urls] if isinstance(urls, str) else list(dict.fromkeys(urls))
     for url in urls:
         if urlsplit(url).scheme not in ("http", "https"):
-            raise ValueError(f"{url!r} is not an http or https URL")
+            raise ValueError(f"urls={url!r}: it must be the address of a file, http or https.")
     if not urls:
-        raise ValueError(f"no URL to download {os.fspath(path)!r} from")
+        raise ValueError(f"urls=[]: it must name at least one address of {os.fspath(path)!r}.")
     if sha256 is not None and checksum is not None:
-        raise ValueError("give sha256 or checksum, not both")
+        raise ValueError("sha256 and checksum are both given: pass one of them.")
     wanted = WantedFile(
         Path(path).expanduser().absolute(),
         f"sha256:{sha256}" if sha256 is not None else checksum,
@@ -127,7 +126,7 @@ def download(
                 return wanted.path
             with PartialFile(wanted, shared=locked) as part:
                 _Download(urls, wanted, part, timeout, stall_timeout, progress).run(
-                    n_retries, BACK_OFF if delay is None else delay
+                    n_retries, delay
                 )
                 part.publish()
     except DownloadError:
@@ -135,7 +134,7 @@ def download(
     except OSError as error:
         if error.errno in DISK_FULL:
             raise disk_is_full(wanted) from error
-        raise DownloadError(f"cannot write {wanted.path}: {error.strerror or error}") from error
+        raise DownloadError(f"cannot write {wanted.path}: {error.strerror or error}.") from error
     return wanted.path
 
 
@@ -340,7 +339,7 @@ class _Download:
         tried = "\n".join(f"  {url}: {self.log.get(url, 'not tried')}" for url in self.urls)
         return DownloadError(
             f"cannot download {self.wanted.path.name}:\n{tried}\n"
-            f"By hand: get {self.wanted.describe()} and save it as {self.wanted.path}"
+            f"By hand: get {self.wanted.describe()} and save it as {str(self.wanted.path)!r}."
         )
 
 

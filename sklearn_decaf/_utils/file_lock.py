@@ -1,4 +1,8 @@
-"""One process or thread at a time, for work on a file."""
+"""Locks of open files, which end with the process that holds them, however that ends.
+
+Windows and some file systems of networks have no such locks. All functions here say so in their
+result instead of raising: work is then done without a lock, or twice.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +10,7 @@ import os
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 try:
@@ -15,11 +19,59 @@ except ImportError:  # Windows
     fcntl = None
 
 _POLL = 0.1  # seconds
-_SILENT = 2.0  # seconds of waiting that are not worth a word
+
+
+def try_lock(descriptor: int) -> bool | None:
+    """Lock an open file, without waiting. Closing the file ends the lock.
+
+    Returns
+    -------
+    bool or None
+        True if it is locked now, False if somebody else holds the lock, None where there are no
+        locks and nobody can tell.
+    """
+    if fcntl is None:
+        return None
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:  # a file system without locks
+        return None
+    return True
+
+
+def try_lock_byte(descriptor: int, place: int) -> bool | None:
+    """Lock one byte of an open file for this process, without waiting.
+
+    The byte need not be there. Closing any descriptor of the file ends all such locks that the
+    process has on it, and a process never waits for itself.
+
+    Returns
+    -------
+    bool or None
+        As `try_lock` does.
+    """
+    if fcntl is None:
+        return None
+    try:
+        fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, place)
+    except (BlockingIOError, PermissionError):  # systems differ in how they say it
+        return False
+    except OSError:
+        return None
+    return True
+
+
+def unlock_byte(descriptor: int, place: int) -> None:
+    """End the lock of one byte."""
+    if fcntl is not None:
+        with suppress(OSError):
+            fcntl.lockf(descriptor, fcntl.LOCK_UN, 1, place)
 
 
 @contextmanager
-def file_lock(path: Path, *, verbose: bool = False) -> Iterator[bool]:
+def file_lock(path: Path, *, verbose: bool = False, say_after: float = 2.0) -> Iterator[bool]:
     """Wait until nobody else holds the lock of this path.
 
     The lock belongs to the open file ``<path>.lock``, so it ends with the process, however that
@@ -31,34 +83,32 @@ def file_lock(path: Path, *, verbose: bool = False) -> Iterator[bool]:
         In a folder that exists.
     verbose : bool
         Whether to say on standard error that one waits.
+    say_after : float, default=2.0
+        Seconds of waiting that are not worth a word.
 
     Yields
     ------
     bool
         False where the system or the file system has no locks, and nobody can tell.
     """
-    if fcntl is None:
+    if fcntl is None:  # leave no file behind
         yield False
         return
     name = path.with_name(path.name + ".lock")
-    say_at = time.monotonic() + _SILENT
+    say_at = time.monotonic() + say_after
     while True:
         with open(name, "ab") as stream:
-            try:
-                fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                locked = True
-            except BlockingIOError:
+            locked = try_lock(stream.fileno())
+            if locked is False:
                 if verbose and time.monotonic() > say_at:
                     print(f"[{path.name}] another process is at it, waiting", file=sys.stderr)
                     verbose = False
                 time.sleep(_POLL)
                 continue
-            except OSError:  # a file system without locks
-                locked = False
             if locked and not _has_name(stream.fileno(), name):
                 continue  # whoever had the lock removed the file when done
             try:
-                yield locked
+                yield bool(locked)
             finally:
                 name.unlink(missing_ok=True)
             return

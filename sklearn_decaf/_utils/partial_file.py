@@ -6,11 +6,11 @@ import errno
 import hashlib
 import os
 import shutil
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from ..exceptions import DownloadError
+from .atomic_file import move_into_place
 
 DISK_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
@@ -43,7 +43,7 @@ class WantedFile:
     def new_hash(self):
         algorithm, _, digest = (self.checksum or "sha256:0").partition(":")
         if algorithm not in hashlib.algorithms_available or not digest:
-            raise ValueError(f"checksum={self.checksum!r} is nothing like 'sha256:0123...'")
+            raise ValueError(f"checksum={self.checksum!r}: it must be like 'sha256:0123...'.")
         return hashlib.new(algorithm, usedforsecurity=False)
 
     def fits(self, digest: str) -> bool:
@@ -58,18 +58,18 @@ class WantedFile:
                 length, found = os.fstat(stream.fileno()).st_size, None
                 wrong = self.size is not None and length != self.size
                 if not wrong and self.checksum is not None:
-                    found = _hash_file(stream, self.new_hash())
+                    found = hash_stream(stream, self.new_hash())
                     wrong = not self.fits(found)
         except FileNotFoundError:
             return False
         except OSError as error:
-            raise DownloadError(f"{self.path}: {error.strerror}") from error
+            raise DownloadError(f"{self.path} cannot be read: {error.strerror}.") from error
         if not wrong:
             return True
         found = f"{length} bytes" if found is None else f"{self.new_hash().name} {found}"
         raise DownloadError(
             f"{self.path} is another file than {self.describe()}: it has {found}. Move it away to "
-            "download that file"
+            "download that file."
         )
 
     def describe(self) -> str:
@@ -81,7 +81,7 @@ class WantedFile:
         return f"the one expected ({', '.join(known)})" if known else "the one expected"
 
 
-def _hash_file(stream, digest) -> str:
+def hash_stream(stream, digest) -> str:
     for chunk in iter(lambda: stream.read(2**20), b""):
         digest.update(chunk)
     return digest.hexdigest()
@@ -112,7 +112,7 @@ class PartialFile:
         self.hash = self.wanted.new_hash()
         self.position = 0
         if self.keep:
-            _hash_file(self._stream, self.hash)
+            hash_stream(self._stream, self.hash)
             self.position = self._stream.tell()
             self.resumed = self.position > 0
         if not self.keep or self.position > self.wanted.max_size:
@@ -145,14 +145,8 @@ class PartialFile:
 
     def publish(self) -> None:
         """Give the file its name, in one step."""
-        os.fsync(self._stream.fileno())
-        os.replace(self.path, self.wanted.path)
-        with suppress(OSError):  # so that the name, too, survives a loss of power
-            folder = os.open(self.path.parent, os.O_RDONLY)
-            try:
-                os.fsync(folder)
-            finally:
-                os.close(folder)
+        self._stream.close()
+        move_into_place(self.path, self.wanted.path)
 
 
 def disk_is_full(wanted: WantedFile, needed: int | None = None) -> DownloadError:
@@ -161,5 +155,5 @@ def disk_is_full(wanted: WantedFile, needed: int | None = None) -> DownloadError
     return DownloadError(
         errno.ENOSPC,
         f"no room for {wanted.path.name}: it needs {more}, {folder} has "
-        f"{shutil.disk_usage(folder).free} bytes free. Make room, or choose another folder",
+        f"{shutil.disk_usage(folder).free} bytes free. Make room, or choose another folder.",
     )

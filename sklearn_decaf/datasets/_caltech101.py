@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from sklearn.utils import Bunch
 
-from ._collection import Archive, Collection, class_images, first_with, keep_below, locate
+from ._collection import Archive, Collection
+from ._fetch_docs import fetcher
+from ._layout import class_images, first_with, keep_below
 
 _FOLDER = "101_ObjectCategories"
 BACKGROUND = "BACKGROUND_Google"
-_N_CLASSES = 102
-_N_IMAGES = 9144
 
 _DESCR = """\
 Caltech-101
@@ -35,25 +36,29 @@ photographs come from the web and belong to their photographers. Cite
 """
 
 
-def _find(folder: Path) -> Path | None:
-    root = first_with(_FOLDER, "caltech101", "caltech-101", "Caltech101")(folder)
-    if root is not None:
-        return root / _FOLDER
-    # the folder of the classes itself
-    return folder if (folder / BACKGROUND).is_dir() or folder.name == _FOLDER else None
+@dataclass(frozen=True)
+class _Caltech101(Collection):
+    n_classes: int = 102
+    n_images: int = 9144
+
+    def find(self, folder: Path) -> Path | None:
+        root = first_with(_FOLDER, folder, "caltech101", "caltech-101", "Caltech101")
+        if root is not None:
+            return root / _FOLDER
+        # the folder of the classes itself
+        return folder if (folder / BACKGROUND).is_dir() or folder.name == _FOLDER else None
+
+    def check(self, root: Path) -> None:
+        images = class_images(root)
+        total = sum(map(len, images.values()))
+        if len(images) != self.n_classes or total < self.n_images:
+            raise ValueError(
+                f"it has {total} images of {len(images)} classes, published are {self.n_images} "
+                f"of {self.n_classes}"
+            )
 
 
-def _check(root: Path) -> None:
-    images = class_images(root)
-    total = sum(map(len, images.values()))
-    if len(images) != _N_CLASSES or total < _N_IMAGES:
-        raise ValueError(
-            f"it has {total} images of {len(images)} classes, published are {_N_IMAGES} of "
-            f"{_N_CLASSES}"
-        )
-
-
-COLLECTION = Collection(
+COLLECTION = _Caltech101(
     name="caltech101",
     title="Caltech-101",
     layout=f"{_FOLDER}/<class>/image_0001.jpg ...",
@@ -70,11 +75,10 @@ COLLECTION = Collection(
             place=keep_below(_FOLDER),
         ),
     ),
-    find=_find,
-    check=_check,
 )
 
 
+@fetcher
 def fetch_caltech101(
     *,
     background=True,
@@ -103,24 +107,15 @@ def fetch_caltech101(
     background : bool, default=True
         Whether to load the class of background, ``BACKGROUND_Google``, as the DeCAF paper does.
 
-    data_home : str or path-like, default=None
-        The folder for downloads. None: see :func:`~sklearn_decaf.datasets.get_data_home`.
+    %(data_home)s
 
     local : str or path-like, default=None
         A copy of your own, which is used where it lies: the folder of the class folders or one that
         holds it. Or the published archive, which is extracted to `data_home`.
 
-    allow_incomplete : bool, default=False
-        Whether a copy of your own may have fewer classes or images than were published.
+    %(allow_incomplete)s
 
-    download_if_missing : bool, default=True
-        If False, raise an error where no copy is found.
-
-    n_retries : int, default=3
-        How often a download that fails is tried again.
-
-    delay : float, default=1.0
-        Seconds before the first retry; twice as long before each further one.
+    %(downloads)s
 
     return_X_y : bool, default=False
         If True, return ``(filenames, target)`` instead of a Bunch.
@@ -144,12 +139,7 @@ def fetch_caltech101(
 
     Raises
     ------
-    FileNotFoundError
-        If there is no copy and none may be downloaded.
-    DownloadError
-        If the download fails.
-    ValueError
-        If a copy is not complete, or an archive is damaged (ArchiveError).
+    %(errors)s
 
     See Also
     --------
@@ -162,8 +152,7 @@ def fetch_caltech101(
     >>> len(data.filenames), len(data.target_names)  # doctest: +SKIP
     (9144, 102)
     """
-    root = locate(
-        COLLECTION,
+    root = COLLECTION.locate(
         data_home=data_home,
         local=local,
         allow_incomplete=allow_incomplete,

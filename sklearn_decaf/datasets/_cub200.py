@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from scipy.io import loadmat
 from sklearn.utils import Bunch
 
-from ._collection import (
-    Archive,
-    Collection,
-    first_with,
-    keep_below,
-    locate,
-    read_lines,
-    require_all,
-)
-
-_N_CLASSES = 200
+from .._utils.validation import check_option
+from ._collection import Archive, Collection, google_drive_urls
+from ._fetch_docs import fetcher
+from ._layout import first_with, keep_below, read_lines, require_all
 
 _DESCR_2011 = """\
 Caltech-UCSD Birds-200-2011
@@ -52,8 +47,8 @@ Cite
 # 2011 ----------------------------------------------------------------------------------------
 
 
-def _read_2011(root: Path, allow_incomplete: bool = False) -> dict:
-    """Everything that the list files say; rows in the order of images.txt."""
+def read_2011(root: Path) -> dict:
+    """Read the list files of 2011; rows in the order of images.txt."""
     ids, paths = zip(*read_lines(root / "images.txt", 2))
     by_id = {}
     for file, columns in (
@@ -96,7 +91,8 @@ def _read_parts(folder: Path, ids):
 # 2010 ----------------------------------------------------------------------------------------
 
 
-def _read_2010(root: Path, allow_incomplete: bool = False) -> dict:
+def read_2010(root: Path, allow_incomplete: bool = False) -> dict:
+    """Read the list files and annotations of 2010; rows in the order of their paths."""
     train, test = (
         [row[0] for row in read_lines(root / "lists" / f"{part}.txt", 1)]
         for part in ("train", "test")
@@ -137,31 +133,47 @@ def _read_box(path: Path, allow_incomplete: bool):
 # Both ----------------------------------------------------------------------------------------
 
 
-def _checker(read, n_images):
-    def check(root: Path) -> None:
-        data = read(root)
-        if len(data["paths"]) != n_images or len(data["classes"]) != _N_CLASSES:
+@dataclass(frozen=True)
+class _Birds(Collection, ABC):
+    description: str
+    n_images: int
+    n_classes: int = 200
+
+    @abstractmethod
+    def read(self, root: Path, allow_incomplete: bool = False) -> dict:
+        """Read everything that the list files say."""
+
+    def check(self, root: Path) -> None:
+        data = self.read(root)
+        if len(data["paths"]) != self.n_images or len(data["classes"]) != self.n_classes:
             raise ValueError(
                 f"it lists {len(data['paths'])} images of {len(data['classes'])} classes, "
-                f"published are {n_images} of {_N_CLASSES}"
+                f"published are {self.n_images} of {self.n_classes}"
             )
         require_all(data["paths"], "images")
 
-    return check
+
+class _Birds2011(_Birds):
+    def find(self, folder: Path) -> Path | None:
+        return first_with("images.txt", folder, "CUB_200_2011", "cub200_2011/CUB_200_2011")
+
+    def read(self, root: Path, allow_incomplete: bool = False) -> dict:
+        return read_2011(root)
 
 
-def _drive(identifier):
-    return (
-        f"https://drive.usercontent.google.com/download?id={identifier}&export=download&confirm=t",
-        f"https://drive.google.com/uc?export=download&confirm=t&id={identifier}",
-    )
+class _Birds2010(_Birds):
+    def find(self, folder: Path) -> Path | None:
+        return first_with("lists/train.txt", folder, "cub200_2010", "CUB_200_2010", "CUB_200")
+
+    def read(self, root: Path, allow_incomplete: bool = False) -> dict:
+        return read_2010(root, allow_incomplete)
 
 
 def _archive_2010(published, identifier, sha256, folder, max_size):
     return Archive(
         name=f"CUB_200_2010_{published}",
         published=published,
-        urls=_drive(identifier),
+        urls=google_drive_urls(identifier),
         sha256=sha256,
         max_size=max_size,
         max_files=20_000,
@@ -171,7 +183,7 @@ def _archive_2010(published, identifier, sha256, folder, max_size):
 
 
 COLLECTIONS = {
-    "2011": Collection(
+    "2011": _Birds2011(
         name="cub200_2011",
         title="CUB-200-2011",
         layout="CUB_200_2011/images.txt, bounding_boxes.txt, images/001.Black_footed_Albatross/...",
@@ -188,10 +200,10 @@ COLLECTIONS = {
                 place=keep_below("CUB_200_2011"),
             ),
         ),
-        find=first_with("images.txt", "CUB_200_2011", "cub200_2011/CUB_200_2011"),
-        check=_checker(_read_2011, 11_788),
+        description=_DESCR_2011,
+        n_images=11_788,
     ),
-    "2010": Collection(
+    "2010": _Birds2010(
         name="cub200_2010",
         title="CUB-200 (2010)",
         layout="lists/train.txt, lists/test.txt, annotations-mat/ and images/",
@@ -218,14 +230,13 @@ COLLECTIONS = {
                 1_500_000_000,
             ),
         ),
-        find=first_with("lists/train.txt", "cub200_2010", "CUB_200_2010", "CUB_200"),
-        check=_checker(_read_2010, 6033),
+        description=_DESCR_2010,
+        n_images=6033,
     ),
 }
-_READ = {"2011": _read_2011, "2010": _read_2010}
-_DESCR = {"2011": _DESCR_2011, "2010": _DESCR_2010}
 
 
+@fetcher
 def fetch_cub200(
     *,
     version="2011",
@@ -260,26 +271,16 @@ def fetch_cub200(
     subset : {"all", "train", "test"}, default="all"
         Which part of the official split.
 
-    data_home : str or path-like, default=None
-        The folder for downloads. None: see :func:`~sklearn_decaf.datasets.get_data_home`.
+    %(data_home)s
 
     local : str or path-like, default=None
         A copy of your own, which is used where it lies: the folder with ``images.txt`` (2011) or
         ``lists/`` (2010), or one that holds it. Or the published archives (a folder with them, or
         the only one), which are extracted to `data_home`.
 
-    allow_incomplete : bool, default=False
-        Whether a copy of your own may have fewer images than were published. Rows of the missing
-        ones are left out.
+    %(allow_incomplete)s
 
-    download_if_missing : bool, default=True
-        If False, raise an error where no copy is found.
-
-    n_retries : int, default=3
-        How often a download that fails is tried again.
-
-    delay : float, default=1.0
-        Seconds before the first retry; twice as long before each further one.
+    %(downloads)s
 
     return_X_y : bool, default=False
         If True, return ``(filenames, target)`` instead of a Bunch.
@@ -315,12 +316,7 @@ def fetch_cub200(
 
     Raises
     ------
-    FileNotFoundError
-        If there is no copy and none may be downloaded.
-    DownloadError
-        If the download fails.
-    ValueError
-        If `version` or `subset` is unknown, a copy is not complete, or an archive is damaged.
+    %(errors)s
 
     See Also
     --------
@@ -334,12 +330,10 @@ def fetch_cub200(
     ((11788, 4), (11788, 15, 3))
     """
     version = str(version)
-    if version not in COLLECTIONS:
-        raise ValueError(f"version must be '2010' or '2011'; got {version!r}.")
-    if subset not in ("all", "train", "test"):
-        raise ValueError(f"subset must be 'all', 'train' or 'test'; got {subset!r}.")
-    root = locate(
-        COLLECTIONS[version],
+    check_option("version", version, ("2010", "2011"))
+    check_option("subset", subset, ("all", "train", "test"))
+    collection = COLLECTIONS[version]
+    root = collection.locate(
         data_home=data_home,
         local=local,
         allow_incomplete=allow_incomplete,
@@ -347,12 +341,12 @@ def fetch_cub200(
         n_retries=n_retries,
         delay=delay,
     )
-    data = _READ[version](root, allow_incomplete)
+    data = collection.read(root, allow_incomplete)
     rows = np.ones(len(data["paths"]), dtype=bool)
     if allow_incomplete:
         rows &= [path.is_file() for path in data["paths"]]
         if not rows.any():
-            raise FileNotFoundError(f"there is none of the images, such as {data['paths'][0]}.")
+            raise FileNotFoundError(f"none of the images is there, such as {data['paths'][0]}.")
     if subset != "all":
         rows &= data["train"] == (subset == "train")
     filenames = np.array([str(path) for path in data["paths"]], dtype=object)[rows]
@@ -369,5 +363,5 @@ def fetch_cub200(
         part_names=data["part_names"],
         split=np.where(train, "train", "test"),
         splits=splits,
-        DESCR=_DESCR[version],
+        DESCR=collection.description,
     )

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from sklearn.utils import Bunch
 
-from ._collection import Archive, Collection, class_images, keep_below, locate
+from ._collection import Archive, Collection, google_drive_urls
+from ._domains import choose_domains
+from ._fetch_docs import fetcher
+from ._layout import class_images, keep_below
 
-#: Domains, in the order of their labels 1, 2, 3; and their numbers of images.
-_N_IMAGES = {"amazon": 2817, "dslr": 498, "webcam": 795}
-_N_CLASSES = 31
+#: Domains, in the order of their labels 1, 2, 3.
+DOMAINS = ("amazon", "dslr", "webcam")
 
 _DESCR = """\
 Office-31
@@ -40,36 +43,38 @@ research. Cite
 """
 
 
-def _find(folder: Path) -> Path | None:
-    names = ("office31", "domain_adaptation_images", "Original_images")
-    for root in (folder, *(folder / name for name in names)):
-        if any(_domain_folder(root, name).is_dir() for name in _N_IMAGES):
-            return root
-    return None
+@dataclass(frozen=True)
+class _Office31(Collection):
+    n_classes: int = 31
+    n_images: tuple[int, ...] = (2817, 498, 795)  # by domain
+
+    def find(self, folder: Path) -> Path | None:
+        names = ("office31", "domain_adaptation_images", "Original_images")
+        for root in (folder, *(folder / name for name in names)):
+            if any(_domain_folder(root, name).is_dir() for name in DOMAINS):
+                return root
+        return None
+
+    def check(self, root: Path) -> None:
+        for name, expected in zip(DOMAINS, self.n_images):
+            folder = _domain_folder(root, name)
+            images = class_images(folder) if folder.is_dir() else {}
+            total = sum(map(len, images.values()))
+            if total < expected or len(images) != self.n_classes:
+                raise ValueError(
+                    f"{name} has {total} images of {len(images)} classes, published are {expected} "
+                    f"of {self.n_classes}"
+                )
 
 
 def _domain_folder(root: Path, name: str) -> Path:
-    """The folder of the class folders of a domain; some copies have them right in the domain."""
+    """Return the folder of a domain's class folders; some copies have them right in the domain."""
     published = root / name / "images"
     bare = root / name
     return bare if not published.is_dir() and (bare / "back_pack").is_dir() else published
 
 
-def _check(root: Path) -> None:
-    for name, expected in _N_IMAGES.items():
-        folder = _domain_folder(root, name)
-        images = class_images(folder) if folder.is_dir() else {}
-        total = sum(map(len, images.values()))
-        if total < expected or len(images) != _N_CLASSES:
-            raise ValueError(
-                f"{name} has {total} images of {len(images)} classes, published are {expected} of "
-                f"{_N_CLASSES}"
-            )
-
-
-_ID = "0B4IapRTv9pJ1WGZVd1VDMmhwdlE"
-
-COLLECTION = Collection(
+COLLECTION = _Office31(
     name="office31",
     title="Office-31",
     layout="amazon/images/<class>/frame_0001.jpg ..., dslr/images/..., webcam/images/...",
@@ -77,21 +82,17 @@ COLLECTION = Collection(
         Archive(
             # nobody publishes a checksum: the numbers of images have to do
             name="domain_adaptation_images.tar.gz",
-            urls=(
-                f"https://drive.usercontent.google.com/download?id={_ID}&export=download&confirm=t",
-                f"https://drive.google.com/uc?export=download&confirm=t&id={_ID}",
-            ),
+            urls=google_drive_urls("0B4IapRTv9pJ1WGZVd1VDMmhwdlE"),
             max_size=400_000_000,
             max_files=20_000,
             max_bytes=800_000_000,
-            place=keep_below(*_N_IMAGES),
+            place=keep_below(*DOMAINS),
         ),
     ),
-    find=_find,
-    check=_check,
 )
 
 
+@fetcher
 def fetch_office31(
     *,
     domains=None,
@@ -118,25 +119,16 @@ def fetch_office31(
     target : str or sequence of str, default=None
         Which of `domains` are target domains. None: the last one, if there are two or more.
 
-    data_home : str or path-like, default=None
-        The folder for downloads. None: see :func:`~sklearn_decaf.datasets.get_data_home`.
+    %(data_home)s
 
     local : str or path-like, default=None
         A copy of your own, which is used where it lies: a folder that holds ``amazon/images/``,
         ``dslr/images/`` and ``webcam/images/``, or the same without ``images/``. Or the published
         archive, which is extracted to `data_home`.
 
-    allow_incomplete : bool, default=False
-        Whether a copy of your own may have fewer classes or images than were published.
+    %(allow_incomplete)s
 
-    download_if_missing : bool, default=True
-        If False, raise an error where no copy is found.
-
-    n_retries : int, default=3
-        How often a download that fails is tried again.
-
-    delay : float, default=1.0
-        Seconds before the first retry; twice as long before each further one.
+    %(downloads)s
 
     return_X_y : bool, default=False
         If True, return ``(filenames, target, sample_domain)`` instead of a Bunch.
@@ -164,12 +156,7 @@ def fetch_office31(
 
     Raises
     ------
-    FileNotFoundError
-        If there is no copy and none may be downloaded.
-    DownloadError
-        If the download fails.
-    ValueError
-        If a domain or a target is unknown, a copy is not complete, or an archive is damaged.
+    %(errors)s
 
     See Also
     --------
@@ -183,18 +170,8 @@ def fetch_office31(
     >>> len(data.filenames), data.domain_names  # doctest: +SKIP
     (3612, {1: 'amazon', -3: 'webcam'})
     """
-    names = list(_N_IMAGES) if domains is None else _domain_names(domains, "domains")
-    if not names or len(set(names)) != len(names):
-        raise ValueError(f"domains must name one or more domains, each once; got {domains!r}.")
-    if target is None:
-        targets = names[-1:] if len(names) > 1 else []
-    else:
-        targets = _domain_names(target, "target")
-        missing = [name for name in targets if name not in names]
-        if missing:
-            raise ValueError(f"target {missing[0]!r} is not among the domains {names}.")
-    root = locate(
-        COLLECTION,
+    labels = choose_domains(domains, target, DOMAINS)
+    root = COLLECTION.locate(
         data_home=data_home,
         local=local,
         allow_incomplete=allow_incomplete,
@@ -203,38 +180,27 @@ def fetch_office31(
         delay=delay,
     )
     images = {}
-    for name in names:
+    for name in labels:
         folder = _domain_folder(root, name)
         if not folder.is_dir():
             raise FileNotFoundError(f"{str(folder)!r} is missing: leave {name!r} out of domains.")
         images[name] = class_images(folder)
     classes = sorted(set().union(*images.values()))
-    filenames, labels, sample_domain, domain_names = [], [], [], {}
-    for name in names:
-        label = list(_N_IMAGES).index(name) + 1
-        label = -label if name in targets else label
-        domain_names[label] = name
+    filenames, y, sample_domain = [], [], []
+    for name, label in labels.items():
         for class_name, paths in images[name].items():
             filenames += paths
-            labels += [classes.index(class_name)] * len(paths)
+            y += [classes.index(class_name)] * len(paths)
             sample_domain += [label] * len(paths)
     filenames = np.array(filenames, dtype=object)
-    labels, sample_domain = np.array(labels, dtype=np.intp), np.array(sample_domain)
+    y, sample_domain = np.array(y, dtype=np.intp), np.array(sample_domain)
     if return_X_y:
-        return filenames, labels, sample_domain
+        return filenames, y, sample_domain
     return Bunch(
         filenames=filenames,
-        target=labels,
+        target=y,
         sample_domain=sample_domain,
         target_names=np.array(classes),
-        domain_names=domain_names,
+        domain_names={label: name for name, label in labels.items()},
         DESCR=_DESCR,
     )
-
-
-def _domain_names(names, parameter):
-    names = [names] if isinstance(names, str) else list(names)
-    for name in names:
-        if name not in _N_IMAGES:
-            raise ValueError(f"{parameter} must be among {', '.join(_N_IMAGES)}; got {name!r}.")
-    return names

@@ -11,9 +11,12 @@ from scipy.io import loadmat
 from sklearn.utils import Bunch
 
 from .._utils.data_home import get_data_home
+from .._utils.validation import check_option
 from ..exceptions import DownloadError
 from ..model_selection import PredefinedDomainSplit
-from ._office_caltech10_files import FOLDERS, SOURCES, Files
+from ._domains import choose_domains, domain_names
+from ._fetch_docs import file_fetcher
+from ._office_caltech10_files import SOURCES, Files
 
 _DESCR = """\
 Office-Caltech10
@@ -59,6 +62,7 @@ their photographers; use them for research. Cite
 
 #: Domains, in the order of their labels 1, 2, 3, 4.
 DOMAINS = ("amazon", "caltech10", "dslr", "webcam")
+_ALIASES = {"caltech": "caltech10"}
 
 _TARGET_NAMES = (
     *("back_pack", "bike", "calculator", "headphones", "keyboard"),
@@ -74,6 +78,7 @@ _MATRICES = {
 _CLASS_FOLDERS = {"back_pack": "backpack", "laptop_computer": "laptop"}
 
 
+@file_fetcher
 def fetch_office_caltech10(
     *,
     features="images",
@@ -124,14 +129,7 @@ def fetch_office_caltech10(
     local : str or path-like, default=None
         Like `data_home`, for a copy of your own: nothing is downloaded to it.
 
-    download_if_missing : bool, default=True
-        If False, raise an error where a file is missing.
-
-    n_retries : int, default=3
-        How often a download that fails is tried again.
-
-    delay : float, default=1.0
-        Seconds before the first retry; twice as long before each further one.
+    %(downloads)s
 
     return_X_y : bool, default=False
         If True, return ``(X, y, sample_domain)`` instead of a Bunch.
@@ -183,48 +181,41 @@ def fetch_office_caltech10(
     >>> splitter.get_n_splits()  # doctest: +SKIP
     20
     """
-    if features not in ("images", *_MATRICES):
-        raise ValueError(f"features must be 'images', 'surf' or 'decaf6'; got {features!r}.")
-    names = list(DOMAINS) if domains is None else _domain_names(domains, "domains")
-    if not names or len(set(names)) != len(names):
-        raise ValueError(f"domains must name one or more domains, each once; got {domains!r}.")
-    if target is None:
-        targets = names[-1:] if len(names) > 1 else []
-    else:
-        targets = _domain_names(target, "target")
-        missing = [name for name in targets if name not in names]
-        if missing:
-            raise ValueError(f"target {missing[0]!r} is not among the domains {names}.")
+    check_option("features", features, ("images", *_MATRICES))
+    labels = choose_domains(domains, target, DOMAINS, _ALIASES)
     home = get_data_home(data_home if local is None else local)
     files = Files(home, download_if_missing and local is None, n_retries, delay)
     if not home.is_dir() and not (download_if_missing and local is None):
-        raise FileNotFoundError(f"data_home {str(home)!r} is not a folder.")
+        parameter = "data_home" if local is None else "local"
+        raise FileNotFoundError(
+            f"{parameter}={str(home)!r}: it must be a folder that holds office_caltech10_*, and "
+            "there is none of that name."
+        )
 
-    image_folder = files.image_folder() if features == "images" else home / FOLDERS["images"]
-    listing = _read_listing(files, image_folder, names, required=features == "images")
-    X, y, sample_domain, filenames, domain_names = [], [], [], [], {}
-    for name in names:
-        label = DOMAINS.index(name) + 1
-        label = -label if name in targets else label
-        paths, labels = listing.get(name, (None, None)) if listing else (None, None)
+    image_folder = files.image_folder() if features == "images" else home / SOURCES["images"].folder
+    listing = _read_listing(files, image_folder, list(labels), required=features == "images")
+    X, y, sample_domain, filenames = [], [], [], []
+    for name, label in labels.items():
+        paths, classes = listing.get(name, (None, None)) if listing else (None, None)
         if features == "images":
             rows = paths
             _require_files(paths)
         else:
-            rows, labels = _read_matrix(files, features, name)
+            rows, classes = _read_matrix(files, features, name)
         X.append(rows)
-        y.append(labels)
+        y.append(classes)
         filenames.append(paths)
-        sample_domain.append(np.full(len(labels), label))
-        domain_names[label] = name
+        sample_domain.append(np.full(len(classes), label))
     X, y, sample_domain = (np.concatenate(part) for part in (X, y, sample_domain))
     if return_X_y:
         return X, y, sample_domain
+    sources = [name for name, label in labels.items() if label > 0]
+    targets = [name for name, label in labels.items() if label < 0]
     splits = {
         (source, goal): splitter
-        for source in names
+        for source in sources
         for goal in targets
-        if source not in targets and (splitter := _read_splits(files, source, goal)) is not None
+        if (splitter := _read_splits(files, source, goal)) is not None
     }
     return Bunch(
         X=X,
@@ -233,26 +224,17 @@ def fetch_office_caltech10(
         target=y,
         sample_domain=sample_domain,
         target_names=np.array(_TARGET_NAMES),
-        domain_names=domain_names,
+        domain_names={label: name for name, label in labels.items()},
         filenames=np.concatenate(filenames) if listing else None,
         splits=splits,
         DESCR=_DESCR,
     )
 
 
-def _domain_names(names, parameter):
-    names = [names] if isinstance(names, str) else list(names)
-    known = {**{name: name for name in DOMAINS}, "caltech": "caltech10"}
-    for name in names:
-        if not isinstance(name, str) or name.lower() not in known:
-            raise ValueError(f"{parameter} must be among {', '.join(DOMAINS)}; got {name!r}.")
-    return [known[name.lower()] for name in names]
-
-
 def _missing(path, kind, hint=""):
     return FileNotFoundError(
-        f"{path} is missing. It was published at {SOURCES[kind]}: put it there, or pass the "
-        f"folder that holds office_caltech10_* as data_home.{hint}"
+        f"{path} is missing. It was published at {SOURCES[kind].published}: put it there, or pass "
+        f"the folder that holds office_caltech10_* as data_home.{hint}"
     )
 
 
@@ -302,7 +284,7 @@ def _read_table(path):
     with open(path, newline="", encoding="utf-8") as file:
         for row in csv.DictReader(file):
             try:
-                name = _domain_names(row["domain"], "domain")[0]
+                (name,) = domain_names("domain", row["domain"], DOMAINS, _ALIASES)
                 image = str(path.parent / row["path"])
                 rows[name].append((int(row["surf_row_1based"]), int(row["label"]) - 1, image))
             except (KeyError, TypeError, ValueError) as error:
@@ -358,7 +340,7 @@ def _load_mat(path, keys):
         with h5py.File(path) as file:
             content = {key: np.asarray(file[key]).T for key in keys if key in file}
     except Exception as error:  # a damaged file makes the reader fail in any way
-        raise ValueError(f"{path} cannot be read as a Matlab file: {error}") from error
+        raise ValueError(f"{path} cannot be read as a Matlab file: {error}.") from error
     absent = [key for key in keys if key not in content]
     if absent:
         raise ValueError(f"{path} has no variable {absent[0]!r}.")

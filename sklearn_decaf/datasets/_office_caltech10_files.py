@@ -7,43 +7,17 @@ at fixed commits; their checksums were taken from copies that agree with the pub
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from .._utils.download import download
-from ._collection import MANIFEST, Archive, Collection, first_with, keep_below
-from ._collection import _install as install
-from ._collection import _verify_installed as verify_installed
-
-_RAW = "https://raw.githubusercontent.com/"
-
-#: Where each kind of file was published.
-SOURCES = {
-    "images": "github.com/LeoGautheron/OfficeCaltechDomainAdaptation, images/",
-    "surf": "GFK_v1.zip at www-scf.usc.edu/~boqinggo/domain_adaptation/, or "
-    "github.com/viggin/domain-adaptation-toolbox, ToRelease_GFK/data/",
-    "decaf6": "github.com/LeiTian-qj/CMMS, data/Office-Caltech10/",
-    "splits": "github.com/jhoffman/MaxMarginDomainTransforms, DataSplitsOfficeCaltech/",
-}
-
-#: Their folders below data_home.
-FOLDERS = {
-    "images": "office_caltech10_images",
-    "surf": "office_caltech10_surf",
-    "decaf6": "office_caltech10_decaf6",
-    "splits": "office_caltech10_mmdt_splits",
-}
-
-_URLS = {
-    "surf": _RAW + "viggin/domain-adaptation-toolbox/"
-    "2a991816a0ac39043b526c2b0cbe01bc844d8890/ToRelease_GFK/data/",
-    "decaf6": _RAW + "LeiTian-qj/CMMS/1c7c45b858bd400b25c132d178c8e2f603074afc/"
-    "data/Office-Caltech10/",
-    "splits": _RAW + "jhoffman/MaxMarginDomainTransforms/"
-    "73fed23388ea8c0794976cf0d5f908637502ca1a/DataSplitsOfficeCaltech/",
-}
+from ._collection import Archive, Collection
+from ._installation import MANIFEST, install, verify_installed
+from ._layout import first_with, keep_below
 
 # Of the features of amazon and caltech no copy was at hand: what their commit says has to do.
-_SHA256_BY_PATTERN = {
+_CHECKSUMS = {
     "{}_SURF_L10.mat": {
         "Caltech10": "4f9334c8ced489d5054de97a5fd51a61f017f3bcd1f38c9a85c6d78cb9d7bda5",
         "amazon": "df32548b994e18d364c99e1f317e1fae100597259f0423a41b90f4f68187bb1f",
@@ -75,31 +49,91 @@ _SHA256_BY_PATTERN = {
         "webcam-dslr": "0c26db13cd74be9766ef7e9c480eb210dd7e3a1281e37556db88939e2e8e7f10",
     },
 }
-_SHA256 = {
-    pattern.format(name): sha256
-    for pattern, known in _SHA256_BY_PATTERN.items()
-    for name, sha256 in known.items()
+
+
+def _checksums(*patterns: str) -> dict[str, str]:
+    return {
+        pattern.format(domain): sha256
+        for pattern in patterns
+        for domain, sha256 in _CHECKSUMS[pattern].items()
+    }
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where the files of one kind were published, and where they are kept.
+
+    Parameters
+    ----------
+    folder : str
+        Name of their folder below the data home.
+    published : str
+        What messages say of their origin.
+    url : str or None
+        Address to which the name of a file is added. None for the images, which are an archive.
+    sha256 : mapping of str to str
+        The checksums that are known, by the names of the files.
+    """
+
+    folder: str
+    published: str
+    url: str | None = None
+    sha256: Mapping[str, str] = field(default_factory=dict)
+
+
+_RAW = "https://raw.githubusercontent.com/"
+
+SOURCES = {
+    "images": Source(
+        "office_caltech10_images", "github.com/LeoGautheron/OfficeCaltechDomainAdaptation, images/"
+    ),
+    "surf": Source(
+        "office_caltech10_surf",
+        "GFK_v1.zip at www-scf.usc.edu/~boqinggo/domain_adaptation/, or "
+        "github.com/viggin/domain-adaptation-toolbox, ToRelease_GFK/data/",
+        f"{_RAW}viggin/domain-adaptation-toolbox/2a991816a0ac39043b526c2b0cbe01bc844d8890/"
+        "ToRelease_GFK/data/",
+        _checksums("{}_SURF_L10.mat", "{}_SURF_L10_imgs.mat"),
+    ),
+    "decaf6": Source(
+        "office_caltech10_decaf6",
+        "github.com/LeiTian-qj/CMMS, data/Office-Caltech10/",
+        f"{_RAW}LeiTian-qj/CMMS/1c7c45b858bd400b25c132d178c8e2f603074afc/data/Office-Caltech10/",
+        _checksums("{}_decaf.mat"),
+    ),
+    "splits": Source(
+        "office_caltech10_mmdt_splits",
+        "github.com/jhoffman/MaxMarginDomainTransforms, DataSplitsOfficeCaltech/",
+        f"{_RAW}jhoffman/MaxMarginDomainTransforms/73fed23388ea8c0794976cf0d5f908637502ca1a/"
+        "DataSplitsOfficeCaltech/",
+        _checksums("SameCategory_{}_20RandomTrials_10Categories.mat"),
+    ),
 }
 
-# of the lines "<sha256>  images/<domain>/<class>/<name>.jpg", in the order of the paths
-_IMAGES_SHA256 = "16511c6d0cd0d830033589bf2c5586c17060cf9d71c2900d61866e600738077f"
 
+@dataclass(frozen=True)
+class _Images(Collection):
+    n_images: int = 2533
+    # of the lines "<sha256>  images/<domain>/<class>/<name>.jpg", in the order of the paths
+    sha256: str = "16511c6d0cd0d830033589bf2c5586c17060cf9d71c2900d61866e600738077f"
 
-def _check_images(root: Path) -> None:
-    digest, count = hashlib.sha256(), 0
-    paths = {path.relative_to(root).as_posix(): path for path in root.glob("images/*/*/*")}
-    for name in sorted(paths):
-        content = hashlib.sha256(paths[name].read_bytes()).hexdigest()
-        digest.update(f"{content}  {name}\n".encode())
-        count += 1
-    if digest.hexdigest() != _IMAGES_SHA256:
-        raise ValueError(f"its {count} images are not the 2533 expected")
+    def find(self, folder: Path) -> Path | None:
+        return first_with("images", folder)
+
+    def check(self, root: Path) -> None:
+        digest = hashlib.sha256()
+        paths = {path.relative_to(root).as_posix(): path for path in root.glob("images/*/*/*")}
+        for name in sorted(paths):
+            content = hashlib.sha256(paths[name].read_bytes()).hexdigest()
+            digest.update(f"{content}  {name}\n".encode())
+        if digest.hexdigest() != self.sha256:
+            raise ValueError(f"its {len(paths)} images are not the {self.n_images} expected")
 
 
 _COMMIT = "0bcf68398284dbef34b04b70e5b897815b11147b"
 
-IMAGES = Collection(
-    name=FOLDERS["images"],
+IMAGES = _Images(
+    name=SOURCES["images"].folder,
     title="Office-Caltech10",
     layout="images/<domain>/<class>/*.jpg",
     archives=(
@@ -116,8 +150,6 @@ IMAGES = Collection(
             place=keep_below("images"),
         ),
     ),
-    find=first_with("images"),
-    check=_check_images,
 )
 
 
@@ -131,12 +163,13 @@ class Files:
 
     def path(self, kind: str, name: str) -> Path:
         """Path of a file, which may not be there where nothing may be downloaded."""
-        path = self.home / FOLDERS[kind] / name
+        source = SOURCES[kind]
+        path = self.home / source.folder / name
         if not path.is_file() and self._download:
             download(
-                _URLS[kind] + name,
+                source.url + name,
                 path,
-                sha256=_SHA256.get(name),
+                sha256=source.sha256.get(name),
                 max_size=500_000_000,
                 **self._options,
             )
@@ -144,7 +177,7 @@ class Files:
 
     def image_folder(self) -> Path:
         """The folder of the images, which may not be there where nothing may be downloaded."""
-        folder = self.home / FOLDERS["images"]
+        folder = self.home / SOURCES["images"].folder
         if (folder / MANIFEST).is_file():
             return verify_installed(IMAGES, folder)
         if not folder.is_dir() and self._download:

@@ -10,6 +10,8 @@ from PIL import Image
 from sklearn.datasets import load_sample_image
 from sklearn.utils import Bunch
 
+from .._utils.validation import check_option
+
 
 class _Photograph(NamedTuple):
     file: str
@@ -188,8 +190,7 @@ def load_sample_photos(*, subset="all", return_X_y=False):
     >>> 0.3 < classifier.score(test.images, test.target) < 0.8
     True
     """
-    if subset not in ("all", *_GRIDS):
-        raise ValueError(f"subset must be 'all', 'train' or 'test', got {subset!r}")
+    check_option("subset", subset, ("all", *_GRIDS))
     wanted = tuple(_GRIDS) if subset == "all" else (subset,)
 
     rows = {split: [] for split in wanted}  # split -> [(image, class, box), ...]

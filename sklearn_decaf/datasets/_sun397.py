@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import os
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 import numpy as np
 from sklearn.utils import Bunch
 
-from ._collection import Archive, Collection, is_junk, keep_below, locate, read_lines, require_all
+from ._collection import Archive, Collection
+from ._fetch_docs import fetcher
+from ._layout import is_junk, keep_below, read_lines, require_all
 
 _N_PARTITIONS = 10
-_N_CLASSES = 397
-_N_IMAGES = 108_754
-_PER_CLASS = 50
 
 _DESCR = """\
 SUN-397
@@ -36,12 +36,33 @@ for research (https://vision.princeton.edu/projects/2010/SUN/). Cite
 """
 
 
-def _find(folder: Path) -> Path | None:
-    roots = (folder, folder / "sun397", *([folder.parent] if folder.name == "SUN397" else []))
-    for root in roots:
-        if (root / "SUN397").is_dir() and _partitions(root) is not None:
-            return root
-    return None
+@dataclass(frozen=True)
+class _Sun397(Collection):
+    n_classes: int = 397
+    n_per_class: int = 50  # training and test images of a partition, each
+
+    def find(self, folder: Path) -> Path | None:
+        roots = (folder, folder / "sun397", *([folder.parent] if folder.name == "SUN397" else []))
+        for root in roots:
+            if (root / "SUN397").is_dir() and _partitions(root) is not None:
+                return root
+        return None
+
+    def check(self, root: Path) -> None:
+        folder = _partitions(root)
+        names = _class_names(root)
+        if len(names) != self.n_classes:
+            raise ValueError(f"it lists {len(names)} classes, published are {self.n_classes}")
+        listed, expected = set(), self.n_classes * self.n_per_class
+        for kind in ("Training", "Testing"):
+            for number in range(1, _N_PARTITIONS + 1):
+                paths = _read_partition(folder, kind, number)
+                if len(paths) != expected:
+                    raise ValueError(
+                        f"{kind}_{number:02}.txt lists {len(paths)} images, expected {expected}"
+                    )
+                listed.update(paths)
+        require_all((root / "SUN397" / path for path in sorted(listed)), "images of the partitions")
 
 
 def _partitions(root: Path) -> Path | None:
@@ -49,24 +70,6 @@ def _partitions(root: Path) -> Path | None:
         if (folder / "Training_01.txt").is_file():
             return folder
     return None
-
-
-def _check(root: Path) -> None:
-    folder = _partitions(root)
-    names = _class_names(root)
-    if len(names) != _N_CLASSES:
-        raise ValueError(f"it lists {len(names)} classes, published are {_N_CLASSES}")
-    listed = set()
-    for kind in ("Training", "Testing"):
-        for number in range(1, _N_PARTITIONS + 1):
-            paths = _read_partition(folder, kind, number)
-            if len(paths) != _N_CLASSES * _PER_CLASS:
-                raise ValueError(
-                    f"{kind}_{number:02}.txt lists {len(paths)} images, expected "
-                    f"{_N_CLASSES * _PER_CLASS}"
-                )
-            listed.update(paths)
-    require_all((root / "SUN397" / path for path in sorted(listed)), "images of the partitions")
 
 
 def _class_names(root: Path) -> list[str]:
@@ -89,7 +92,7 @@ def _place_partition(path: PurePosixPath) -> PurePosixPath | None:
 
 _HOME = "https://vision.princeton.edu/projects/2010/SUN/"
 
-COLLECTION = Collection(
+COLLECTION = _Sun397(
     name="sun397",
     title="SUN-397",
     layout="SUN397/a/abbey/sun_....jpg ... and Partitions/Training_01.txt, Testing_01.txt ...",
@@ -115,11 +118,10 @@ COLLECTION = Collection(
             place=keep_below("SUN397"),
         ),
     ),
-    find=_find,
-    check=_check,
 )
 
 
+@fetcher
 def fetch_sun397(
     *,
     data_home=None,
@@ -145,25 +147,15 @@ def fetch_sun397(
 
     Parameters
     ----------
-    data_home : str or path-like, default=None
-        The folder for downloads. None: see :func:`~sklearn_decaf.datasets.get_data_home`.
+    %(data_home)s
 
     local : str or path-like, default=None
         A copy of your own, which is used where it lies: a folder that holds ``SUN397/`` and
         ``Partitions/``. Or one with the published archives, which are extracted to `data_home`.
 
-    allow_incomplete : bool, default=False
-        Whether a copy of your own may have fewer classes or images than were published. Missing
-        images are missing in `splits` too.
+    %(allow_incomplete)s
 
-    download_if_missing : bool, default=True
-        If False, raise an error where no copy is found.
-
-    n_retries : int, default=3
-        How often a download that fails is tried again.
-
-    delay : float, default=1.0
-        Seconds before the first retry; twice as long before each further one.
+    %(downloads)s
 
     return_X_y : bool, default=False
         If True, return ``(filenames, target)`` instead of a Bunch.
@@ -190,12 +182,7 @@ def fetch_sun397(
 
     Raises
     ------
-    FileNotFoundError
-        If there is no copy and none may be downloaded.
-    DownloadError
-        If the download fails.
-    ValueError
-        If a copy is not complete, or an archive is damaged (ArchiveError).
+    %(errors)s
 
     Examples
     --------
@@ -205,8 +192,7 @@ def fetch_sun397(
     >>> len(train), len(test)  # doctest: +SKIP
     (19850, 19850)
     """
-    root = locate(
-        COLLECTION,
+    root = COLLECTION.locate(
         data_home=data_home,
         local=local,
         allow_incomplete=allow_incomplete,

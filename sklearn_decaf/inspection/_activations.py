@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from numbers import Integral
-
 import numpy as np
 from sklearn.base import clone
 
+from .._utils.validation import is_integer
 from ..images import read_image, resize_and_crop
 from ..networks import load_weights
 from ..networks.architecture import INPUT
@@ -123,13 +122,14 @@ class FilterDisplay:
 def _choose_channels(maps: np.ndarray, channels) -> np.ndarray:
     """Indices of the channels that are drawn: given ones, or those with the highest peaks."""
     n = maps.shape[2]
-    if isinstance(channels, Integral) and not isinstance(channels, bool) and channels > 0:
+    if is_integer(channels) and channels > 0:
         return np.argsort(-maps.max(axis=(0, 1)), kind="stable")[:channels]
     chosen = np.asarray(channels)
     good = chosen.ndim == 1 and len(chosen) > 0 and chosen.dtype.kind in "iu"
     if not good or chosen.min() < 0 or chosen.max() >= n:
         raise ValueError(
-            f"channels={channels!r} must be how many to draw, or which: integers from 0 to {n - 1}"
+            f"channels={channels!r}: it must be how many to draw, or which: integers from 0 to "
+            f"{n - 1}."
         )
     return chosen.astype(np.intp)
 
@@ -215,8 +215,8 @@ class ActivationDisplay:
         if len(shape) != 3:
             maps = [n for n, s in architecture.shapes().items() if len(s) == 3]
             raise ValueError(
-                f"layer={layer!r} ({name}) of {architecture.name} gives a vector of {shape[0]} "
-                f"values, not maps; the last layer with maps is {maps[-1]!r}"
+                f"layer={layer!r}: it must be a layer with maps; {name} of {architecture.name} "
+                f"gives a vector of {shape[0]} values. The last layer with maps is {maps[-1]!r}."
             )
         plain = clone(transformer).set_params(
             layer=name, pooling=None, dropout=False, ten_crop=False, image_shape=None

@@ -17,7 +17,7 @@ def check_labels(y) -> np.ndarray:
         kinds = sorted({type(label).__name__ for label in labels.tolist()})
         raise TypeError(
             f"y mixes labels of the types {', '.join(kinds)}, which have no order: make all of "
-            "them text or all numbers, and leave out rows without a label"
+            "them text or all numbers, and leave out rows without a label."
         ) from None
     return labels
 
@@ -58,9 +58,9 @@ def group_labels(y, hierarchy, *, level=0):
     for label in np.unique(labels).tolist():
         if label not in hierarchy:
             raise ValueError(
-                f"class {label!r} is not in the hierarchy, which has "
+                f"hierarchy has no class {label!r}, which is in y; it has "
                 f"{', '.join(repr(key) for key in list(hierarchy)[:10])}"
-                f"{', ...' if len(hierarchy) > 10 else ''}"
+                f"{', ...' if len(hierarchy) > 10 else ''}."
             )
         path = hierarchy[label]
         path = (path,) if isinstance(path, str) else tuple(path)
@@ -68,8 +68,8 @@ def group_labels(y, hierarchy, *, level=0):
             groups[label] = path[level]
         except IndexError:
             raise ValueError(
-                f"class {label!r} has {len(path)} ancestors in the hierarchy, {path}: "
-                f"there is none at level={level}"
+                f"level={level!r}: it must be a place among the {len(path)} ancestors of class "
+                f"{label!r} in the hierarchy, {path}."
             ) from None
     return np.array([groups[label] for label in labels.tolist()], dtype=object)
 
@@ -110,11 +110,15 @@ def cluster_quality(X, y, *, n_neighbors=5, metric="euclidean"):
     classes, codes = np.unique(check_labels(y), return_inverse=True)
     check_consistent_length(X, codes)
     if len(classes) < 2:
-        raise ValueError(f"y has one class, {classes.tolist()[0]!r}: quality needs at least two")
+        raise ValueError(f"y has one class, {classes.tolist()[0]!r}: it must have at least two.")
     if len(classes) == len(X):
-        raise ValueError(f"y has {len(X)} classes for {len(X)} samples: each class has only one")
+        raise ValueError(
+            f"y has {len(X)} classes for {len(X)} samples: at least one must have two samples."
+        )
     if len(X) <= n_neighbors:
-        raise ValueError(f"n_neighbors={n_neighbors} needs more than the {len(X)} samples in X")
+        raise ValueError(
+            f"n_neighbors={n_neighbors!r}: it must be less than the {len(X)} samples in X."
+        )
     search = NearestNeighbors(n_neighbors=n_neighbors, metric=metric).fit(X)
     neighbors = codes[search.kneighbors(return_distance=False)]  # (n, k), never the sample itself
     votes = (neighbors[:, :, None] == neighbors[:, None, :]).sum(axis=2)  # for each one's label

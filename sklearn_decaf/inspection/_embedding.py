@@ -177,14 +177,14 @@ class EmbeddingDisplay:
         labels = None if y is None else check_labels(y)
         if hierarchy is not None and not hasattr(hierarchy, "keys"):
             raise TypeError(
-                f"hierarchy must be a mapping of each label to its group, not {hierarchy!r:.100}"
+                f"hierarchy={hierarchy!r:.100}: it must be a mapping of each label to its group."
             )
         if labels is not None:
             check_consistent_length(features, labels)
             if hierarchy is not None:
                 labels = group_labels(labels, hierarchy, level=level)
         elif hierarchy is not None:
-            raise ValueError("hierarchy groups the labels in y: pass y too")
+            raise ValueError("hierarchy groups the labels in y, and y is None: pass y too.")
         quality = None
         if labels is not None and 1 < len(np.unique(labels)) < len(labels):
             quality = cluster_quality(features, labels, n_neighbors=min(5, len(features) - 1))
@@ -234,8 +234,8 @@ class EmbeddingDisplay:
         embedding = np.asarray(self.embedding)
         if embedding.ndim != 2 or embedding.shape[1] != 2:
             raise ValueError(
-                f"embedding of shape {embedding.shape}: a picture needs two coordinates a sample, "
-                "(n_samples, 2)"
+                "embedding must have two coordinates per sample, shape (n_samples, 2); got shape "
+                f"{embedding.shape}."
             )
         point_colors, names = self._colors(cmap, colors, len(embedding))
         with_picture = self._draw_thumbnails(
@@ -289,7 +289,10 @@ class EmbeddingDisplay:
 
         images = check_images(self.images)
         if len(images) != len(embedding):
-            raise ValueError(f"{len(images)} images for {len(embedding)} points")
+            raise ValueError(
+                f"images must have one image per sample: got {len(images)} for {len(embedding)} "
+                "samples."
+            )
         n = len(images) if max_thumbnails is None else min(max_thumbnails, len(images))
         chosen = np.linspace(0, len(images) - 1, n).round().astype(int)
         for i in chosen[_random_order(n)]:
@@ -324,7 +327,7 @@ def _check_features(features) -> np.ndarray:
     if len(bad):
         raise ValueError(
             f"{len(bad)} of {len(features)} rows of features are NaN or infinite, the first is row "
-            f"{bad[0]}: leave out the images that could not be read"
+            f"{bad[0]}: leave out the images that could not be read."
         )
     return features
 

@@ -33,13 +33,13 @@ def find_transformer(estimator, caller: str) -> DeCAFTransformer:
         if len(found) > 1:
             raise ValueError(
                 f"{caller}: the estimator has {len(found)} DeCAFTransformers, pass one of them: "
-                f"{', '.join(repr(part) for part in found.values())}"
+                f"{', '.join(repr(part) for part in found.values())}."
             )
         if found:
             return next(iter(found.values()))
     raise TypeError(
-        f"{caller} takes a DeCAFTransformer or an estimator with one inside, such as a pipeline, "
-        f"not {estimator!r:.200}"
+        f"{caller} takes a DeCAFTransformer or an estimator with one inside, such as a pipeline; "
+        f"got {estimator!r:.200}."
     )
 
 
@@ -47,7 +47,7 @@ def check_one_image(image):
     """Refuse lists: a display of one image would not know which."""
     if isinstance(image, list | tuple) or getattr(image, "ndim", 3) not in (2, 3):
         n = f" of {len(image)}" if hasattr(image, "__len__") else ""
-        raise ValueError(f"one image is wanted, not a collection{n}: pass one of its items")
+        raise ValueError(f"image must be one image; got a collection{n}. Pass one of its items.")
     return image
 
 
@@ -59,5 +59,5 @@ def transform_with(estimator, X, caller: str):
     if isinstance(estimator, Pipeline) and len(estimator) > 1:
         return estimator[:-1].transform(X)
     raise TypeError(
-        f"{caller} takes a transformer or a pipeline that begins with one, not {estimator!r:.200}"
+        f"{caller} takes a transformer or a pipeline that begins with one; got {estimator!r:.200}."
     )

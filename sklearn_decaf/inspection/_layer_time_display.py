@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from .._utils.validation import check_option
 from ..networks import load_weights
 from ._find import find_transformer
 from ._layer_times import layer_times
@@ -111,8 +112,7 @@ class LayerTimeDisplay:
         -------
         self : LayerTimeDisplay
         """
-        if kind not in ("layer", "type"):
-            raise ValueError(f"kind={kind!r} must be 'layer' or 'type'")
+        check_option("kind", kind, ("layer", "type"))
         ax = get_axes(self, ax, figsize=(8, 4) if kind == "layer" else (6, 3.5))
         colors = self._type_colors()
         (self._plot_layers if kind == "layer" else self._plot_types)(ax, colors, n_labels)

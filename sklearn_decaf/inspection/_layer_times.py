@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import time
-from numbers import Integral
 
 import numpy as np
 from sklearn.utils import check_random_state
 
 from .. import _kernels
 from .._utils.parallel import effective_n_threads, single_threaded_blas
+from .._utils.validation import check_integer
 from ..networks import load_weights
 from ..networks.architecture import INPUT
 from ..networks.engine.plan import Plan
@@ -70,9 +70,8 @@ def layer_times(
     >>> sorted(times.columns)
     ['gflops', 'layers', 'mflop', 'seconds', 'step', 'type']
     """
-    for name, value in (("batch_size", batch_size), ("n_repeats", n_repeats)):
-        if not isinstance(value, Integral) or isinstance(value, bool) or value < 1:
-            raise ValueError(f"{name}={value!r} must be an integer of at least 1")
+    batch_size = check_integer("batch_size", batch_size)
+    n_repeats = check_integer("n_repeats", n_repeats)
     loaded = load_weights(weights, architecture=architecture)
     network = loaded.architecture
     last = network.resolve(layer)
@@ -240,7 +239,7 @@ class LayerTimes:
             import pandas as pd
         except ImportError as error:
             raise ImportError(
-                "to_frame needs pandas, which is not installed: pip install pandas, "
-                "or use the attribute `columns`"
+                "to_frame needs pandas, which is not installed: run pip install pandas, or use "
+                "the attribute `columns`."
             ) from error
         return pd.DataFrame(self.by_type() if by_type else self.columns)

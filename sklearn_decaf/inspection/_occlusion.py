@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from numbers import Integral
-
 import numpy as np
 from sklearn.utils import Bunch
 from sklearn.utils.validation import check_is_fitted
 
+from .._utils.validation import check_integer, check_option, is_integer
 from ..images import read_image
 from ._find import check_one_image
 from ._plotting import get_axes, import_pyplot
@@ -96,8 +95,7 @@ def occlusion_map(
     side = _length("patch", patch, photograph)
     step = max(side // 2, 1) if stride is None else _length("stride", stride, photograph)
     color = _color(fill, photograph)
-    if isinstance(batch_size, bool) or not isinstance(batch_size, Integral) or batch_size < 1:
-        raise ValueError(f"batch_size={batch_size!r} must be an integer of at least 1")
+    batch_size = check_integer("batch_size", batch_size)
     respond = _find_response(estimator, response_method)
     if target is None:
         target = estimator.predict([photograph])[0]
@@ -134,13 +132,13 @@ def occlusion_map(
 def _length(name: str, value, photograph: np.ndarray) -> int:
     """Pixels of a length given as pixels or as a share of the shorter side."""
     shorter = min(photograph.shape[:2])
-    if not isinstance(value, bool) and isinstance(value, Integral) and 1 <= value <= shorter:
+    if is_integer(value) and 1 <= value <= shorter:
         return int(value)
     if isinstance(value, float) and 0 < value <= 1:
         return max(round(value * shorter), 1)
     raise ValueError(
-        f"{name}={value!r} must be a share of the image's shorter side, over 0 and up to 1.0, or "
-        f"an integer of pixels from 1 to {shorter}"
+        f"{name}={value!r}: it must be a share of the image's shorter side, over 0 and up to 1.0, "
+        f"or an integer of pixels from 1 to {shorter}."
     )
 
 
@@ -152,20 +150,20 @@ def _color(fill, photograph: np.ndarray) -> np.ndarray:
     except (TypeError, ValueError):
         color = np.empty(0)
     if color.shape != (3,) or not ((color >= 0) & (color <= 255)).all():
-        raise ValueError(f"fill={fill!r} must be 'mean' or three values from 0 to 255")
+        raise ValueError(f"fill={fill!r}: it must be 'mean' or three values from 0 to 255.")
     return color.round().astype(np.uint8)
 
 
 def _find_response(estimator, method: str):
-    if method not in ("auto", *_RESPONSES):
-        raise ValueError(f"response_method={method!r} must be 'auto' or one of {_RESPONSES}")
+    check_option("response_method", method, ("auto", *_RESPONSES))
     for name in _RESPONSES if method == "auto" else (method,):
         if hasattr(estimator, name):
             return getattr(estimator, name)
     raise ValueError(
-        f"{type(estimator).__name__} has no {' or '.join(_RESPONSES)}: a class has no score to lose"
+        f"estimator has no {' or '.join(_RESPONSES)}: {type(estimator).__name__} gives classes no "
+        "score that they could lose."
         if method == "auto"
-        else f"{type(estimator).__name__} has no {method}"
+        else f"response_method={method!r}: {type(estimator).__name__} has no such method."
     )
 
 
@@ -173,7 +171,7 @@ def _column_of(estimator, target) -> int:
     classes = np.asarray(estimator.classes_)
     (columns,) = np.nonzero(classes == target)
     if len(columns) != 1:
-        raise ValueError(f"target={target!r} is not one of the classes {classes.tolist()}")
+        raise ValueError(f"target={target!r}: it must be one of the classes {classes.tolist()}.")
     return int(columns[0])
 
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
-from numbers import Integral
 
 import numpy as np
+
+from .._utils.validation import check_integer
 
 
 def import_pyplot(caller: str):
@@ -14,7 +15,8 @@ def import_pyplot(caller: str):
         import matplotlib.pyplot as plt
     except ImportError as error:
         raise ImportError(
-            f"{caller} needs matplotlib, which is not installed: pip install 'sklearn-decaf[plot]'"
+            f"{caller} needs matplotlib, which is not installed: run "
+            "pip install 'sklearn-decaf[plot]'."
         ) from error
     return plt
 
@@ -47,8 +49,7 @@ def tile(pictures: np.ndarray, n_columns: int | None = None, gap: int = 1, fill=
     n, h, w = pictures.shape[:3]
     if n_columns is None:
         n_columns = math.ceil(math.sqrt(n))
-    elif isinstance(n_columns, bool) or not isinstance(n_columns, Integral) or n_columns < 1:
-        raise ValueError(f"n_columns={n_columns!r} must be an integer of at least 1")
+    n_columns = check_integer("n_columns", n_columns)
     n_rows = -(-n // n_columns)
     shape = (n_rows * (h + gap) - gap, n_columns * (w + gap) - gap, *pictures.shape[3:])
     sheet = np.full(shape, fill, dtype=np.result_type(pictures, np.float32))

@@ -1,14 +1,14 @@
 """Fetching published data sets, in their real layouts, from a server that misbehaves."""
 
+import contextlib
 import hashlib
 import io
 import json
+import multiprocessing
 import os
 import pickle
 import shutil
-import signal
-import subprocess
-import sys
+import time
 import zipfile
 from dataclasses import replace
 from functools import partial
@@ -20,32 +20,32 @@ from oracles import collections as tiny
 from oracles.file_server import FileServer, in_turn, serve, status
 from PIL import Image
 
-from sklearn_decaf._utils import download
 from sklearn_decaf.datasets import (
+    _archives,
     _caltech101,
-    _collection,
+    _installation,
     fetch_caltech101,
     fetch_cub200,
     fetch_office31,
     fetch_sun397,
 )
-from sklearn_decaf.datasets._cub200 import _read_2011
+from sklearn_decaf.datasets._cub200 import read_2011
 from sklearn_decaf.exceptions import ArchiveError, DownloadError
 from sklearn_decaf.model_selection import PerClassShuffleSplit
 
 FETCHERS = {
-    "caltech101": fetch_caltech101,
-    "sun397": fetch_sun397,
-    "office31": fetch_office31,
-    "cub200_2011": partial(fetch_cub200, version="2011"),
-    "cub200_2010": partial(fetch_cub200, version="2010"),
+    "caltech101": partial(fetch_caltech101, delay=0),
+    "sun397": partial(fetch_sun397, delay=0),
+    "office31": partial(fetch_office31, delay=0),
+    "cub200_2011": partial(fetch_cub200, version="2011", delay=0),
+    "cub200_2010": partial(fetch_cub200, version="2010", delay=0),
 }
 every = pytest.mark.parametrize("name", FETCHERS)
+fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 
 
 @pytest.fixture
 def server(monkeypatch):
-    monkeypatch.setattr(download, "BACK_OFF", 0.001)
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     with FileServer() as server:
         yield server
@@ -144,16 +144,16 @@ def test_office31(made, tmp_path):
         domains=["dslr", "amazon"], target="dslr", data_home=tmp_path, return_X_y=True
     )
     assert domain.tolist() == [-2] * 4 + [1] * 8 and len(X) == len(y) == 12
-    with pytest.raises(ValueError, match="got 'caltech'"):
+    with pytest.raises(ValueError, match="'caltech' is no domain"):
         fetch_office31(domains="caltech", data_home=tmp_path)
-    with pytest.raises(ValueError, match="'webcam' is not among"):
+    with pytest.raises(ValueError, match="'webcam' is not among the chosen"):
         fetch_office31(domains="amazon", target="webcam", data_home=tmp_path)
 
 
 def test_wrong_parameters(made, tmp_path):
-    with pytest.raises(ValueError, match="version must be '2010' or '2011'"):
+    with pytest.raises(ValueError, match="version='2012': it must be '2010' or '2011'"):
         fetch_cub200(version="2012", data_home=tmp_path)
-    with pytest.raises(ValueError, match="subset must be"):
+    with pytest.raises(ValueError, match="subset='val': it must be 'all', 'train' or 'test'"):
         fetch_cub200(subset="val", data_home=tmp_path)
 
 
@@ -183,7 +183,7 @@ def test_a_server_that_cuts_and_fails(name, made, server, tmp_path):
     for archive, content in made[name].items():
         cut = len(content) // 2
         server(f"/{archive}", in_turn(status(503), serve(content, cut=cut), serve(content)))
-    data = FETCHERS[name](data_home=tmp_path, delay=0)
+    data = FETCHERS[name](data_home=tmp_path)
     check_images(data)
     if name != "office31":  # which nobody publishes a checksum of
         archive, content = next(iter(made[name].items()))
@@ -282,7 +282,7 @@ def test_folders_that_are_there(name, made, server, tmp_path):
     FETCHERS[name](data_home=tmp_path / "home")
     mine = tmp_path / "mine"
     shutil.copytree(tmp_path / "home" / name, mine)
-    (mine / _collection.MANIFEST).unlink()
+    (mine / _installation.MANIFEST).unlink()
     asked = len(server.requests)
     data = FETCHERS[name](local=mine, data_home=tmp_path / "none")
     check_images(data)
@@ -303,7 +303,7 @@ def test_folders_that_are_there(name, made, server, tmp_path):
 def test_copies_a_folder_further_down(name, made, tmp_path):
     """One is found, of two the user has to say which."""
     FETCHERS[name](data_home=tmp_path / "home")
-    (tmp_path / "home" / name / _collection.MANIFEST).unlink()
+    (tmp_path / "home" / name / _installation.MANIFEST).unlink()
     for folder in ("first", "second"):
         (tmp_path / "local" / "other").mkdir(parents=True, exist_ok=True)
         shutil.copytree(tmp_path / "home" / name, tmp_path / "local" / folder)
@@ -319,7 +319,7 @@ def test_copies_a_folder_further_down(name, made, tmp_path):
 def test_other_layouts_of_office31(made, tmp_path):
     """In "Original_images", as one archive has it, and without "images" below the domains."""
     expected = FETCHERS["office31"](data_home=tmp_path / "home")
-    (tmp_path / "home" / "office31" / _collection.MANIFEST).unlink()
+    (tmp_path / "home" / "office31" / _installation.MANIFEST).unlink()
     mine = tmp_path / "mine" / "Original_images"
     shutil.copytree(tmp_path / "home" / "office31", mine)
     check_images(FETCHERS["office31"](local=tmp_path / "mine"))
@@ -337,7 +337,7 @@ def test_other_layouts_of_office31(made, tmp_path):
 def test_the_folder_sun397_itself(made, tmp_path):
     """With the partitions beside it or in it."""
     FETCHERS["sun397"](data_home=tmp_path / "home")
-    (tmp_path / "home" / "sun397" / _collection.MANIFEST).unlink()
+    (tmp_path / "home" / "sun397" / _installation.MANIFEST).unlink()
     mine = tmp_path / "mine"
     shutil.copytree(tmp_path / "home" / "sun397", mine)
     check_images(FETCHERS["sun397"](local=mine / "SUN397"))
@@ -349,7 +349,7 @@ def test_the_folder_sun397_itself(made, tmp_path):
 def test_what_is_no_copy(name, made, tmp_path):
     with pytest.raises(FileNotFoundError, match="holds no copy of"):
         FETCHERS[name](local=tmp_path)
-    with pytest.raises(FileNotFoundError, match="does not exist"):
+    with pytest.raises(FileNotFoundError, match="there is nothing of that name"):
         FETCHERS[name](local=tmp_path / "missing")
     (tmp_path / "file.zip").write_bytes(b"")
     with pytest.raises(FileNotFoundError, match="holds no copy of"):
@@ -366,7 +366,7 @@ def test_files_that_got_lost_or_cut_off_later(name, made, tmp_path):
     Path(data.filenames[0]).unlink()
     with pytest.raises(ValueError, match=r"2 of \d+ files .* are missing"):
         FETCHERS[name](data_home=tmp_path)
-    (tmp_path / name / _collection.MANIFEST).write_text("{")
+    (tmp_path / name / _installation.MANIFEST).write_text("{")
     with pytest.raises(ValueError, match=r"manifest.json is damaged"):
         FETCHERS[name](data_home=tmp_path)
 
@@ -380,44 +380,48 @@ def test_a_folder_in_the_way(made, tmp_path):
 
 # -- interruptions --
 
-FETCH = """
-import sys
-sys.path.insert(0, {tests!r})
-import pytest
-from oracles import collections as tiny
-from sklearn_decaf.datasets import _archives, fetch_caltech101
-{slowly}
-tiny.shrink(pytest.MonkeyPatch(), lambda name: "http://127.0.0.1:9/")
-print(len(fetch_caltech101(data_home={home!r}).filenames), flush=True)
-"""
-SLOWLY = """
-import time
-write = _archives._Writer.write
-def slow(*args):
-    print("member", flush=True)
-    time.sleep(0.02)
-    write(*args)
-_archives._Writer.write = slow
-"""
+
+def start_slow_fetch(home):
+    """Fetch in a process of its own, which says when a member of the archive is written."""
+    context = multiprocessing.get_context("fork")
+    receive, send = context.Pipe(duplex=False)
+
+    def fetch():
+        write = _archives._Writer.write
+
+        def slow(*arguments):
+            send.send("member")
+            time.sleep(0.02)
+            write(*arguments)
+
+        _archives._Writer.write = slow
+        send.send(len(fetch_caltech101(data_home=home, download_if_missing=False).filenames))
+
+    process = context.Process(target=fetch)
+    process.start()
+    send.close()
+    return process, receive
 
 
-def start_fetch(home, slowly=False):
-    program = FETCH.format(
-        tests=str(Path(tiny.__file__).parents[1]), home=str(home), slowly=SLOWLY if slowly else ""
-    )
-    return subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True)
+def received(pipe):
+    """All that was sent until the other end was closed."""
+    messages = []
+    with contextlib.suppress(EOFError):
+        while True:
+            messages.append(pipe.recv())
+    return messages
 
 
+@fork
 def test_kill_while_extracting(made, tmp_path):
     """Wherever it is killed: no folder by the final name, and the next fetch is right."""
     write(tmp_path, made["caltech101"])
     for members in (1, 9):
-        process = start_fetch(tmp_path, slowly=True)
+        process, pipe = start_slow_fetch(tmp_path)
         for _ in range(members):
-            assert process.stdout.readline() == "member\n"
-        process.send_signal(signal.SIGKILL)
-        process.wait()
-        process.stdout.close()
+            assert pipe.recv() == "member"
+        process.kill()
+        process.join()
         assert not (tmp_path / "caltech101").exists()
         (partial,) = tmp_path.glob(".caltech101.*.partial")  # that of the last one is gone
         with pytest.raises((ValueError, FileNotFoundError)):
@@ -432,17 +436,21 @@ def test_an_exception_while_extracting(made, tmp_path, monkeypatch):
     def interrupted(*args, **kwargs):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(_collection.json, "dump", interrupted)
+    monkeypatch.setattr(_installation, "atomic_write", interrupted)
     with pytest.raises(KeyboardInterrupt):
         fetch_caltech101(data_home=tmp_path)
     assert os.listdir(tmp_path) == ["caltech-101.zip"]
 
 
+@fork
 def test_two_processes_fetch_once(made, tmp_path):
     write(tmp_path, made["caltech101"])
-    processes = [start_fetch(tmp_path, slowly=True) for _ in range(2)]
-    outputs = [process.communicate()[0].split("\n") for process in processes]
-    assert [output[-2] for output in outputs] == ["12", "12"]
+    started = [start_slow_fetch(tmp_path) for _ in range(2)]
+    outputs = [received(pipe) for _, pipe in started]
+    for process, _ in started:
+        process.join()
+        assert process.exitcode == 0
+    assert [output[-1] for output in outputs] == [12, 12]
     assert sorted("member" in output for output in outputs) == [False, True]
     assert sorted(os.listdir(tmp_path)) == ["caltech-101.zip", "caltech101"]
 
@@ -459,13 +467,13 @@ def test_no_room(made, tmp_path, monkeypatch):
 
 def test_a_manifest_names_all_files(made, tmp_path):
     fetch_caltech101(data_home=tmp_path)
-    manifest = json.loads((tmp_path / "caltech101" / _collection.MANIFEST).read_text())
+    manifest = json.loads((tmp_path / "caltech101" / _installation.MANIFEST).read_text())
     found = [
         path.relative_to(tmp_path / "caltech101").as_posix()
         for path in (tmp_path / "caltech101").rglob("*")
         if path.is_file()
     ]
-    assert sorted(manifest["files"]) == sorted(set(found) - {_collection.MANIFEST})
+    assert sorted(manifest["files"]) == sorted(set(found) - {_installation.MANIFEST})
 
 
 # -- real data --
@@ -484,7 +492,7 @@ def test_a_part_of_caltech101(shared_data):
 
 def test_the_real_lists_of_cub200(shared_data):
     folder = shared_data / "cub200_2011_metadata"
-    data = _read_2011(folder)
+    data = read_2011(folder)
     assert len(data["paths"]) == 11_788 and len(data["classes"]) == 200
     assert data["train"].sum() == 5994
     assert data["boxes"][0].tolist() == [60, 27, 385, 331]

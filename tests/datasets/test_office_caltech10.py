@@ -12,8 +12,8 @@ from oracles import collections as tiny
 from oracles.file_server import FileServer, serve, status
 from scipy.io import savemat
 
-from sklearn_decaf._utils import download
-from sklearn_decaf.datasets import _office_caltech10_files, fetch_office_caltech10
+from sklearn_decaf.datasets import _office_caltech10_files as original
+from sklearn_decaf.datasets import fetch_office_caltech10
 from sklearn_decaf.exceptions import ArchiveError
 
 fetch = partial(fetch_office_caltech10, download_if_missing=False)
@@ -118,13 +118,13 @@ def test_arrays_only(home):
 @pytest.mark.parametrize(
     ("params", "words"),
     [
-        ({"features": "sift"}, "features must be"),
-        ({"features": "splits"}, "features must be"),
-        ({"domains": "office"}, "domains must be among amazon, caltech10, dslr, webcam"),
-        ({"domains": [3]}, "got 3"),
+        ({"features": "sift"}, "features='sift': it must be 'images', 'surf' or 'decaf6'"),
+        ({"features": "splits"}, "features='splits': it must be"),
+        ({"domains": "office"}, "'office' is no domain; there are amazon, caltech10, dslr, webcam"),
+        ({"domains": [3]}, r"domains=\[3\]: 3 is no domain"),
         ({"domains": []}, "one or more domains"),
         ({"domains": ["dslr", "dslr"]}, "each once"),
-        ({"domains": ["dslr", "webcam"], "target": "amazon"}, "not among the domains"),
+        ({"domains": ["dslr", "webcam"], "target": "amazon"}, "not among the chosen domains"),
     ],
 )
 def test_parameter_errors(home, params, words):
@@ -137,7 +137,7 @@ def test_missing_files_say_where_they_were_published(home):
         FileNotFoundError, match=r"amazon_decaf.mat.*Here are the domains dslr, web"
     ):
         fetch(features="decaf6", data_home=home)
-    with pytest.raises(FileNotFoundError, match=r"is not a folder"):
+    with pytest.raises(FileNotFoundError, match=r"elsewhere': it must be a folder"):
         fetch(data_home=home / "elsewhere")
     (home / "office_caltech10_images" / "images" / "dslr" / "3.jpg").unlink()
     with pytest.raises(FileNotFoundError, match=r"3.jpg is missing.*1 of 10 images are missing"):
@@ -227,7 +227,6 @@ def image_names():
 @pytest.fixture
 def server(monkeypatch, tmp_path):
     """Everything as it was published, from a server."""
-    monkeypatch.setattr(download, "BACK_OFF", 0.001)
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     published, paths = image_names()
     files = {}
@@ -246,24 +245,19 @@ def server(monkeypatch, tmp_path):
     for line in lines:
         name, _, sha256 = line.partition("\0")
         digest.update(f"{sha256}  {name}\n".encode())
-    monkeypatch.setattr(_office_caltech10_files, "_IMAGES_SHA256", digest.hexdigest())
     with FileServer() as server:
         for name, content in files.items():
             server(f"/{name}", serve(content))
-            monkeypatch.setitem(
-                _office_caltech10_files._SHA256, name, hashlib.sha256(content).hexdigest()
-            )
+        checksums = {name: hashlib.sha256(content).hexdigest() for name, content in files.items()}
         url = server("/images.tar.gz", serve(tiny.tar_gz(images, "Office-0bcf683/")))
         root = url.removesuffix("images.tar.gz")
-        monkeypatch.setattr(
-            _office_caltech10_files, "_URLS", dict.fromkeys(("surf", "decaf6", "splits"), root)
-        )
-        (archive,) = _office_caltech10_files.IMAGES.archives
-        monkeypatch.setattr(
-            _office_caltech10_files,
-            "IMAGES",
-            replace(_office_caltech10_files.IMAGES, archives=(replace(archive, urls=(url,)),)),
-        )
+        for kind in ("surf", "decaf6", "splits"):
+            source = replace(original.SOURCES[kind], url=root, sha256=checksums)
+            monkeypatch.setitem(original.SOURCES, kind, source)
+        (archive,) = original.IMAGES.archives
+        archives = (replace(archive, urls=(url,)),)
+        smaller = replace(original.IMAGES, archives=archives, sha256=digest.hexdigest())
+        monkeypatch.setattr(original, "IMAGES", smaller)
         yield server
 
 
@@ -323,11 +317,11 @@ def test_names_and_table_agree(shared_data, tmp_path):
         path.rpartition("images/")[2] for path in by_table.X
     ]
     assert np.array_equal(by_name.y, by_table.y)
-    _office_caltech10_files._check_images(tmp_path / "office_caltech10_images")
+    original.IMAGES.check(tmp_path / "office_caltech10_images")
 
 
 def test_the_known_checksums(shared_data):
     for kind in ("surf", "decaf6", "splits"):
-        for path in shared_data(_office_caltech10_files.FOLDERS[kind]).glob("*.mat"):
-            sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
-            assert _office_caltech10_files._SHA256[path.name] == sha256
+        source = original.SOURCES[kind]
+        for path in shared_data(source.folder).glob("*.mat"):
+            assert source.sha256[path.name] == hashlib.sha256(path.read_bytes()).hexdigest()

@@ -105,7 +105,7 @@ def test_return_X_y():
 
 @pytest.mark.parametrize("subset", ["validation", None, ["train"]])
 def test_unknown_subset(subset):
-    with pytest.raises(ValueError, match="subset must be 'all', 'train' or 'test'"):
+    with pytest.raises(ValueError, match="it must be 'all', 'train' or 'test'"):
         load_sample_photos(subset=subset)
 
 

@@ -168,5 +168,5 @@ def test_bad_numbers_of_columns_are_named(n_columns):
 
 @pytest.mark.parametrize("kind", [list, tuple, np.stack])
 def test_one_image_is_wanted(china, kind):
-    with pytest.raises(ValueError, match="one image is wanted, not a collection of 2"):
+    with pytest.raises(ValueError, match="image must be one image; got a collection of 2"):
         ActivationDisplay.from_estimator(SQUEEZENET, kind([china, china]), layer="fire2")

@@ -71,5 +71,5 @@ def test_several_are_not_chosen_from():
 
 
 def test_a_classifier_alone_has_no_features(images):
-    with pytest.raises(TypeError, match="not LogisticRegression"):
+    with pytest.raises(TypeError, match="got LogisticRegression"):
         transform_with(LogisticRegression(), images, "It")

@@ -139,7 +139,10 @@ def test_all_kinds_of_images(image, tmp_path):
         ({"batch_size": 0}, "batch_size=0"),
         ({"target": "cat"}, r"target='cat'.*\['dark', 'bright'\]"),
         ({"response_method": "predict"}, "response_method='predict'"),
-        ({"response_method": "predict_proba"}, "Brightness has no predict_proba"),
+        (
+            {"response_method": "predict_proba"},
+            "response_method='predict_proba': Brightness has no such method",
+        ),
     ],
 )
 def test_bad_parameters_are_named(image, parameters, message):

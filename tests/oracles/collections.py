@@ -120,6 +120,7 @@ def cub200_2010() -> dict[str, bytes]:
 
 
 SCENES = ["a/abbey", "a/airplane_cabin", "b/bakery/shop"]
+SUN_NUMBERS = {"n_classes": 3, "n_per_class": 2}
 
 
 def sun397() -> dict[str, bytes]:
@@ -174,21 +175,6 @@ def shrink(monkeypatch, url_of) -> dict[str, dict[str, bytes]]:
 
     Returns the archives of each data set, as a dict of contents by name.
     """
-    monkeypatch.setattr(_caltech101, "_N_CLASSES", len(CALTECH_CLASSES))
-    monkeypatch.setattr(_caltech101, "_N_IMAGES", 12)
-    monkeypatch.setattr(_sun397, "_N_CLASSES", 3)
-    monkeypatch.setattr(_sun397, "_PER_CLASS", 2)
-    monkeypatch.setattr(_office31, "_N_IMAGES", {name: 2 * n for name, n in OFFICE.items()})
-    monkeypatch.setattr(_office31, "_N_CLASSES", 2)
-    monkeypatch.setattr(_cub200, "_N_CLASSES", 3)
-
-    def tiny(collection, contents, **changes):
-        archives = tuple(
-            published(archive, contents[archive.name], url_of(archive.name))
-            for archive in collection.archives
-        )
-        return replace(collection, archives=archives, **changes)
-
     made = {
         "caltech101": caltech101(),
         "sun397": sun397(),
@@ -196,19 +182,22 @@ def shrink(monkeypatch, url_of) -> dict[str, dict[str, bytes]]:
         "cub200_2011": cub200_2011(),
         "cub200_2010": cub200_2010(),
     }
-    for module in (_caltech101, _sun397, _office31):
-        monkeypatch.setattr(
-            module, "COLLECTION", tiny(module.COLLECTION, made[module.COLLECTION.name])
+
+    def tiny(collection, **numbers):
+        contents = made[collection.name]
+        archives = tuple(
+            published(archive, contents[archive.name], url_of(archive.name))
+            for archive in collection.archives
         )
-    checks = {
-        version: _cub200._checker(_cub200._READ[version], 12) for version in _cub200.COLLECTIONS
-    }
-    monkeypatch.setattr(
-        _cub200,
-        "COLLECTIONS",
-        {
-            version: tiny(collection, made[collection.name], check=checks[version])
-            for version, collection in _cub200.COLLECTIONS.items()
-        },
-    )
+        return replace(collection, archives=archives, **numbers)
+
+    for module, numbers in (
+        (_caltech101, {"n_classes": len(CALTECH_CLASSES), "n_images": 12}),
+        (_sun397, SUN_NUMBERS),
+        (_office31, {"n_classes": 2, "n_images": tuple(2 * n for n in OFFICE.values())}),
+    ):
+        monkeypatch.setattr(module, "COLLECTION", tiny(module.COLLECTION, **numbers))
+    for version, collection in _cub200.COLLECTIONS.items():
+        smaller = tiny(collection, n_classes=len(BIRDS), n_images=12)
+        monkeypatch.setitem(_cub200.COLLECTIONS, version, smaller)
     return made

@@ -24,7 +24,6 @@ OTHER = random.Random(1).randbytes(300_000)
 
 @pytest.fixture
 def server(monkeypatch):
-    monkeypatch.setattr(downloads, "BACK_OFF", 0.001)
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     with FileServer() as server:
         yield server
@@ -36,7 +35,7 @@ def path(tmp_path):
 
 
 def fetch(urls, path, **options):
-    options = {"sha256": SHA256, "progress": False, "timeout": 5, **options}
+    options = {"sha256": SHA256, "progress": False, "timeout": 5, "delay": 0.001, **options}
     if options.get("checksum"):
         del options["sha256"]
     return download(urls, path, **options)
@@ -304,9 +303,8 @@ def test_errors_that_stay(code, server, path):
 def test_a_server_that_never_recovers(server, path, monkeypatch):
     pauses = []
     monkeypatch.setattr(downloads.time, "sleep", pauses.append)
-    monkeypatch.setattr(downloads, "BACK_OFF", 1.0)
     urls = [server("/a", status(500)), server("/b", status(503))]
-    message = check_refused(path, "500", urls, n_retries=7)
+    message = check_refused(path, "500", urls, n_retries=7, delay=1.0)
     assert all(url in message for url in urls)
     assert len(server.requests) == 16
     for i, pause in enumerate(pauses):
@@ -451,10 +449,9 @@ def test_bad_arguments(arguments, path):
 
 CHILD = """
     import sys
-    from sklearn_decaf._utils import download as downloads
-    downloads.BACK_OFF = 0.001
+    from sklearn_decaf._utils.download import download
     url, path, sha256 = sys.argv[1:]
-    downloads.download(url, path, sha256=sha256, progress=False)
+    download(url, path, sha256=sha256, progress=False, delay=0.001)
 """
 
 
@@ -479,27 +476,6 @@ def test_a_lock_left_behind_locks_nothing(server, path):
     check_right(path)
 
 
-def test_who_waits_says_so(tmp_path, capsys, monkeypatch):
-    from sklearn_decaf._utils import file_lock as locks
-
-    monkeypatch.setattr(locks, "_SILENT", 0.0)
-    order = []
-
-    def second():
-        with locks.file_lock(tmp_path / "f", verbose=True):
-            order.append("second")
-
-    with locks.file_lock(tmp_path / "f") as locked:
-        assert locked
-        thread = threading.Thread(target=second)
-        thread.start()
-        time.sleep(0.3)
-        order.append("first")
-    thread.join()
-    assert order == ["first", "second"]
-    assert "another process" in capsys.readouterr().err
-
-
 def test_systems_without_locks(server, path, monkeypatch):
     from sklearn_decaf._utils import file_lock as locks
 
@@ -514,8 +490,7 @@ KILLED = """
     # fork, download, be killed at a random moment; whatever is left, the next one goes on from it
     import hashlib, os, random, signal, sys, time
     from pathlib import Path
-    from sklearn_decaf._utils import download as downloads
-    downloads.BACK_OFF = 0.001
+    from sklearn_decaf._utils.download import download
     url, path, sha256, seed = sys.argv[1:]
     path, chance = Path(path), random.Random(int(seed))
 
@@ -524,7 +499,7 @@ KILLED = """
         if pid == 0:
             status = 1
             try:
-                downloads.download(url, path, sha256=sha256, progress=False)
+                download(url, path, sha256=sha256, progress=False, delay=0.001)
                 status = 0
             finally:
                 os._exit(status)

@@ -5,6 +5,7 @@ import json
 import sys
 import tarfile
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +20,7 @@ from sklearn_decaf import DeCAFTransformer
 from sklearn_decaf.datasets import _sun397, load_sample_photos
 from sklearn_decaf.metrics import target_accuracy
 
-BENCHMARKS = Path(__file__).resolve().parents[1] / "benchmarks"
+BENCHMARKS = Path(__file__).resolve().parents[2] / "benchmarks"
 if not (BENCHMARKS / "paper.py").is_file():
     pytest.skip("benchmarks/ is not beside the tests", allow_module_level=True)
 
@@ -150,9 +151,8 @@ def folder(tmp_path_factory):
 
 def test_a_run_that_is_stopped_goes_on(modules, folder, tmp_path, monkeypatch, capsys):
     paper = modules["paper"]
-    monkeypatch.setattr(paper, "N_TRAIN", (1, 3))
     arguments = [
-        "figure4", "--data", str(folder), "--weights", "squeezenet1_1",
+        "figure4", "--data", str(folder), "--weights", "squeezenet1_1", "--n-train", "1", "3",
         "--results", str(tmp_path / "results"), "--cache", str(tmp_path / "cache"),
     ]  # fmt: skip
     calls = []
@@ -229,8 +229,8 @@ def test_table_2_takes_the_boxes(modules, made_up_features, tmp_path):
 
 
 def test_table_3_takes_five_partitions(modules, made_up_features, tmp_path, monkeypatch):
-    monkeypatch.setattr(_sun397, "_N_CLASSES", 3)
-    monkeypatch.setattr(_sun397, "_PER_CLASS", 2)
+    smaller = replace(_sun397.COLLECTION, **tiny.SUN_NUMBERS)
+    monkeypatch.setattr(_sun397, "COLLECTION", smaller)
     protocol = modules["protocols"].pipeline  # too few images to choose C
     monkeypatch.setattr(modules["paper"], "sun397", protocol)
     unpack(tiny.sun397()["SUN397.tar.gz"], tmp_path)

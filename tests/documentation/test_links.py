@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-REPOSITORY = Path(__file__).resolve().parents[1]
+REPOSITORY = Path(__file__).resolve().parents[2]
 if not (REPOSITORY / "README.md").exists():
     pytest.skip("the tests are not beside the source tree", allow_module_level=True)
 
