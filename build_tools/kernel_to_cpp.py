@@ -1,6 +1,6 @@
 """Translate a kernel source to C++ with Pythran: ``python kernel_to_cpp.py SOURCE OUTPUT``.
 
-What Pythran writes is right but too careful for the compiler to turn into vectors. Three things
+What Pythran writes is right but too careful for the compiler to turn into vectors. Four things
 are known of all kernels here, and told:
 
 - No index is negative: the functions that call kernels check all shapes. Pythran proves it in
@@ -9,6 +9,7 @@ are known of all kernels here, and told:
   independent iterations: no output overlaps another array at another position. The compiler
   would compare all pointers before every loop, which takes as long as a loop over 32 channels.
 - Loops over the depth of a product (``k``) run at least once.
+- ``np.ldexp(np.float32(1), n)`` asks for a power of two that is a normal number.
 
 Calling a function of the module does not compute: it returns the call, bound to its arguments, for
 `runner.cpp` to run as often as wanted, without Python (see `bind_kernel.hpp`).
@@ -31,7 +32,20 @@ PRAGMAS = """\
 #define KERNEL_IVDEP
 #define KERNEL_LANES
 #endif
+#include <cstdint>
+#include <cstring>
+// 2^n for -127 < n < 128: what ldexp(1, n) is, without a call that would keep a loop from vectors
+static inline float kernel_power_of_two(std::int32_t n) {
+  const std::int32_t bits = (n + 127) * (1 << 23);
+  float power;
+  std::memcpy(&power, &bits, sizeof power);
+  return power;
+}
 """
+POWER_OF_TWO = re.compile(
+    r"pythonic::numpy::functor::ldexp\{\}\(pythonic::numpy::functor::float32\{\}\(1L\), "
+    r"(pythonic::numpy::functor::int32\{\}\(\w+\))\)"
+)
 CHANNEL_LOOP = re.compile(r"^(?=\s*for \(long\s+ch_*\s*=)", flags=re.MULTILINE)
 LANE_LOOP = re.compile(r"^(?=\s*for \(long\s+lane_*\s*=)", flags=re.MULTILINE)
 # what the wrapper of an exported function does with its converted arguments
@@ -45,6 +59,7 @@ def main(source, output):
     subprocess.run(command, check=True)
     code = Path(output).read_text()
     code, channel_loops = CHANNEL_LOOP.subn("KERNEL_IVDEP\n", code)
+    code = POWER_OF_TWO.sub(r"kernel_power_of_two(\1)", code)
     code, lane_loops = LANE_LOOP.subn("KERNEL_LANES\n", code)
     if channel_loops + lane_loops == 0:
         raise SystemExit(f"{source}: no loop over 'ch' or 'lane' found in what Pythran wrote")
