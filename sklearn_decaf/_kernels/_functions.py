@@ -12,6 +12,7 @@ from importlib import import_module
 import numpy as np
 
 from ._arrays import Region, require
+from ._layers import LayerKernels
 from ._products import MatrixProducts
 from .calls import Call
 from .places import UNBOUNDED, Place, TileRows
@@ -34,7 +35,7 @@ MODULES = (
 )
 
 
-class Kernels(MatrixProducts):
+class Kernels(MatrixProducts, LayerKernels):
     """All functions of one compiled set, each as a method that binds it to arguments.
 
     Binding checks the arguments and computes nothing: the :class:`~.calls.Call` that it returns
@@ -57,7 +58,8 @@ class Kernels(MatrixProducts):
 
     def __init__(self, kernel_set: str):
         self.kernel_set = kernel_set
-        super().__init__(kernel_set)
+        MatrixProducts.__init__(self, kernel_set)
+        LayerKernels.__init__(self, kernel_set)
         for name in MODULES:
             setattr(self, f"_{name}", import_module(f"{__package__}.{kernel_set}.{name}"))
         # {(size, stride): {outputs at a time: function}}

@@ -165,11 +165,8 @@ def hard_swish(
             target = out_start + y * out_row + u * out_column
             for ch in range(channels):
                 value = x[source + ch]
-                out[target + ch] = (
-                    value
-                    * np.minimum(np.maximum(value + np.float32(3), np.float32(0)), np.float32(6))
-                    * np.float32(0.16666667)
-                )
+                share = np.minimum(np.maximum(value + np.float32(3), np.float32(0)), np.float32(6))
+                out[target + ch] = value * (share * np.float32(0.16666667))
 
 
 # pythran export gelu(float32[:] order(C), int, int, int, float32[:] order(C), int, int, int, int,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from ..architecture import INPUT, Architecture, Preprocessing
 from ..layers import BatchNorm, Conv, Dense, GlobalAveragePool, Layer, ReLU, Softmax
@@ -41,7 +41,7 @@ class Builder:
         """Name of the last layer."""
         return self.layers[-1].name if self.layers else INPUT
 
-    def add(self, kind: type[Layer], name: str, *inputs: str, **options) -> str:
+    def add(self, kind: Callable[..., Layer], name: str, *inputs: str, **options) -> str:
         """Append a layer and return its name."""
         self.layers.append(kind(name, inputs or (self.last,), **options))
         return name
@@ -57,7 +57,7 @@ class Builder:
         padding=None,
         norm: str = "",
         epsilon: float = 1e-5,
-        activation: type[Layer] | None = ReLU,
+        activation: Callable[..., Layer] | None = ReLU,
         activation_name: str = "",
         **options,
     ) -> str:

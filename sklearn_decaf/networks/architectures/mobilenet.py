@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from functools import partial
 
 from ..architecture import Architecture
 from ..layers import (
@@ -24,12 +25,7 @@ from ..layers import (
 )
 from ._builder import IMAGENET, Builder, make_divisible
 
-
-class ReLU6(ReLU):
-    """Only a way to say ``ReLU(max_value=6)`` below."""
-
-    def __new__(cls, name: str, inputs: tuple[str, ...]) -> ReLU:
-        return ReLU(name, inputs, max_value=6.0)
+ReLU6 = partial(ReLU, max_value=6.0)
 
 
 def squeeze_and_excite(

@@ -126,7 +126,7 @@ class HardSwish(Activation):
     operations = 5
 
     def apply(self, x):
-        return x * np.clip(x + 3, 0, 6) / 6
+        return x * (np.clip(x + 3, 0, 6) / 6)
 
 
 @dataclass(frozen=True)

@@ -30,7 +30,7 @@ class Add(Layer):
 
 @dataclass(frozen=True)
 class Multiply(Layer):
-    """Product of a map and a second input: of its shape, ``(c,)`` or ``(h, w, 1)``.
+    """Product of a map and a second input of its shape, ``(c,)``, ``(1, 1, c)`` or ``(h, w, 1)``.
 
     With a vector, each channel has a factor: squeeze-and-excitation (Hu et al. 2018).
     """
@@ -40,7 +40,7 @@ class Multiply(Layer):
     def output_shape(self, *shapes: Shape) -> Shape:
         if len(shapes) == 2:
             first, second = shapes
-            if second in (first, first[-1:], (*first[:-1], 1)):
+            if second in (first, first[-1:], (1, 1, first[-1]), (*first[:-1], 1)):
                 return first
         raise ValueError(
             f"layer {self.name!r}: cannot multiply inputs of shapes {shapes}: the second has the "

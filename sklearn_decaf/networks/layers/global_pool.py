@@ -10,10 +10,13 @@ from .base import Layer, Shape
 
 @dataclass(frozen=True)
 class _GlobalPool(Layer):
-    """One value of each channel: ``(h, w, c) -> (c,)``."""
+    """One value of each channel: ``(h, w, c) -> (c,)``, or ``(1, 1, c)`` with `keep_sides`."""
+
+    keep_sides: bool = False
 
     def output_shape(self, *shapes: Shape) -> Shape:
-        return shapes[0][-1:]
+        channels = shapes[0][-1]
+        return (1, 1, channels) if self.keep_sides else (channels,)
 
     def other_operations(self, *shapes: Shape) -> int:
         return math.prod(shapes[0])
@@ -21,23 +24,23 @@ class _GlobalPool(Layer):
 
 @dataclass(frozen=True)
 class GlobalAveragePool(_GlobalPool):
-    """Mean of each channel over the whole map: ``(h, w, c) -> (c,)``."""
+    """Mean of each channel over the whole map: ``(h, w, c) -> (c,)``, or ``(1, 1, c)``."""
 
     onnx_operators = ("GlobalAveragePool",)
 
     def forward(self, inputs, parameters=()):
         """Average over rows and columns."""
         (x,) = inputs
-        return x.mean(axis=(1, 2))
+        return x.mean(axis=(1, 2), keepdims=self.keep_sides)
 
 
 @dataclass(frozen=True)
 class GlobalMaxPool(_GlobalPool):
-    """Largest value of each channel over the whole map: ``(h, w, c) -> (c,)``."""
+    """Largest value of each channel over the whole map: ``(h, w, c) -> (c,)``, or ``(1, 1, c)``."""
 
     onnx_operators = ("GlobalMaxPool",)
 
     def forward(self, inputs, parameters=()):
         """Take the maximum over rows and columns."""
         (x,) = inputs
-        return x.max(axis=(1, 2))
+        return x.max(axis=(1, 2), keepdims=self.keep_sides)

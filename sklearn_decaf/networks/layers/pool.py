@@ -91,13 +91,22 @@ class AveragePool(_Pool):
     def forward(self, inputs, parameters=()):
         """Divide the sum of each window by how many values count."""
         (x,) = inputs  # (n, h, w, c)
-        counted = np.ones((1, *x.shape[1:3], 1), x.dtype)
-        inner = self
-        if self.count_padding:  # the border becomes a part of the map
-            counted = pad(counted, self.pads(x.shape[1:]), 1)
-            inner = AveragePool(self.name, (), self.size, self.stride, self.ceil_mode)
+        down, across = self.window_counts(x.shape[1:])
         totals = self._windows(x, 0).sum(axis=(-2, -1))
-        return totals / inner._windows(counted, 0).sum(axis=(-2, -1))
+        return totals / np.outer(down, across)[:, :, np.newaxis].astype(x.dtype)
+
+    def window_counts(self, shape: Shape) -> tuple[np.ndarray, np.ndarray]:
+        """Return how many rows (oh,), and how many columns (ow,), of each window count."""
+        counts = []
+        pads, output = self.pads(shape), self.output_shape(shape)
+        for length, (before, after), k, s, count in zip(
+            shape, pads, pair(self.size), pair(self.stride), output
+        ):
+            starts = s * np.arange(count) - before
+            low, high = (-before, length + after) if self.count_padding else (0, length)
+            inside = np.minimum(starts + k, high) - np.maximum(starts, low)
+            counts.append(inside.astype(np.float32))
+        return counts[0], counts[1]
 
     def other_operations(self, *shapes: Shape) -> int:
         return super().other_operations(*shapes) + math.prod(self.output_shape(*shapes))
