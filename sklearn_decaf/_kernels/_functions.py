@@ -106,49 +106,49 @@ class Kernels(MatrixProducts, LayerKernels):
         run = self._depthwise_double.depthwise_double
         return Call(run(x_padded, kernel, bias, int(stride), low, high, sums, out))
 
-    def bind_patches(self, x, size, stride, first, rows, left, channels, out) -> Call:
+    def bind_patches(self, x, windows, first, rows, left, channels, out) -> Call:
         """Copy windows of a padded map to rows.
 
         Parameters
         ----------
         x : ndarray of shape (hp, wp, c)
-        size, stride : int
+        windows : ((int, int), (int, int), (int, int))
+            Sides, steps and dilation, for rows and columns each.
         first, rows : int
             The rows of windows that are copied.
         left : int
             The first channel copied.
         channels : int
-        out : ndarray of shape (>= rows, columns, size, size * channels), float32 or float64
+        out : ndarray of shape (>= rows, columns, kh, kw * channels), float32 or float64
         """
+        (kh, kw), (sy, sx), (dy, dx) = windows
         hp, wp, c = x.shape
         columns = out.shape[1]
         require(
             min(first, left) >= 0
+            and min(kh, kw, sy, sx, dy, dx) >= 1
             and out.shape[0] >= rows
-            and out.shape[2:] == (size, size * channels)
+            and out.shape[2:] == (kh, kw * channels)
             and left + channels <= c
             and x.flags.c_contiguous
             and out.flags.c_contiguous
-            and (first + rows - 1) * stride + size <= hp
-            and (columns - 1) * stride + size <= wp,
+            and (first + rows - 1) * sy + dy * (kh - 1) + 1 <= hp
+            and (columns - 1) * sx + dx * (kw - 1) + 1 <= wp,
             "patches",
             x=x,
-            size=size,
-            stride=stride,
+            windows=windows,
             first=first,
             rows=rows,
             left=left,
             channels=channels,
             out=out,
         )
-        if channels == c:
+        if channels == c and dy == dx == 1:
             run = self._patches.patches
-            return Call(
-                run(x.reshape(hp, wp * c), first, rows, columns, stride, 0, stride * c, out)
-            )
-        apart = out.reshape(*out.shape[:3], size, channels)
-        run = self._patches.patches_of_group
-        return Call(run(x, first, rows, columns, stride, left, apart))
+            return Call(run(x.reshape(hp, wp * c), first, rows, columns, sy, 0, sx * c, out))
+        apart = out.reshape(*out.shape[:3], kw, channels)
+        run = self._patches.patches_any
+        return Call(run(x, first, rows, columns, sy, sx, dy, dx, left, apart))
 
     def bind_winograd_input(self, tile_rows: TileRows, x, base, tiles) -> Call:
         """Transform rows of tiles of a padded map.

@@ -229,7 +229,8 @@ def test_patches(kernels, size, stride, shape, spare, channels, part, seed, odd)
         rows, columns, size, size * channels
     )
     out = np.full((rows + 1, columns, size, size * channels), 99, np.float32)
-    run(kernels, "patches", x, size, stride, first, rows, before, channels, out)
+    windows = ((size, size), (stride, stride), (1, 1))
+    run(kernels, "patches", x, windows, first, rows, before, channels, out)
     np.testing.assert_array_equal(out[:rows], expected)
     assert (out[rows] == 99).all()
 

@@ -153,3 +153,24 @@ def test_layer_norm_of_constant_channels(kernels):
     shift = np.arange(33, dtype=np.float32)
     kernels.bind_layer_norm(x, np.ones(33, np.float32), shift, 1e-6, out)()
     np.testing.assert_array_equal(out, np.broadcast_to(shift, x.shape))
+
+
+@settings(deadline=None, max_examples=60)
+@given(st.data())
+def test_patches_of_any_windows(kernels, data):
+    sides = st.tuples(st.integers(1, 3), st.integers(1, 3))
+    size, stride, dilation = data.draw(sides), data.draw(sides), data.draw(sides)
+    spans = [d * (k - 1) + 1 for k, d in zip(size, dilation)]
+    h, w = (span + data.draw(st.integers(0, 5)) for span in spans)
+    oh, ow = ((n - span) // s + 1 for n, span, s in zip((h, w), spans, stride))
+    c = data.draw(st.integers(1, 4))
+    left = data.draw(st.integers(0, c - 1))
+    x = np.random.default_rng(0).normal(size=(h, w, c)).astype(np.float32)
+    out = np.full((oh, ow, size[0], size[1] * (c - left)), np.nan, np.float32)
+    kernels.bind_patches(x, (size, stride, dilation), 0, oh, left, c - left, out)()
+    for y, u in np.ndindex(oh, ow):
+        top, before = y * stride[0], u * stride[1]
+        rows = slice(top, top + spans[0], dilation[0])
+        columns = slice(before, before + spans[1], dilation[1])
+        window = x[rows, columns, left:]
+        np.testing.assert_array_equal(out[y, u].ravel(), window.ravel())

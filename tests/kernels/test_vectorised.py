@@ -42,7 +42,7 @@ PACKED = {
         "lrn": {r"mulps": 1, r"addps": 1},  # the power itself is that of the C library
     },
     "max_pool": {"max_pool_3": {r"maxps": 4}, "max_pool": {r"maxps": 2}},
-    "patches": {"patches": {}, "patches_of_group": {}},  # copies, as above
+    "patches": {"patches": {}, "patches_any": {}},  # copies, as above
     # for both types of pixels
     "preprocess": {"preprocess": {"cvtdq2ps": 1, "subps": 2, "divps": 2}},
 }

@@ -5,9 +5,11 @@ From pixels to features, as in the drawing of ``doc/engine.md``:
 - `plan` cuts the layers into stages: `stage` (per image, grouped) and `batch_stage` (`dense`);
   `checks` says what cannot be run, `limits` has the sizes that decide, and `packed_weights` keeps
   weights as kernels read them.
-- `program` compiles a stage: `fusion` joins layers, `image_input`, `convolution_step` and
-  `layer_steps` make steps (`steps`) with the help of the `builder`, `schedule` orders their rows,
-  and `memory` and `workspace` hand out buffers.
+- `lowering` rewrites the network before that: normalisations become parts of convolutions, and so
+  on.
+- `program` compiles a stage: `fusion` joins layers, `image_input`, `convolution_step` and the kinds
+  of layers make steps (`steps`) with the help of the `builder`, `schedule` orders their rows, and
+  `memory` and `workspace` hand out buffers.
 - `convolutions` decides how each convolution is computed, and computes it.
 - `numpy_fallback` runs where no kernels are compiled.
 

@@ -9,24 +9,10 @@ import numpy as np
 
 from .. import reference
 from ..architecture import Architecture
-from ..layers import (
-    LRN,
-    Add,
-    Concat,
-    Dense,
-    GlobalAveragePool,
-    GlobalMaxPool,
-    Layer,
-    MaxPool,
-    ReLU,
-    Softmax,
-)
+from ..layers import Dense, Layer, Softmax
 from .dense import compute_dense, pack_dense
 from .limits import Limits
 from .packed_weights import pack_layers
-
-# The kinds of layers without weights that run in NumPy there; most are short work on vectors.
-NUMPY_KINDS = (Softmax, ReLU, Add, Concat, LRN, MaxPool, GlobalAveragePool, GlobalMaxPool)
 
 
 def split_batch_layers(
@@ -72,6 +58,12 @@ class BatchStage:
         self.packed = pack_layers(
             architecture, parameters, dense, pack_dense, depth=limits.dense_depth
         )
+        # of other layers, which run in NumPy; most are short work on vectors
+        self.parameters = {
+            layer.name: [parameters[key] for key in architecture.layer_parameter_shapes(layer.name)]
+            for layer in layers
+            if not isinstance(layer, Dense)
+        }
 
     def run(self, blobs: dict[str, np.ndarray], n_threads: int) -> None:
         """Compute all layers from the values `blobs`, and put theirs there."""
@@ -95,4 +87,4 @@ class BatchStage:
         if isinstance(layer, Dense):
             blobs[layer.name] = compute_dense(self.packed[layer.name], *inputs, n_threads)
         else:
-            blobs[layer.name] = reference.compute(layer, [], *inputs)
+            blobs[layer.name] = reference.compute(layer, self.parameters[layer.name], *inputs)

@@ -1,6 +1,6 @@
 """What the functions that turn layers into steps work with: the maps of a program being built.
 
-A kind of layer has a function ``compile_step(layer, builder) -> Step``. It asks the builder for
+A kind of layer has a method ``compile_step(builder) -> Step``. It asks the builder for
 the maps that the layer reads and for new maps to write to, and hands back a step made by
 :meth:`ProgramBuilder.step`, whose `compute` binds kernels (:mod:`sklearn_decaf._kernels`) to the
 rows that it is asked for. No memory is there yet when a step is compiled: `Maps.rows` and
@@ -14,7 +14,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 import numpy as np
 
 from ... import _kernels
-from ..._kernels.calls import Phase
+from ..._kernels.calls import Call, Phase
 from ..architecture import INPUT, Architecture
 from ..layers import Layer, Pads
 from .convolutions import PackedConv
@@ -31,7 +31,8 @@ class ProgramBuilder:
     Parameters
     ----------
     architecture : Architecture
-    packed : dict of str to PackedConv
+    packed : dict
+        By layer: :class:`PackedConv` of a convolution, else a list of arrays.
     layers : sequence of Layer and FusedConv
         What is to be computed, in order.
     n_images : int
@@ -52,7 +53,7 @@ class ProgramBuilder:
     def __init__(
         self,
         architecture: Architecture,
-        packed: Mapping[str, PackedConv],
+        packed: Mapping[str, PackedConv | list[np.ndarray]],
         layers: Sequence[Layer | FusedConv],
         n_images: int,
         n_parts: int,
@@ -102,9 +103,28 @@ class ProgramBuilder:
         self.maps[name] = Maps(self.n_images, shape, pads)
         return self.maps[name]
 
+    def parameters(self, layer: Layer) -> list[np.ndarray]:
+        """The parameters of a layer that is no convolution, float32, in their order."""
+        return self.packed[layer.name]
+
     def split(self, first: int, end: int) -> Iterator[tuple[int, int]]:
         """Cut rows into parts that several threads may compute at the same time."""
         return split_evenly(first, end, self.n_parts)
+
+    def pointwise(self, layer: Layer, bind: Callable[..., Call]) -> Step:
+        """Make the step of a layer each of whose values is made from those at the same position.
+
+        ``bind(*inputs, out)`` is given views of the same rows, (rows, w, c), of one image.
+        """
+        inputs, out = self.inputs(layer), self.new_maps(layer.name)
+
+        def compute(first: int, end: int) -> list[Phase]:
+            parts = [
+                [maps.rows(a, b) for maps in (*inputs, out)] for a, b in self.split(first, end)
+            ]
+            return [[[bind(*views)] for part in parts for views in zip(*part)]]
+
+        return self.step(layer, out, compute)
 
     def copies(self, sources: np.ndarray, targets: np.ndarray) -> Phase:
         """A phase that copies values (n, rows, w, c) to others, image by image."""

@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ..architecture import INPUT, Architecture
-from ..layers import Conv, Dense, GlobalAveragePool, GlobalMaxPool, Layer, Shape
-from .batch_stage import NUMPY_KINDS
-from .layer_steps import CHECKS, STEPS
+from ..layers import Conv, GlobalAveragePool, GlobalMaxPool, Layer, Shape
 
 
 def check_outputs(architecture: Architecture, outputs: Sequence[str]) -> None:
@@ -44,10 +42,10 @@ def check_layers(
         If a layer has options or inputs that its step cannot do with.
     """
     for layer in map_layers:
-        if type(layer) is not Conv and type(layer) not in STEPS:
+        if type(layer) is not Conv and not has_step(layer):
             raise TypeError(f"{_title(layer)} the engine has no step for this kind of layer")
     for layer in batch_layers:
-        if type(layer) is not Dense and type(layer) not in NUMPY_KINDS:
+        if type(layer) is Conv or type(layer).forward is Layer.forward:
             raise TypeError(
                 f"{_title(layer)} it comes after a Dense or a Softmax layer, where the engine has "
                 "no step for this kind of layer"
@@ -63,21 +61,12 @@ def check_layers(
                 f"{_title(layer)} it pools maps, and its input has shape {in_shapes(layer)[0]}"
             )
     for layer in map_layers:
-        if type(layer) in CHECKS:
-            CHECKS[type(layer)](layer, *in_shapes(layer))
-    _check_image_is_read_by_a_convolution(architecture, (*map_layers, *batch_layers))
+        layer.check_step(*in_shapes(layer))
 
 
-def _check_image_is_read_by_a_convolution(
-    architecture: Architecture, layers: Sequence[Layer]
-) -> None:
-    first, *others = (layer for layer in layers if INPUT in architecture.inputs(layer.name))
-    if type(first) is not Conv or others:
-        wrong = others[0] if type(first) is Conv else first
-        raise ValueError(
-            f"{_title(wrong)} it reads the image; in the engine the image has to be read by one "
-            "convolution, the first layer, and by nothing else"
-        )
+def has_step(layer: Layer) -> bool:
+    """Tell whether the engine computes a layer on maps, convolutions aside."""
+    return type(layer).compile_step is not Layer.compile_step
 
 
 def _title(layer: Layer) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from ..._kernels.calls import Phase
 from ..architecture import INPUT
 from ..layers import Conv, Pads
+from ..layers._windows import pair
 from .builder import ProgramBuilder
 from .convolutions import ConvOperands, compile_convolution
 from .fusion import FusedConv
@@ -38,16 +39,21 @@ def compile_convolution_step(fused: FusedConv, builder: ProgramBuilder) -> Step:
     )
     in_shape = builder.shapes[source]
     (before, _), _ = conv.pads(in_shape)
+    stride, span = pair(conv.stride)[0], conv.spans[0]
 
     def rows_needed(n: int) -> int:
-        below = (algorithm.reach(n) - 1) * conv.stride + conv.kernel_size - before
-        return min(in_shape[0], below)
+        return min(in_shape[0], (algorithm.reach(n) - 1) * stride + span - before)
 
     def compute(first: int, end: int) -> list[Phase]:
         copies = [] if bordered is None else bordered.copy_up_to(rows_needed(end))
-        return copies + algorithm.compute(first, end)
+        phases = copies + algorithm.compute(first, end)
+        if fused.works_in_place:
+            parts = [out.rows(a, b) for a, b in builder.split(first, end)]
+            bind = fused.activation.bind
+            phases.append([[bind(view, view)] for part in parts for view in part])
+        return phases
 
-    reads = tuple(Read(name, conv.stride, before, rows_needed) for name in fused.inputs)
+    reads = tuple(Read(name, stride, before, rows_needed) for name in fused.inputs)
     return Step(fused.layers, reads, out, compute, algorithm.align, algorithm.reach)
 
 

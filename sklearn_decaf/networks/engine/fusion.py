@@ -9,6 +9,7 @@ import numpy as np
 
 from ..architecture import INPUT, Architecture
 from ..layers import Add, Concat, Conv, Layer, ReLU
+from ..layers.activations import Activation
 
 
 @dataclass
@@ -24,7 +25,7 @@ class FusedConv:
         All that is computed, in order.
     has_residual : bool
         Whether the last of the inputs is added to the convolution.
-    relu : ReLU, optional
+    activation : Activation, optional
     concat : str, optional
         The concatenation into which the value is written at once.
     """
@@ -33,7 +34,7 @@ class FusedConv:
     inputs: tuple[str, ...]
     layers: tuple[str, ...]
     has_residual: bool = False
-    relu: ReLU | None = None
+    activation: Activation | None = None
     concat: str | None = None
 
     @property
@@ -48,10 +49,15 @@ class FusedConv:
 
     @property
     def bounds(self) -> tuple[np.float32, np.float32]:
-        """Lowest and highest value that the fused ReLU lets through."""
-        if self.relu is None:
-            return np.float32(-np.inf), np.float32(np.inf)
-        return np.float32(0), np.float32(self.relu.max_value)
+        """Lowest and highest value that a fused ReLU lets through."""
+        if isinstance(self.activation, ReLU):
+            return np.float32(0), np.float32(self.activation.max_value)
+        return np.float32(-np.inf), np.float32(np.inf)
+
+    @property
+    def works_in_place(self) -> bool:
+        """Whether the activation is applied to values that were written, while they are near."""
+        return self.activation is not None and not isinstance(self.activation, ReLU)
 
 
 def fuse(
@@ -106,8 +112,8 @@ def fuse(
                 fused.inputs += (other,)
                 fused.layers += (reader.name,)
                 reader = only_reader(fused.name)
-        if isinstance(reader, ReLU):
-            fused.relu = reader
+        if isinstance(reader, Activation):
+            fused.activation = reader
             fused.layers += (reader.name,)
             reader = only_reader(fused.name)
         if product and not fused.has_residual and isinstance(reader, Concat):

@@ -45,7 +45,7 @@ class NumpyFallback:
         self.handed_over = handed_over
         self.outputs = outputs
 
-    def run(self, images: np.ndarray, n_threads: int) -> list[np.ndarray]:
+    def run(self, images: np.ndarray, n_threads: int) -> dict[str, np.ndarray]:
         """Compute the outputs for images of shape (n, h, w, 3)."""
         n, shapes = len(images), self.architecture.shapes()
         names = {*self.handed_over, *self.outputs}
@@ -54,7 +54,7 @@ class NumpyFallback:
             run_in_threads(partial(self._run_image, images, results), n, n_threads)
             if self.batch_layers:
                 run_in_threads(partial(self._run_block, results), -(-n // BLOCK_ROWS), n_threads)
-        return [results[name] for name in self.outputs]
+        return {name: results[name] for name in self.outputs}
 
     def _run_image(self, images: np.ndarray, results: dict[str, np.ndarray], i: int) -> None:
         blobs = reference.forward(

@@ -16,7 +16,6 @@ import numpy as np
 from .. import disk_cache
 from ..architecture import Architecture
 from ..layers import Layer
-from ..weights.parameters import FileParameters
 
 Packed = TypeVar("Packed")
 _classes: dict[str, type] = {}
@@ -54,7 +53,7 @@ def pack_layers(
     dict
         By names of layers.
     """
-    known = isinstance(parameters, FileParameters) and parameters.identity is not None
+    known = getattr(parameters, "identity", None) is not None
     keep = known and disk_cache.cache_folder() is not None
     packed, mapped = {}, []
     for layer in layers:

@@ -22,11 +22,13 @@ import numpy as np
 
 from ... import _kernels
 from ..architecture import INPUT, Architecture
+from ..layers import Conv, Layer
 from .batch_stage import BatchStage, split_batch_layers
 from .checks import check_layers, check_outputs
 from .convolutions import pack_convolutions
 from .image_input import swaps_pixels
 from .limits import Limits
+from .lowering import lower
 from .numpy_fallback import NumpyFallback
 from .stage import make_stages
 
@@ -80,20 +82,24 @@ class Plan:
         self.architecture = architecture
         self.outputs = tuple(outputs)
         check_outputs(architecture, self.outputs)
-        layers = architecture.ancestors(self.outputs)
+        lowered = lower(architecture, parameters, self.outputs)
+        self._names, self._originals = lowered.names, lowered.originals
+        architecture, parameters = lowered.architecture, lowered.parameters
+        outputs = tuple(dict.fromkeys(lowered.names.values()))
+        layers = architecture.ancestors(outputs)
         map_layers, batch_layers = split_batch_layers(architecture, layers)
         check_layers(architecture, map_layers, batch_layers)
         wanted = {name for layer in batch_layers for name in architecture.inputs(layer.name)}
-        wanted.update(self.outputs)
+        wanted.update(outputs)
         self.stages, self.batch_stage, self._fallback = (), None, None
         if _kernels.KERNEL_SET is None:
             _kernels.warn_if_missing()
             maps = tuple(layer.name for layer in map_layers if layer.name in wanted)
-            self._fallback = NumpyFallback(
-                architecture, parameters, batch_layers, maps, self.outputs
-            )
+            self._fallback = NumpyFallback(architecture, parameters, batch_layers, maps, outputs)
             return
+        self._shapes = architecture.shapes()
         packed = pack_convolutions(architecture, parameters, map_layers, exact=exact, limits=limits)
+        packed.update(_plain_parameters(architecture, parameters, map_layers))
         self.stages = tuple(make_stages(architecture, packed, map_layers, wanted, limits))
         self.batch_stage = BatchStage(architecture, parameters, batch_layers, limits)
         self._swaps_pixels = swaps_pixels(architecture, map_layers[0])
@@ -119,18 +125,23 @@ class Plan:
             If the images are not of the network's input size.
         """
         self._check_images(images)
+        n, shapes = len(images), self.architecture.shapes()
+        if not n:
+            return [np.empty((0, *shapes[name]), np.float32) for name in self.outputs]
+        blobs = self._run(images, n_threads)
+        return [blobs[self._names[name]].reshape(n, *shapes[name]) for name in self.outputs]
+
+    def _run(self, images: np.ndarray, n_threads: int) -> dict[str, np.ndarray]:
+        """Compute the values of the lowered network's outputs, and perhaps of other layers."""
         if self._fallback is not None:
             return self._fallback.run(images, n_threads)
         n = len(images)
-        if not n:
-            shapes = self.architecture.shapes()
-            return [np.empty((0, *shapes[name]), np.float32) for name in self.outputs]
         maps = self._new_maps(images, n_threads)
         for stage in self.stages:
             stage.run(maps, n, n_threads)
         blobs = {name: values[:n] for name, values in maps.items()}
         self.batch_stage.run(blobs, n_threads)
-        return [blobs[name] for name in self.outputs]
+        return blobs
 
     def profile(
         self, images: np.ndarray, n_threads: int = 1
@@ -167,7 +178,12 @@ class Plan:
             stage.add_seconds(maps, n, n_threads, seconds)
         blobs = {name: values[:n] for name, values in maps.items()}
         self.batch_stage.add_seconds(blobs, n_threads, seconds)
-        return [(layers[0] if layers else INPUT, layers, t) for layers, t in seconds.items()]
+        named = [(self._original_layers(layers), time) for layers, time in seconds.items()]
+        return [(layers[0] if layers else INPUT, layers, time) for layers, time in named]
+
+    def _original_layers(self, layers: tuple[str, ...]) -> tuple[str, ...]:
+        """The layers of the network as it was given that a step computes."""
+        return tuple(name for layer in layers for name in self._originals.get(layer, (layer,)))
 
     def _check_images(self, images: np.ndarray) -> None:
         if images.shape[1:] != self.architecture.input_shape:
@@ -181,7 +197,7 @@ class Plan:
 
         For all images, and for those that fill the last group up, which are zeros.
         """
-        n, shapes = len(images), self.architecture.shapes()
+        n, shapes = len(images), self._shapes
         groups = [group for stage in self.stages for group in stage.groups(n, n_threads)]
         rows = max([n, *(group.end for group in groups)])
         names = [name for stage in self.stages for name in stage.outputs]
@@ -192,3 +208,19 @@ class Plan:
         if self._swaps_pixels:
             pixels = pixels[..., ::-1]
         return {INPUT: np.ascontiguousarray(pixels), **maps}
+
+
+def _plain_parameters(
+    architecture: Architecture, parameters: Mapping[str, np.ndarray], layers: Iterable[Layer]
+) -> dict[str, list[np.ndarray]]:
+    """The parameters of layers on maps that are no convolutions, as kernels read them."""
+    keys = {
+        layer.name: list(architecture.layer_parameter_shapes(layer.name))
+        for layer in layers
+        if not isinstance(layer, Conv)
+    }
+    return {
+        name: [np.ascontiguousarray(parameters[key], np.float32) for key in own]
+        for name, own in keys.items()
+        if own
+    }

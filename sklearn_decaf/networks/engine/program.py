@@ -15,7 +15,6 @@ from .convolution_step import compile_convolution_step
 from .convolutions import PackedConv
 from .fusion import FusedConv, fuse
 from .image_input import compile_image
-from .layer_steps import STEPS
 from .limits import Limits
 from .memory import NO_PADS, Maps
 from .schedule import Schedule, schedule_chain, split_chains
@@ -112,7 +111,7 @@ def compile_program(
 def _compile_step(layer: Layer | FusedConv, builder: ProgramBuilder) -> Step:
     if isinstance(layer, FusedConv):
         return compile_convolution_step(layer, builder)
-    return STEPS[type(layer)](layer, builder)
+    return layer.compile_step(builder)
 
 
 def _schedule(builder: ProgramBuilder, steps: list[Step], outputs: Collection[str]) -> Schedule:

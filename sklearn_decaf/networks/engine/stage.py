@@ -187,7 +187,7 @@ def make_stages(
             continue
         read_later = {name for layer in later for name in architecture.inputs(layer.name)}
         outputs = tuple(layer.name for layer in part if layer.name in wanted | read_later)
-        own = {layer.name: packed[layer.name] for layer in part if isinstance(layer, Conv)}
+        own = {layer.name: packed[layer.name] for layer in part if layer.name in packed}
         stages.append(Stage(architecture, own, part, inputs, outputs, size, limits))
         inputs = tuple(name for name in outputs if name in read_later)
     return stages

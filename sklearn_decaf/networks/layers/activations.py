@@ -9,6 +9,7 @@ from typing import ClassVar
 import numpy as np
 from scipy import special
 
+from ... import _kernels
 from .base import Layer, Shape
 
 
@@ -18,6 +19,13 @@ class Activation(Layer):
 
     #: Operations a value, as :meth:`other_operations` counts them.
     operations: ClassVar[int]
+    #: Name of the kernel.
+    kernel: ClassVar[str] = ""
+
+    @property
+    def constants(self) -> tuple[float, ...]:
+        """The numbers that the kernel is given."""
+        return ()
 
     def forward(self, inputs, parameters=()):
         """Apply the function to each value."""
@@ -27,6 +35,13 @@ class Activation(Layer):
     def apply(self, x: np.ndarray) -> np.ndarray:
         """Apply the function to an array."""
         raise TypeError(f"no reference for layers of type {type(self).__name__}")
+
+    def bind(self, x: np.ndarray, out: np.ndarray):
+        """Bind the kernel to a view of maps (h, w, c); `out` may be `x`."""
+        return _kernels.kernels.bind_activation(self.kernel, x, out, *self.constants)
+
+    def compile_step(self, builder):
+        return builder.pointwise(self, self.bind)
 
     def other_operations(self, *shapes: Shape) -> int:
         return self.operations * math.prod(self.output_shape(*shapes))
@@ -44,6 +59,9 @@ class ReLU(Activation):
     def apply(self, x):
         return np.clip(x, 0, x.dtype.type(self.max_value))
 
+    def bind(self, x, out):
+        return _kernels.kernels.bind_clip(x, 0, self.max_value, out)
+
 
 @dataclass(frozen=True)
 class LeakyReLU(Activation):
@@ -53,6 +71,11 @@ class LeakyReLU(Activation):
 
     onnx_operators = ("LeakyRelu",)
     operations = 2
+    kernel = "leaky_relu"
+
+    @property
+    def constants(self):
+        return (self.slope,)
 
     def apply(self, x):
         return np.where(x > 0, x, x.dtype.type(self.slope) * x)
@@ -66,6 +89,11 @@ class ELU(Activation):
 
     onnx_operators = ("Elu",)
     operations = 4
+    kernel = "elu"
+
+    @property
+    def constants(self):
+        return (self.alpha,)
 
     def apply(self, x):
         return np.where(x > 0, x, x.dtype.type(self.alpha) * np.expm1(np.minimum(x, 0)))
@@ -77,6 +105,7 @@ class Sigmoid(Activation):
 
     onnx_operators = ("Sigmoid",)
     operations = 4
+    kernel = "sigmoid"
 
     def apply(self, x):
         return special.expit(x)
@@ -88,6 +117,7 @@ class Tanh(Activation):
 
     onnx_operators = ("Tanh",)
     operations = 4
+    kernel = "tanh"
 
     def apply(self, x):
         return np.tanh(x)
@@ -99,6 +129,7 @@ class SiLU(Activation):
 
     onnx_operators = ("Swish",)
     operations = 5
+    kernel = "silu"
 
     def apply(self, x):
         return x * special.expit(x)
@@ -113,6 +144,11 @@ class HardSigmoid(Activation):
 
     onnx_operators = ("HardSigmoid",)
     operations = 4
+    kernel = "hard_sigmoid"
+
+    @property
+    def constants(self):
+        return (self.slope, self.offset)
 
     def apply(self, x):
         return np.clip(x.dtype.type(self.slope) * x + x.dtype.type(self.offset), 0, 1)
@@ -124,6 +160,7 @@ class HardSwish(Activation):
 
     onnx_operators = ("HardSwish",)
     operations = 5
+    kernel = "hard_swish"
 
     def apply(self, x):
         return x * (np.clip(x + 3, 0, 6) / 6)
@@ -144,6 +181,10 @@ class GELU(Activation):
     onnx_operators = ("Gelu",)
     operations = 6
 
+    @property
+    def kernel(self):
+        return "gelu_tanh" if self.approximate else "gelu"
+
     def apply(self, x):
         if self.approximate:
             return x / 2 * (1 + np.tanh(np.sqrt(2 / np.pi) * (x + 0.044715 * x**3)))
@@ -163,6 +204,10 @@ class PReLU(Layer):
         """Scale what is negative, channel by channel."""
         (x,), (slope,) = inputs, parameters
         return np.where(x > 0, x, slope * x)
+
+    def compile_step(self, builder):
+        (slope,) = builder.parameters(self)
+        return builder.pointwise(self, lambda x, out: _kernels.kernels.bind_prelu(x, slope, out))
 
     def other_operations(self, *shapes: Shape) -> int:
         return 2 * math.prod(self.output_shape(*shapes))

@@ -5,6 +5,9 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+import numpy as np
+
+from ... import _kernels
 from .base import Layer, Shape
 
 
@@ -23,6 +26,10 @@ class Add(Layer):
         """Add the two inputs."""
         x, y = inputs
         return x + y
+
+    def compile_step(self, builder):
+        bind = _kernels.kernels.bind_add_and_clip
+        return builder.pointwise(self, lambda x, y, out: bind(x, y, -np.inf, np.inf, out))
 
     def other_operations(self, *shapes: Shape) -> int:
         return math.prod(self.output_shape(*shapes))
@@ -53,6 +60,21 @@ class Multiply(Layer):
         if y.ndim < x.ndim:
             y = y[:, None, None]  # (n, 1, 1, c)
         return x * y
+
+    def compile_step(self, builder):
+        (x, factors), out = builder.inputs(self), builder.new_maps(self.name)
+        whole = factors.shape[:2] == x.shape[:2]
+
+        def compute(first, end):
+            multiply = _kernels.kernels.bind_multiply
+            phase = []
+            for a, b in builder.split(first, end):
+                rows = factors.rows(a, b) if whole else factors.rows(0, 1)
+                both = zip(x.rows(a, b), rows, out.rows(a, b))
+                phase += [[multiply(*views)] for views in both]
+            return [phase]
+
+        return builder.step(self, out, compute)
 
     def other_operations(self, *shapes: Shape) -> int:
         return math.prod(self.output_shape(*shapes))

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
+
+if TYPE_CHECKING:
+    from ..engine.builder import ProgramBuilder
+    from ..engine.steps import Step
 
 Shape = tuple[int, ...]
 Pads = tuple[tuple[int, int], tuple[int, int]]  # ((top, bottom), (left, right))
@@ -17,8 +21,8 @@ class Layer:
     """A layer as data: its name, the names of the layers it reads, and the numbers of its kind.
 
     A kind of layer is a subclass in a module of its own, which answers here all that is asked of
-    it: shapes, parameters, values (the plain NumPy reference), and operations. The engine's step
-    for it is found in :data:`sklearn_decaf.networks.engine.STEPS`.
+    it: shapes, parameters, values (the plain NumPy reference), operations, and how the engine
+    computes it. Convolutions and fully connected layers have parts of the engine of their own.
 
     Parameters
     ----------
@@ -59,6 +63,19 @@ class Layer:
         ndarray of shape (n, oh, ow, oc) or (n, oc)
         """
         raise TypeError(f"no reference for layers of type {type(self).__name__}")
+
+    def compile_step(self, builder: ProgramBuilder) -> Step:
+        """Make the engine's step, which binds kernels to rows of maps.
+
+        Parameters
+        ----------
+        builder : ProgramBuilder
+            Gives the maps that are read and makes those that are written.
+        """
+        raise TypeError(f"layer {self.name!r}: no step for layers of type {type(self).__name__}")
+
+    def check_step(self, *shapes: Shape) -> None:
+        """Raise a ValueError that names the layer if its step cannot do with its numbers."""
 
     def multiply_adds(self, *shapes: Shape) -> int:
         """Count the products of a weight and a value for one image with inputs of these shapes."""

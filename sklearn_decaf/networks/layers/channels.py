@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ... import _kernels
 from .base import Layer, Shape
 
 
@@ -29,6 +30,24 @@ class Concat(_Moves):
     def forward(self, inputs, parameters=()):
         """Join the channels."""
         return np.concatenate(inputs, axis=-1)
+
+    def compile_step(self, builder):
+        """Copy the inputs that are not written in place."""
+        out = builder.concatenation(self.name)
+        copies = [
+            (builder.maps[name], channel)
+            for name, channel in builder.first_channels(self.name)
+            if builder.maps[name].parent is not out
+        ]
+
+        def compute(first, end):
+            target = out.rows(first, end)
+            return [
+                builder.copies(x.rows(first, end), target[..., c : c + x.shape[-1]])
+                for x, c in copies
+            ]
+
+        return builder.step(self, out, compute)
 
 
 @dataclass(frozen=True)
@@ -58,6 +77,14 @@ class ChannelSlice(_Moves):
         (x,) = inputs
         return x[..., self.start : self.stop : self.step]
 
+    def compile_step(self, builder):
+        n = len(range(self.start, self.stop, self.step))
+
+        def bind(x, out):
+            return _kernels.kernels.bind_move_channels(x[..., self.start :], self.step, out, 1, n)
+
+        return builder.pointwise(self, bind)
+
 
 @dataclass(frozen=True)
 class ChannelShuffle(_Moves):
@@ -83,6 +110,25 @@ class ChannelShuffle(_Moves):
         (x,) = inputs
         parts = x.reshape(*x.shape[:-1], self.groups, -1)
         return np.swapaxes(parts, -1, -2).reshape(x.shape)
+
+    def compile_step(self, builder):
+        x, out = builder.input(self), builder.new_maps(self.name)
+        n = x.shape[-1] // self.groups
+
+        def compute(first, end):
+            move = _kernels.kernels.bind_move_channels
+            return [
+                [
+                    [
+                        move(source[..., g * n :], 1, target[..., g:], self.groups, n)
+                        for g in range(self.groups)
+                    ]
+                    for a, b in builder.split(first, end)
+                    for source, target in zip(x.rows(a, b), out.rows(a, b))
+                ]
+            ]
+
+        return builder.step(self, out, compute)
 
 
 @dataclass(frozen=True)

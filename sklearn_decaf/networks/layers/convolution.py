@@ -52,6 +52,12 @@ class Conv(Layer):
         return resolve_padding(self.padding, shape, self.kernel_size, self.stride, self.dilation)
 
     @property
+    def spans(self) -> tuple[int, int]:
+        """Rows and columns from the first number of the kernel to the last, both included."""
+        (kh, kw), (dy, dx) = pair(self.kernel_size), pair(self.dilation)
+        return dy * (kh - 1) + 1, dx * (kw - 1) + 1
+
+    @property
     def is_plain(self) -> bool:
         """Whether kernel and stride are the same for rows and columns, without dilation."""
         (kh, kw), (sy, sx) = pair(self.kernel_size), pair(self.stride)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+from ... import _kernels
 from .base import Layer, Shape
 
 
@@ -17,6 +18,15 @@ class _GlobalPool(Layer):
     def output_shape(self, *shapes: Shape) -> Shape:
         channels = shapes[0][-1]
         return (1, 1, channels) if self.keep_sides else (channels,)
+
+    def _compile(self, builder, bind):
+        x, out = builder.input(self), builder.new_maps(self.name)
+
+        def compute(first, end):
+            maps, vectors = x.rows(0, x.shape[0]), out.rows(0, 1)[:, 0, 0]
+            return [[[bind(map_, vector)] for map_, vector in zip(maps, vectors)]]
+
+        return builder.step(self, out, compute, by_rows=False)
 
     def other_operations(self, *shapes: Shape) -> int:
         return math.prod(shapes[0])
@@ -33,6 +43,9 @@ class GlobalAveragePool(_GlobalPool):
         (x,) = inputs
         return x.mean(axis=(1, 2), keepdims=self.keep_sides)
 
+    def compile_step(self, builder):
+        return self._compile(builder, _kernels.kernels.bind_average)
+
 
 @dataclass(frozen=True)
 class GlobalMaxPool(_GlobalPool):
@@ -44,3 +57,6 @@ class GlobalMaxPool(_GlobalPool):
         """Take the maximum over rows and columns."""
         (x,) = inputs
         return x.max(axis=(1, 2), keepdims=self.keep_sides)
+
+    def compile_step(self, builder):
+        return self._compile(builder, _kernels.kernels.bind_maximum)

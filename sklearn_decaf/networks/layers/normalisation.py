@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
+from ... import _kernels
 from .base import Layer, Shape
 
 
@@ -35,6 +36,28 @@ class LRN(Layer):
         sums = sliding_window_view(squares, self.size, axis=-1).sum(axis=-1)
         alpha, k = x.dtype.type(self.alpha / self.size), x.dtype.type(self.k)
         return x / (k + alpha * sums) ** x.dtype.type(self.beta)
+
+    def compile_step(self, builder):
+        x, out = builder.plain_input(self), builder.new_maps(self.name)
+        constants = self.size, self.alpha, self.beta, self.k
+
+        def compute(first, end):
+            normalise = _kernels.kernels.bind_lrn
+            phase = [
+                [normalise(x.image(i, a, b), *constants, out.image(i, a, b), out.left)]
+                for i in range(builder.n_images)
+                for a, b in builder.split(first, end)
+            ]
+            return [phase]
+
+        return builder.step(self, out, compute)
+
+    def check_step(self, *shapes: Shape) -> None:
+        if self.size % 2 == 0:
+            raise ValueError(
+                f"layer {self.name!r}: the engine computes LRN over an odd number of channels, "
+                f"not size={self.size}"
+            )
 
     def other_operations(self, *shapes: Shape) -> int:
         # a square, the sum over the window, times alpha plus k, the power, the division
@@ -96,6 +119,12 @@ class Scale(Layer):
         (x,), (scale, *shift) = inputs, parameters
         return x * scale + shift[0] if shift else x * scale
 
+    def compile_step(self, builder):
+        scale, *shift = builder.parameters(self)
+        shift = shift[0] if shift else np.zeros_like(scale)
+        bind = _kernels.kernels.bind_scale_and_shift
+        return builder.pointwise(self, lambda x, out: bind(x, scale, shift, out))
+
     def other_operations(self, *shapes: Shape) -> int:
         return (1 + self.has_shift) * math.prod(self.output_shape(*shapes))
 
@@ -122,6 +151,11 @@ class LayerNorm(Layer):
         centred = x - x.mean(axis=-1, keepdims=True)
         variance = np.square(centred).mean(axis=-1, keepdims=True)
         return centred / np.sqrt(variance + x.dtype.type(self.epsilon)) * scale + shift
+
+    def compile_step(self, builder):
+        scale, shift = builder.parameters(self)
+        bind = _kernels.kernels.bind_layer_norm
+        return builder.pointwise(self, lambda x, out: bind(x, scale, shift, self.epsilon, out))
 
     def other_operations(self, *shapes: Shape) -> int:
         # the mean, the differences, the squares, their mean, the division, scale and shift

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ... import _kernels
 from ._windows import Padding, Size, count_windows, pad, pair, resolve_padding, windows
 from .base import Layer, Pads, Shape
 
@@ -60,6 +61,32 @@ class _Pool(Layer):
             pads.append((before, after + max(sticks_out, 0)))
         return windows(pad(x, tuple(pads), value), self.size, self.stride, (oh, ow))
 
+    def _compile(self, builder, bind):
+        """Make a step of ``bind(x, border, out, (first, end))`` for rows of one image.
+
+        `x` holds the rows under the windows of rows `first` to `end` of the output, as far as they
+        are inside the map, and `border` how far the first window begins above and before it.
+        """
+        x, out = builder.plain_input(self), builder.new_maps(self.name)
+        (kh, _), (sy, _) = pair(self.size), pair(self.stride)
+        (top, _), (left, _) = self.pads(x.shape)
+        height = x.shape[0]
+
+        def rows_needed(n):
+            return min(height, (n - 1) * sy + kh - top)
+
+        def task(i, a, b):
+            begin = max(0, a * sy - top)
+            rows = x.image(i, begin, rows_needed(b))
+            border = begin - (a * sy - top), left
+            return [bind(rows, border, out.image(i, a, b), (a, b), out)]
+
+        def compute(first, end):
+            parts = list(builder.split(first, end))
+            return [[task(i, a, b) for i in range(builder.n_images) for a, b in parts]]
+
+        return builder.step(self, out, compute, stride=sy, before=top, rows_needed=rows_needed)
+
     def other_operations(self, *shapes: Shape) -> int:
         kh, kw = pair(self.size)
         return math.prod(self.output_shape(*shapes)) * (kh * kw - 1)
@@ -75,6 +102,18 @@ class MaxPool(_Pool):
         """Take the maximum of each window, in which nothing beyond the map counts."""
         (x,) = inputs  # (n, h, w, c)
         return self._windows(x, -np.inf).max(axis=(-2, -1))
+
+    def compile_step(self, builder):
+        size, stride = pair(self.size), pair(self.stride)
+        square = size[0] == size[1] and stride[0] == stride[1]
+
+        def bind(x, border, out, rows, maps):
+            place = maps.left, maps.shape[1]
+            if square and border == (0, 0):
+                return _kernels.kernels.bind_max_pool(x, size[0], stride[0], out, *place)
+            return _kernels.kernels.bind_max_pool_any(x, size, stride, border, out, *place)
+
+        return self._compile(builder, bind)
 
 
 @dataclass(frozen=True)
@@ -107,6 +146,19 @@ class AveragePool(_Pool):
             inside = np.minimum(starts + k, high) - np.maximum(starts, low)
             counts.append(inside.astype(np.float32))
         return counts[0], counts[1]
+
+    def compile_step(self, builder):
+        size, stride = pair(self.size), pair(self.stride)
+        (source,) = builder.architecture.inputs(self.name)
+        down, across = self.window_counts(builder.shapes[source])
+
+        def bind(x, border, out, rows, maps):
+            counts = np.ascontiguousarray(down[slice(*rows)]), across
+            return _kernels.kernels.bind_average_pool(
+                x, size, stride, border, counts, out, maps.left
+            )
+
+        return self._compile(builder, bind)
 
     def other_operations(self, *shapes: Shape) -> int:
         return super().other_operations(*shapes) + math.prod(self.output_shape(*shapes))

@@ -35,7 +35,7 @@ def test_residuals_and_activations_are_fused():
     with_residual = [step.name for step in steps if step.residual is not None]
     assert with_residual == [f"block{i}" for i in (3, 5, 7, 8, 10, 11, 13, 14, 15)]
     # stem and head, an expansion in all blocks but the first, and a depthwise one in each
-    assert sum(step.relu is not None for step in steps) == 2 + 15 + 16
+    assert sum(step.activation is not None for step in steps) == 2 + 15 + 16
 
 
 def test_concatenations_are_written_in_place():

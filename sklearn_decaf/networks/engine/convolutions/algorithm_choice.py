@@ -10,7 +10,8 @@ Five, of which the first that fits is taken:
   multiplications instead of (m r)^2, for filters that move by one pixel. m depends on
   how the tiles fill the map. A first layer with a stride is turned into such a one: blocks of
   stride x stride pixels become channels (space to depth).
-- ``patches``: the windows are copied to rows, then multiplied (im2col).
+- ``patches``: the windows, of any sides, steps and dilation, are copied to rows, then multiplied
+  (im2col).
 
 Winograd's transforms round more than plain sums: at DeCAF6 2e-6 of the largest value instead of
 1e-6. ``exact=True`` does without.
@@ -23,6 +24,7 @@ from dataclasses import dataclass
 
 from ...._kernels._functions import WINOGRAD_SIZES
 from ...layers import Conv, Shape
+from ...layers._windows import pair
 from ..limits import Limits
 from ..packed_weights import storable
 
@@ -43,20 +45,21 @@ def choose_algorithm(
     conv: Conv, in_shape: Shape, out_shape: Shape, *, exact: bool, limits: Limits
 ) -> Algorithm:
     """Decide how a convolution is computed; see the module's documentation."""
-    if conv.is_depthwise(in_shape[-1]):
+    rows, columns = pair(conv.stride)
+    if conv.is_depthwise(in_shape[-1]) and rows == columns:
         return Algorithm("depthwise", double=conv.double_precision)
     if conv.double_precision:
         return Algorithm("double")
-    if conv.kernel_size == 1:
+    if pair(conv.kernel_size) == (1, 1):
         return Algorithm("matrix")
-    algorithm = None if exact else _winograd(conv, in_shape, out_shape, limits)
+    algorithm = None if exact or not conv.is_plain else _winograd(conv, in_shape, out_shape, limits)
     return algorithm or Algorithm("patches")
 
 
 def _winograd(conv: Conv, in_shape: Shape, out_shape: Shape, limits: Limits) -> Algorithm | None:
     """Winograd's algorithm for a convolution, if it fits and saves products."""
-    block = conv.stride
-    r = -(-conv.kernel_size // block)
+    (block, _), (size, _) = pair(conv.stride), pair(conv.kernel_size)
+    r = -(-size // block)
     m = _tile_size(r, out_shape, limits)
     first_layer = in_shape[-1] == 3 and conv.groups == 1
     channels = in_shape[-1] * block * block // conv.groups
@@ -66,7 +69,7 @@ def _winograd(conv: Conv, in_shape: Shape, out_shape: Shape, limits: Limits) -> 
         and channels >= limits.winograd_min_channels
         and conv.filters // conv.groups % 8 == 0  # as the packed matrices want it
     )
-    saves = (conv.kernel_size * m) ** 2 > ((m + r - 1) * block) ** 2  # products of a tile
+    saves = (size * m) ** 2 > ((m + r - 1) * block) ** 2  # products of a tile
     return Algorithm("winograd", m, r, block) if fits and saves else None
 
 

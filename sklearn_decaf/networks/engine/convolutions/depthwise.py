@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from .... import _kernels
 from ...._kernels.calls import Phase
+from ...layers._windows import pair
 from ..workspace import split_evenly
 from .operands import ConvAlgorithm
 
@@ -14,7 +15,7 @@ class Depthwise(ConvAlgorithm):
     def compute(self, first: int, end: int) -> list[Phase]:
         given = self.operands
         conv, packed, x, out = given.conv, given.packed, given.x, given.out
-        k, s = conv.kernel_size, conv.stride
+        k, s = len(packed.kernels[0]), pair(conv.stride)[0]
         (pad_top, _), _ = conv.pads(x.shape)
         kernels = _kernels.kernels
         double = packed.algorithm.double

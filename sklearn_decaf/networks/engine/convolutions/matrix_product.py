@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ...._kernels.calls import Phase, Task
 from ...._kernels.places import Place, Rows
+from ...layers._windows import pair
 from ..memory import Maps
 from ..workspace import split_evenly
 from .operands import ConvAlgorithm, ConvOperands
@@ -16,7 +17,7 @@ class MatrixProduct(ConvAlgorithm):
         super().__init__(operands)
         conv, x, out = operands.conv, operands.x, operands.out
         # without borders, the rows of a map are one long row of pixels
-        self._joined = conv.stride == 1 and x.width == out.shape[1] == out.width
+        self._joined = pair(conv.stride) == (1, 1) and x.width == out.shape[1] == out.width
 
     def compute(self, first: int, end: int) -> list[Phase]:
         x, out = self.operands.x, self.operands.out
@@ -46,13 +47,13 @@ class MatrixProduct(ConvAlgorithm):
         """Some rows of one image."""
         conv, x, out = self.operands.conv, self.operands.x, self.operands.out
         (pad_top, _), (pad_left, _) = conv.pads(x.shape)
-        s, c = conv.stride, x.channels
-        start = (x.row(first * s - pad_top) * x.width + x.left - pad_left) * c
+        (sy, sx), c = pair(conv.stride), x.channels
+        start = (x.row(first * sy - pad_top) * x.width + x.left - pad_left) * c
         shape, place = (end - first, out.shape[1]), self.operands.place(i, first, end)
         if self._joined:
             shape, place = (1, (end - first) * out.shape[1]), place.as_one_row()
         return self._all_groups(
-            Rows(x.storage.array[i], start, s * x.width * c, s * c, shape), place
+            Rows(x.storage.array[i], start, sy * x.width * c, sx * c, shape), place
         )
 
     def _all_groups(self, rows: Rows, place: Place) -> Task:

@@ -12,6 +12,7 @@ from .... import _kernels
 from ...._kernels.cook_toom import cook_toom
 from ...architecture import INPUT, Architecture
 from ...layers import Conv, Layer
+from ...layers._windows import pair
 from ..limits import Limits
 from ..packed_weights import pack_layers, storable
 from .algorithm_choice import Algorithm, choose_algorithm
@@ -23,7 +24,7 @@ class PackedConv:
     """The weights of a convolution as its algorithm reads them.
 
     `kernels` holds, for each group, what :meth:`Kernels.pack_matrix` returns; for ``depthwise``
-    one array (k, k, c). `bias` is filled up with zeros to the width of the packed matrices, and
+    one array (kh, kw, c). `bias` is filled up with zeros to the width of the packed matrices, and
     there is one a group.
     """
 
@@ -79,7 +80,7 @@ def kernel_swaps_channels(architecture: Architecture, first: Conv) -> bool:
 
 def _pack(layer: Conv, algorithm: Algorithm, kernel: np.ndarray, bias: np.ndarray) -> PackedConv:
     if algorithm.kind == "depthwise":
-        own = np.ascontiguousarray(kernel[:, :, 0])
+        own = _dilated(kernel[:, :, 0], layer)
         return PackedConv(algorithm, [own], [np.ascontiguousarray(bias)], 1, own.nbytes)
     parts = np.split(kernel, layer.groups, axis=-1)  # (k, k, c / groups, filters / groups) each
     biases = np.split(bias, layer.groups)
@@ -94,6 +95,14 @@ def _pack(layer: Conv, algorithm: Algorithm, kernel: np.ndarray, bias: np.ndarra
     nbytes = sum(panels.nbytes for group in kernels for _, panels in group)
     padded = [_kernels.kernels.pad_columns(b, k).astype(dtype) for b, k in zip(biases, kernels)]
     return PackedConv(algorithm, kernels, padded, len(biases[0]), nbytes)
+
+
+def _dilated(kernel: np.ndarray, layer: Conv) -> np.ndarray:
+    """Put zeros between the numbers of a depthwise kernel (kh, kw, c) where it is dilated."""
+    dy, dx = pair(layer.dilation)
+    wide = np.zeros((*layer.spans, kernel.shape[-1]), np.float32)
+    wide[::dy, ::dx] = kernel
+    return wide
 
 
 def _as_matrix(kernel: np.ndarray) -> np.ndarray:

@@ -7,6 +7,7 @@ import numpy as np
 from .... import _kernels
 from ...._kernels.calls import Phase, Task
 from ...._kernels.places import Rows
+from ...layers._windows import pair
 from ..workspace import split_evenly
 from .operands import ConvAlgorithm, ConvOperands
 
@@ -22,7 +23,8 @@ class Patches(ConvAlgorithm):
         oh, ow, _ = operands.out.shape
         self._depth = operands.x.channels // conv.groups
         self._n_rows = min(oh, max(1, operands.limits.product_rows // ow))
-        shape = self._n_rows, ow, conv.kernel_size, conv.kernel_size * self._depth
+        kh, kw = pair(conv.kernel_size)
+        shape = self._n_rows, ow, kh, kw * self._depth
         self._scratch = operands.workspace.take_for_parts((shape, self.dtype))
 
     def compute(self, first: int, end: int) -> list[Phase]:
@@ -41,17 +43,19 @@ class Patches(ConvAlgorithm):
     def _block(self, i: int, a: int, b: int, patches: np.ndarray) -> Task:
         """Copy the windows of some rows of outputs, group by group, and multiply them."""
         conv, x, out = self.operands.conv, self.operands.x, self.operands.out
-        k, s, depth = conv.kernel_size, conv.stride, self._depth
+        sides, stride, dilation = map(pair, (conv.kernel_size, conv.stride, conv.dilation))
         (pad_top, _), _ = conv.pads(x.shape)
-        ow, size = out.shape[1], k * k * depth
-        image, place = x.image(i, a * s - pad_top), self.operands.place(i, a, b)
+        ow, depth = out.shape[1], self._depth
+        size = sides[0] * sides[1] * depth
+        image, place = x.image(i, a * stride[0] - pad_top), self.operands.place(i, a, b)
         shape = b - a, ow
         if out.width == ow:
             shape, place = (1, (b - a) * ow), place.as_one_row()
         task: Task = []
         for g in range(conv.groups):
             copy = _kernels.kernels.bind_patches
-            task.append(copy(image, k, s, 0, b - a, g * depth, depth, patches))
+            windows = (sides, stride, dilation)
+            task.append(copy(image, windows, 0, b - a, g * depth, depth, patches))
             task += self.product(Rows(patches, 0, ow * size, size, shape), g, place)
         return task
 
