@@ -22,14 +22,18 @@ WINOGRAD_SIZES = ((4, 3), (5, 3), (4, 5))
 # (size, stride, outputs at a time) of the compiled depthwise convolutions
 DEPTHWISE_SIZES = tuple(itertools.product((3, 5), (1, 2), (4, 7)))
 MODULES = (
+    "activations",
+    "channelwise",
     "depthwise",
     *(f"depthwise_{size}x{size}_stride_{s}_by_{outputs}" for size, s, outputs in DEPTHWISE_SIZES),
     "depthwise_double",
     "elementwise",
     "global_pool",
+    "layer_norm",
     "lrn",
     "max_pool",
     "patches",
+    "pool",
     "preprocess",
     *(f"winograd_{side}_{m}_{r}" for m, r in WINOGRAD_SIZES for side in ("input", "output")),
 )
@@ -58,8 +62,7 @@ class Kernels(MatrixProducts, LayerKernels):
 
     def __init__(self, kernel_set: str):
         self.kernel_set = kernel_set
-        MatrixProducts.__init__(self, kernel_set)
-        LayerKernels.__init__(self, kernel_set)
+        super().__init__(kernel_set)
         for name in MODULES:
             setattr(self, f"_{name}", import_module(f"{__package__}.{kernel_set}.{name}"))
         # {(size, stride): {outputs at a time: function}}

@@ -2,24 +2,17 @@
 
 from __future__ import annotations
 
-from importlib import import_module
-
 import numpy as np
 
 from ._arrays import Region, require
 from .calls import Call
 from .places import UNBOUNDED
 
-LAYER_MODULES = ("activations", "channelwise", "layer_norm", "pool")
 _LANES = 16  # of the sums in layer_norm
 
 
 class LayerKernels:
     """Functions that bind kernels to regions: views of shape (h, w, c), perhaps parts of arrays."""
-
-    def __init__(self, kernel_set: str):
-        for name in LAYER_MODULES:
-            setattr(self, f"_{name}", import_module(f"{__package__}.{kernel_set}.{name}"))
 
     def bind_activation(self, name: str, x, out, *constants: float) -> Call:
         """Apply an activation function to each value; `out` may be `x`.

@@ -25,6 +25,26 @@ AVAILABLE = _kernels.available_sets()
 # slower, with the same results.
 ARITHMETIC = r"(add|sub|mul|fn?m(add|sub)\d*)ps"
 PACKED = {
+    "activations": {
+        "leaky_relu": {"mulps": 1},
+        "elu": {ARITHMETIC: 10},
+        "sigmoid": {ARITHMETIC: 10, "divps": 1},
+        "tanh": {ARITHMETIC: 10, "divps": 1},
+        "silu": {ARITHMETIC: 10, "divps": 1},
+        "hard_sigmoid": {ARITHMETIC: 1},
+        "hard_swish": {"maxps": 1, "minps": 1},
+        "gelu": {ARITHMETIC: 18, "divps": 1},
+        "gelu_tanh": {ARITHMETIC: 12, "divps": 1},
+    },
+    "channelwise": {
+        "scale_and_shift": {ARITHMETIC: 1, "maxps": 1, "minps": 1},
+        "prelu": {"mulps": 1},
+        "multiply": {"mulps": 1},
+        "multiply_pixels": {"mulps": 1},
+        "move_channels": {},  # steps between channels, where vectors are of no use
+    },
+    "layer_norm": {"layer_norm": {ARITHMETIC: 4}},
+    "pool": {"max_pool_any": {"maxps": 1}, "average_pool": {"addps": 1, "divps": 1}},
     "depthwise": {"depthwise": {r"(mul|fmadd\d*)ps": 1, r"maxps": 1}},
     "depthwise_double": {
         "depthwise_double": {r"(mul|fmadd\d*)pd": 1, r"maxpd": 1},

@@ -3,7 +3,8 @@
 Exponentials are polynomials of degree 6 on [-ln(2) / 2, ln(2) / 2], scaled by a power of two: no
 call, no table, no branch, so that they become vectors, and the same bits wherever a value stands.
 `_expm1` is precise near 0 too, where ``exp(x) - 1`` would cancel. Powers of two are made by
-``np.ldexp``, for which `build_tools/kernel_to_cpp.py` puts a shift of the exponent's bits.
+``np.ldexp``, which `build_tools/kernel_to_cpp.py` turns into a shift of the exponent. Quotients
+are made float32 at once: Python's are float64, and so would be all that follows.
 """
 
 import numpy as np
@@ -26,20 +27,20 @@ def _expm1(x):
 
 def _sigmoid(x):
     bounded = np.minimum(np.maximum(-x, np.float32(-87)), np.float32(88))
-    return np.float32(1) / (np.float32(2) + _expm1(bounded))
+    return np.float32(np.float32(1) / (np.float32(2) + _expm1(bounded)))
 
 
 def _tanh(x):
     # odd: of the absolute value, for which nothing cancels
     bounded = np.minimum(np.maximum(np.float32(2) * x, np.float32(-40)), np.float32(40))
     power = _expm1(bounded)
-    return power / (power + np.float32(2))
+    return np.float32(power / (power + np.float32(2)))
 
 
 def _normal(x):
     # P(X <= x) of a standard normal X, to 2e-7: Abramowitz and Stegun 1964, 7.1.26
     size = np.minimum(np.maximum(np.abs(x) * np.float32(0.70710678), np.float32(0)), np.float32(9))
-    t = np.float32(1) / (np.float32(1) + np.float32(0.3275911) * size)
+    t = np.float32(np.float32(1) / (np.float32(1) + np.float32(0.3275911) * size))
     series = np.float32(1.061405429) * t + np.float32(-1.453152027)
     series = series * t + np.float32(1.421413741)
     series = series * t + np.float32(-0.284496736)

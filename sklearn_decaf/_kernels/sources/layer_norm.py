@@ -43,7 +43,7 @@ def layer_norm(
             total = np.float32(0)
             for i in range(16):
                 total += sums[i]
-            mean = total / count
+            mean = np.float32(total / count)
             for ch in range(channels):
                 line[ch] = x[source + ch] - mean
             for lane in range(16):
@@ -58,6 +58,7 @@ def layer_norm(
             total = np.float32(0)
             for i in range(16):
                 total += sums[i]
-            factor = np.float32(1) / np.sqrt(total / count + floor)
+            deviation = np.sqrt(np.float32(total / count) + floor)
+            factor = np.float32(np.float32(1) / deviation)
             for ch in range(channels):
                 out[target + ch] = line[ch] * factor * scale[ch] + shift[ch]
