@@ -32,7 +32,7 @@ PACKED = {
         "tanh": {ARITHMETIC: 10, "divps": 1},
         "silu": {ARITHMETIC: 10, "divps": 1},
         "hard_sigmoid": {ARITHMETIC: 1},
-        "hard_swish": {"maxps": 1, "minps": 1},
+        "hard_swish": {ARITHMETIC: 2},
         "gelu": {ARITHMETIC: 18, "divps": 1},
         "gelu_tanh": {ARITHMETIC: 12, "divps": 1},
     },
