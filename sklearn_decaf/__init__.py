@@ -20,29 +20,55 @@ _HOMES = {
     "extract": "_extraction.to_files",
     "show_versions": "_show_versions",
 }
-_MODULES = (
+
+__all__ = [
+    "ActivationCache",
+    "ActivationDropout",
+    "BoundingBoxCropper",
+    "DeCAFTransformer",
     "adaptation",
     "datasets",
     "descriptors",
     "exceptions",
+    "extract",
     "images",
     "inspection",
     "metrics",
     "model_selection",
     "networks",
+    "show_versions",
     "transformers",
-)
+]
 
-__all__ = [*_HOMES, *_MODULES]
+_MODULES = tuple(name for name in __all__ if name not in _HOMES)
+
+TYPE_CHECKING = False  # type checkers take it for typing's, which would have to be imported
+if TYPE_CHECKING:
+    from . import (
+        adaptation,
+        datasets,
+        descriptors,
+        exceptions,
+        images,
+        inspection,
+        metrics,
+        model_selection,
+        networks,
+        transformers,
+    )
+    from ._extraction.to_files import extract
+    from ._show_versions import show_versions
+    from .images._bounding_boxes import BoundingBoxCropper
+    from .transformers import ActivationCache, ActivationDropout, DeCAFTransformer
+else:
+
+    def __getattr__(name):
+        if name in _HOMES:
+            return getattr(_import_module(f".{_HOMES[name]}", __name__), name)
+        if name in _MODULES:
+            return _import_module(f".{name}", __name__)
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
-def __getattr__(name):
-    if name in _HOMES:
-        return getattr(_import_module(f".{_HOMES[name]}", __name__), name)
-    if name in _MODULES:
-        return _import_module(f".{name}", __name__)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-
-
-def __dir__():
+def __dir__() -> list[str]:
     return sorted([*globals(), *__all__])

@@ -13,6 +13,8 @@ rows only, so that the result is the same with them.
 from __future__ import annotations
 
 import inspect
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from sklearn import get_config
@@ -23,6 +25,9 @@ from sklearn.utils.metadata_routing import get_routing_for_object
 from sklearn.utils.validation import _num_samples
 
 from ._adaptation.domains import is_unlabelled, plain_labels, predict_domains, require_rows
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
 
 __all__ = [
     "TargetScorer",
@@ -41,7 +46,13 @@ def _target_rows(y_true, sample_domain):
     return np.flatnonzero(rows)
 
 
-def target_accuracy_score(y_true, y_pred, *, sample_domain=None, sample_weight=None):
+def target_accuracy_score(
+    y_true: ArrayLike,
+    y_pred: ArrayLike,
+    *,
+    sample_domain: ArrayLike | None = None,
+    sample_weight: ArrayLike | None = None,
+) -> float:
     """Accuracy on the labelled target rows.
 
     Parameters
@@ -77,7 +88,13 @@ def target_accuracy_score(y_true, y_pred, *, sample_domain=None, sample_weight=N
     return _score(accuracy_score, y_true, y_pred, sample_domain, sample_weight)
 
 
-def target_mean_class_accuracy_score(y_true, y_pred, *, sample_domain=None, sample_weight=None):
+def target_mean_class_accuracy_score(
+    y_true: ArrayLike,
+    y_pred: ArrayLike,
+    *,
+    sample_domain: ArrayLike | None = None,
+    sample_weight: ArrayLike | None = None,
+) -> float:
     """Mean over the classes of the accuracy on the labelled target rows of each.
 
     Parameters
@@ -144,10 +161,17 @@ class TargetScorer(BaseEstimator):
 
     __metadata_request__score = {"sample_domain": True}
 
-    def __init__(self, metric):
+    def __init__(self, metric: Callable[..., float]) -> None:
         self.metric = metric
 
-    def __call__(self, estimator, X, y, sample_domain=None, sample_weight=None):
+    def __call__(
+        self,
+        estimator: BaseEstimator,
+        X: Any,
+        y: ArrayLike,
+        sample_domain: ArrayLike | None = None,
+        sample_weight: ArrayLike | None = None,
+    ) -> float:
         """Score an estimator.
 
         Parameters
@@ -181,7 +205,14 @@ class TargetScorer(BaseEstimator):
         weight = None if sample_weight is None else np.asarray(sample_weight)[rows]
         return _score(self.metric, np.asarray(y)[rows], predicted, None, weight)
 
-    def score(self, estimator, X, y, sample_domain=None, sample_weight=None):
+    def score(
+        self,
+        estimator: BaseEstimator,
+        X: Any,
+        y: ArrayLike,
+        sample_domain: ArrayLike | None = None,
+        sample_weight: ArrayLike | None = None,
+    ) -> float:
         """Score an estimator; the same as calling the scorer.
 
         Parameters

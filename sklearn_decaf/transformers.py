@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from numbers import Integral
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from sklearn.base import BaseEstimator, TransformerMixin, _fit_context, clone
@@ -22,6 +23,12 @@ from .images._estimator import ImageInputMixin, warn_of_failures
 from .networks.features import POOLINGS, FeatureBlock, feature_blocks
 from .networks.imagenet import imagenet_classes
 from .networks.weights.loading import Weights, load_weights
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
+    from typing_extensions import Self
+
+    from ._utils.types import FilePath, Images, ImageShape, RandomState
 
 __all__ = ["ActivationCache", "ActivationDropout", "DeCAFTransformer"]
 
@@ -159,6 +166,7 @@ class DeCAFTransformer(ImageInputMixin, TransformerMixin, BaseEstimator):
     True
     """
 
+    weights_sha256_: str
     _fit_attribute = "weights_sha256_"
     _doc_link_module = "sklearn_decaf"
     _doc_link_template = DOC_LINK_TEMPLATE
@@ -184,25 +192,25 @@ class DeCAFTransformer(ImageInputMixin, TransformerMixin, BaseEstimator):
 
     def __init__(
         self,
-        layer=6,
-        dropout="auto",
+        layer: int | str | tuple[int | str, ...] = 6,
+        dropout: bool | Literal["auto"] = "auto",
         *,
-        weights="efficientnet_lite0",
-        architecture=None,
-        pooling="auto",
-        resize="warp",
-        ten_crop=False,
-        exif_transpose=True,
-        exact=False,
-        draft=False,
-        image_shape=None,
-        on_error="raise",
-        cache=None,
-        batch_size=32,
-        n_jobs=None,
-        random_state=None,
-        verbose=False,
-    ):
+        weights: FilePath = "efficientnet_lite0",
+        architecture: str | None = None,
+        pooling: Literal["auto", "avg", "max", "avg+max"] | None = "auto",
+        resize: Literal["warp", "crop"] | None = "warp",
+        ten_crop: bool = False,
+        exif_transpose: bool = True,
+        exact: bool = False,
+        draft: bool = False,
+        image_shape: ImageShape | None = None,
+        on_error: Literal["raise", "nan"] = "raise",
+        cache: FilePath | ActivationCache | None = None,
+        batch_size: int = 32,
+        n_jobs: int | None = None,
+        random_state: RandomState = None,
+        verbose: bool | int = False,
+    ) -> None:
         self.layer = layer
         self.dropout = dropout
         self.weights = weights
@@ -222,7 +230,7 @@ class DeCAFTransformer(ImageInputMixin, TransformerMixin, BaseEstimator):
         self.verbose = verbose
 
     @_fit_context(prefer_skip_nested_validation=True)
-    def fit(self, X, y=None):
+    def fit(self, X: Images, y: object = None) -> Self:
         """Check the parameters, the weights and the kind of input; compute nothing.
 
         With dropout, ``fit(X).transform(X)`` treats `X` as test rows and so differs from
@@ -246,7 +254,7 @@ class DeCAFTransformer(ImageInputMixin, TransformerMixin, BaseEstimator):
         return self
 
     @_fit_context(prefer_skip_nested_validation=True)
-    def fit_transform(self, X, y=None):
+    def fit_transform(self, X: Images, y: object = None) -> np.ndarray:
         """Compute the features of training images.
 
         With dropout, activations are set to 0 at random: this differs from
@@ -278,7 +286,7 @@ class DeCAFTransformer(ImageInputMixin, TransformerMixin, BaseEstimator):
         self._apply_dropout(features, training=True)
         return features
 
-    def transform(self, X):
+    def transform(self, X: Images) -> np.ndarray:
         """Compute the features of test images.
 
         With dropout, activations are multiplied by 0.5: this differs from what ``fit_transform``
@@ -307,7 +315,7 @@ class DeCAFTransformer(ImageInputMixin, TransformerMixin, BaseEstimator):
         self._apply_dropout(features, training=False)
         return features
 
-    def predict_labels(self, X, *, top=5):
+    def predict_labels(self, X: Images, *, top: int = 5) -> list[list[tuple[str, float]]]:
         """Name what the network itself, trained on ImageNet, sees in each image.
 
         Parameters
@@ -344,7 +352,7 @@ class DeCAFTransformer(ImageInputMixin, TransformerMixin, BaseEstimator):
             labels.append([(classes[i], float(row[i])) for i in best])
         return labels
 
-    def get_feature_names_out(self, input_features=None):
+    def get_feature_names_out(self, input_features: ArrayLike | None = None) -> np.ndarray:
         """Names of the output columns.
 
         Parameters
@@ -430,8 +438,9 @@ class DeCAFTransformer(ImageInputMixin, TransformerMixin, BaseEstimator):
         """Features, with NaN for what failed, and the failures: (row, message)."""
         recipe = self._recipe()
         if self.cache is not None:
-            known = isinstance(self.cache, ActivationCache)
-            cache = self.cache if known else ActivationCache(self.cache)
+            cache = self.cache
+            if not isinstance(cache, ActivationCache):
+                cache = ActivationCache(cache)
             return cached_rows(images, recipe, cache, count=count, **self._how())
         features = np.empty((len(images), recipe.n_features), np.float32)
         failures: list[tuple[int, str]] = []

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 from scipy import sparse
 from sklearn.base import TransformerMixin
@@ -11,13 +13,21 @@ from sklearn.utils.validation import _check_feature_names_in, check_is_fitted, v
 from .base import AdaptationEstimator
 from .domains import check_sample_domain, fit_domains, known_domains, ordered_domains, require_rows
 
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
+    from typing_extensions import Self
+
+    from .._utils.types import MatrixLike, SparseMatrix
+
 
 def domain_name(label: int) -> str:
     """The name of a domain in feature names: source1, target2."""
     return f"source{label}" if label >= 0 else f"target{-label}"
 
 
-def augmented_kernel(kernel, sample_domain, sample_domain_other=None):
+def augmented_kernel(
+    kernel: ArrayLike, sample_domain: ArrayLike, sample_domain_other: ArrayLike | None = None
+) -> np.ndarray:
     """The kernel of augmented features, from the kernel of the plain ones.
 
     Rows of one domain share two copies of their features, rows of two domains share one, so the
@@ -117,7 +127,9 @@ class FeatureAugmentation(TransformerMixin, AdaptationEstimator):
     __metadata_request__fit = {"sample_domain": True}
     __metadata_request__transform = {"sample_domain": True}
 
-    def fit(self, X, y=None, sample_domain=None):
+    def fit(
+        self, X: MatrixLike, y: ArrayLike | None = None, sample_domain: ArrayLike | None = None
+    ) -> Self:
         """Learn which domains there are.
 
         Parameters
@@ -148,7 +160,9 @@ class FeatureAugmentation(TransformerMixin, AdaptationEstimator):
         self.domains_ = ordered_domains(domains)
         return X, domains
 
-    def fit_transform(self, X, y=None, sample_domain=None):
+    def fit_transform(
+        self, X: MatrixLike, y: ArrayLike | None = None, sample_domain: ArrayLike | None = None
+    ) -> np.ndarray | SparseMatrix:
         """Fit, and augment the training rows by their own domains.
 
         Parameters
@@ -170,7 +184,9 @@ class FeatureAugmentation(TransformerMixin, AdaptationEstimator):
         """
         return self._augment(*self._fit(X, y, sample_domain))
 
-    def transform(self, X, sample_domain=None):
+    def transform(
+        self, X: MatrixLike, sample_domain: ArrayLike | None = None
+    ) -> np.ndarray | SparseMatrix:
         """Augment rows.
 
         Parameters
@@ -218,7 +234,7 @@ class FeatureAugmentation(TransformerMixin, AdaptationEstimator):
         augmented[np.arange(n), [copy_of[label] for label in domains]] = X
         return augmented.reshape(n, -1)
 
-    def get_feature_names_out(self, input_features=None):
+    def get_feature_names_out(self, input_features: ArrayLike | None = None) -> np.ndarray:
         """Return the names of the copies: shared_x0, ..., source1_x0, ..., target2_x0.
 
         Parameters

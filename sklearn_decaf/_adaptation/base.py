@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
 import numpy as np
 from scipy import sparse
 from sklearn import get_config
@@ -17,6 +19,9 @@ from sklearn.utils.validation import _num_samples
 
 from .._utils.doc_link import doc_link_template
 from .domains import is_unlabelled, plain_labels
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
 
 
 class AdaptationEstimator(BaseEstimator):
@@ -35,7 +40,13 @@ class DomainClassifierMixin(ClassifierMixin):
     __metadata_request__predict = {"sample_domain": True}
     __metadata_request__score = {"sample_domain": True}
 
-    def score(self, X, y, sample_domain=None, sample_weight=None):
+    def score(
+        self,
+        X: Any,
+        y: ArrayLike,
+        sample_domain: ArrayLike | None = None,
+        sample_weight: ArrayLike | None = None,
+    ) -> float:
         """Return the accuracy of `predict` on the rows that have a label.
 
         To score target rows only, use the scorers of :mod:`sklearn_decaf.metrics`.
@@ -79,7 +90,7 @@ class DomainMetaClassifier(DomainClassifierMixin, MetaEstimatorMixin, Adaptation
     __metadata_request__predict_log_proba = {"sample_domain": True}
     __metadata_request__decision_function = {"sample_domain": True}
 
-    def get_metadata_routing(self):
+    def get_metadata_routing(self) -> MetadataRouter:
         """Return the routing of metadata to the inner estimator.
 
         Returns

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from numbers import Integral, Real
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from scipy import linalg
@@ -17,8 +18,16 @@ from .domains import check_labels, fit_domains, plain_labels, predict_domains, r
 from .geodesic_flow import flow_components
 from .subspaces import pca_basis, pls_basis, subspace_disagreement
 
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
+    from typing_extensions import Self
 
-def geodesic_flow_kernel(X, Y=None, *, source_basis, target_basis):
+    from .._utils.types import MatrixLike
+
+
+def geodesic_flow_kernel(
+    X: MatrixLike, Y: MatrixLike | None = None, *, source_basis: ArrayLike, target_basis: ArrayLike
+) -> np.ndarray:
     """The geodesic flow kernel of rows, for two given subspaces.
 
     Parameters
@@ -181,14 +190,21 @@ class GeodesicFlowKernel(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Adap
     }
 
     def __init__(
-        self, n_components="auto", *, source_basis="pca", max_components=100, disagreement_tol=0.01
-    ):
+        self,
+        n_components: int | Literal["auto"] = "auto",
+        *,
+        source_basis: Literal["pca", "pls"] = "pca",
+        max_components: int = 100,
+        disagreement_tol: float = 0.01,
+    ) -> None:
         self.n_components = n_components
         self.source_basis = source_basis
         self.max_components = max_components
         self.disagreement_tol = disagreement_tol
 
-    def fit(self, X, y=None, sample_domain=None):
+    def fit(
+        self, X: MatrixLike, y: ArrayLike | None = None, sample_domain: ArrayLike | None = None
+    ) -> Self:
         """Find the two subspaces and the kernel between them.
 
         Parameters
@@ -291,7 +307,9 @@ class GeodesicFlowKernel(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Adap
         self.disagreement_ = curve
         return chosen
 
-    def fit_transform(self, X, y=None, sample_domain=None):
+    def fit_transform(
+        self, X: MatrixLike, y: ArrayLike | None = None, sample_domain: ArrayLike | None = None
+    ) -> np.ndarray:
         """Fit, and map the training rows; the same as ``fit(...).transform(X)``.
 
         Parameters
@@ -312,7 +330,7 @@ class GeodesicFlowKernel(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Adap
         """
         return self.fit(X, y, sample_domain=sample_domain).transform(X)
 
-    def transform(self, X, sample_domain=None):
+    def transform(self, X: MatrixLike, sample_domain: ArrayLike | None = None) -> np.ndarray:
         """Map rows to coordinates whose inner products are the kernel.
 
         Parameters
@@ -333,7 +351,7 @@ class GeodesicFlowKernel(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Adap
         predict_domains(sample_domain, X.shape[0])
         return safe_sparse_dot(X, self.components_.T, dense_output=True)
 
-    def kernel(self, X, Y=None):
+    def kernel(self, X: MatrixLike, Y: MatrixLike | None = None) -> np.ndarray:
         """Return kernel values, for example for ``SVC(kernel=flow.kernel)``.
 
         Parameters

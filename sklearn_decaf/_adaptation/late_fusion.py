@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from numbers import Real
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from sklearn.utils._param_validation import Interval, StrOptions
@@ -10,6 +11,11 @@ from sklearn.utils.validation import _num_samples, check_is_fitted
 
 from .base import DomainMetaClassifier
 from .domains import check_labels, fit_domains, plain_labels, predict_domains, require_rows, shown
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
+    from sklearn.base import BaseEstimator
+    from typing_extensions import Self
 
 
 class LateFusionClassifier(DomainMetaClassifier):
@@ -73,12 +79,20 @@ class LateFusionClassifier(DomainMetaClassifier):
         "target_weight": [Interval(Real, 0, 1, closed="both")],
     }
 
-    def __init__(self, estimator, fusion="linear", *, target_weight=0.5):
+    def __init__(
+        self,
+        estimator: BaseEstimator,
+        fusion: Literal["linear", "max"] = "linear",
+        *,
+        target_weight: float = 0.5,
+    ) -> None:
         self.estimator = estimator
         self.fusion = fusion
         self.target_weight = target_weight
 
-    def fit(self, X, y, sample_domain=None, **fit_params):
+    def fit(
+        self, X: Any, y: ArrayLike, sample_domain: ArrayLike | None = None, **fit_params: Any
+    ) -> Self:
         """Train both classifiers.
 
         Parameters
@@ -130,7 +144,7 @@ class LateFusionClassifier(DomainMetaClassifier):
                 setattr(self, name, getattr(self.source_estimator_, name))
         return self
 
-    def decision_function(self, X, sample_domain=None):
+    def decision_function(self, X: Any, sample_domain: ArrayLike | None = None) -> np.ndarray:
         """Return the combined scores.
 
         Parameters
@@ -169,7 +183,7 @@ class LateFusionClassifier(DomainMetaClassifier):
         scores[:, np.searchsorted(self.classes_, estimator.classes_)] = known
         return scores
 
-    def predict(self, X, sample_domain=None):
+    def predict(self, X: Any, sample_domain: ArrayLike | None = None) -> np.ndarray:
         """Predict class labels.
 
         Parameters

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from numbers import Integral, Real
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from scipy import sparse
@@ -16,6 +17,12 @@ from .base import AdaptationEstimator, DomainClassifierMixin
 from .domains import check_labels, fit_domains, plain_labels, predict_domains, require_rows, shown
 from .squared_hinge import AffineRows, StackedRows, minimise
 from .subspaces import pca_basis
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
+    from typing_extensions import Self
+
+    from .._utils.types import MatrixLike
 
 # How far the gradient of each step is brought down. To be exact costs nothing on small problems;
 # on large ones, and in single precision, this is still far below what changes a prediction.
@@ -152,15 +159,15 @@ class MMDTClassifier(DomainClassifierMixin, AdaptationEstimator):
 
     def __init__(
         self,
-        C_source=0.05,
-        C_target=1.0,
-        C_transform=5e-4,
+        C_source: float = 0.05,
+        C_target: float = 1.0,
+        C_transform: float = 5e-4,
         *,
-        transform_loss="cosine",
-        n_components=None,
-        max_iter=2,
-        tol=None,
-    ):
+        transform_loss: Literal["cosine", "linear"] = "cosine",
+        n_components: int | None = None,
+        max_iter: int = 2,
+        tol: float | None = None,
+    ) -> None:
         self.C_source = C_source
         self.C_target = C_target
         self.C_transform = C_transform
@@ -169,7 +176,13 @@ class MMDTClassifier(DomainClassifierMixin, AdaptationEstimator):
         self.max_iter = max_iter
         self.tol = tol
 
-    def fit(self, X, y, sample_domain=None, sample_weight=None):
+    def fit(
+        self,
+        X: MatrixLike,
+        y: ArrayLike,
+        sample_domain: ArrayLike | None = None,
+        sample_weight: ArrayLike | None = None,
+    ) -> Self:
         """Learn the classifiers and the map.
 
         Parameters
@@ -216,8 +229,10 @@ class MMDTClassifier(DomainClassifierMixin, AdaptationEstimator):
                 f"class, {shown(self.classes_[0])}."
             )
         X = self._project(X)
-        signs = [_signs(plain_labels(y[rows]), self.classes_) for rows in (source, target)]
-        self._alternate(X[source], X[target], *signs, weight[source], weight[target])
+        Y_source, Y_target = (
+            _signs(plain_labels(y[rows]), self.classes_) for rows in (source, target)
+        )
+        self._alternate(X[source], X[target], Y_source, Y_target, weight[source], weight[target])
         return self
 
     def _project(self, X):
@@ -300,7 +315,9 @@ class MMDTClassifier(DomainClassifierMixin, AdaptationEstimator):
         coef = W[:, :-1] if self.n_components is None else W[:, :-1] @ self.components_
         return np.ascontiguousarray(coef), W[:, -1].copy()
 
-    def decision_function(self, X, sample_domain=None):
+    def decision_function(
+        self, X: MatrixLike, sample_domain: ArrayLike | None = None
+    ) -> np.ndarray:
         """Return the scores of the classifiers.
 
         Parameters
@@ -325,7 +342,7 @@ class MMDTClassifier(DomainClassifierMixin, AdaptationEstimator):
             scores[source] = _product(X[source], self.source_coef_) + self.source_intercept_
         return scores[:, 0] if len(self.classes_) == 2 else scores
 
-    def predict(self, X, sample_domain=None):
+    def predict(self, X: MatrixLike, sample_domain: ArrayLike | None = None) -> np.ndarray:
         """Predict class labels.
 
         Parameters
@@ -345,7 +362,7 @@ class MMDTClassifier(DomainClassifierMixin, AdaptationEstimator):
         best = (scores > 0).astype(int) if scores.ndim == 1 else scores.argmax(axis=1)
         return self.classes_[best]
 
-    def map_target(self, X):
+    def map_target(self, X: MatrixLike) -> np.ndarray:
         """Map target rows to the source domain, where other classifiers can use them.
 
         Parameters
@@ -368,7 +385,7 @@ class MMDTClassifier(DomainClassifierMixin, AdaptationEstimator):
         return dense + AffineRows(X).dot(left) @ W[:, :-1]
 
     @property
-    def transform_matrix_(self):
+    def transform_matrix_(self) -> np.ndarray:
         """The map A: ``[x, 1] @ A`` is the mapped row. Square, d + 1 wide, made on demand."""
         check_is_fitted(self)
         left, W = self._map

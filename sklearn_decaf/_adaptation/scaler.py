@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 from scipy import sparse
 from sklearn.base import OneToOneFeatureMixin, TransformerMixin
@@ -10,6 +12,12 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from .base import AdaptationEstimator
 from .domains import fit_domains, known_domains, ordered_domains, require_rows
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
+    from typing_extensions import Self
+
+    from .._utils.types import MatrixLike, SparseMatrix
 
 
 class DomainScaler(OneToOneFeatureMixin, TransformerMixin, AdaptationEstimator):
@@ -69,11 +77,13 @@ class DomainScaler(OneToOneFeatureMixin, TransformerMixin, AdaptationEstimator):
 
     _parameter_constraints: dict = {"with_mean": ["boolean"], "with_std": ["boolean"]}
 
-    def __init__(self, *, with_mean=True, with_std=True):
+    def __init__(self, *, with_mean: bool = True, with_std: bool = True) -> None:
         self.with_mean = with_mean
         self.with_std = with_std
 
-    def fit(self, X, y=None, sample_domain=None):
+    def fit(
+        self, X: MatrixLike, y: ArrayLike | None = None, sample_domain: ArrayLike | None = None
+    ) -> Self:
         """Find the means and standard deviations of each domain.
 
         Parameters
@@ -118,7 +128,9 @@ class DomainScaler(OneToOneFeatureMixin, TransformerMixin, AdaptationEstimator):
             self.scale_[i] = np.where(constant, 1.0, np.sqrt(variance))
         return X, domains
 
-    def fit_transform(self, X, y=None, sample_domain=None):
+    def fit_transform(
+        self, X: MatrixLike, y: ArrayLike | None = None, sample_domain: ArrayLike | None = None
+    ) -> np.ndarray | SparseMatrix:
         """Fit, and standardise the training rows by their own domains.
 
         Parameters
@@ -140,7 +152,9 @@ class DomainScaler(OneToOneFeatureMixin, TransformerMixin, AdaptationEstimator):
         """
         return self._scale(*self._fit(X, y, sample_domain))
 
-    def transform(self, X, sample_domain=None):
+    def transform(
+        self, X: MatrixLike, sample_domain: ArrayLike | None = None
+    ) -> np.ndarray | SparseMatrix:
         """Standardise rows.
 
         Parameters

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any, Literal
+
 import numpy as np
 from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.metaestimators import available_if
@@ -9,6 +11,11 @@ from sklearn.utils.validation import _num_samples, check_is_fitted
 
 from .base import DomainMetaClassifier
 from .domains import check_labels, fit_domains, plain_labels, predict_domains, require_rows
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
+    from sklearn.base import BaseEstimator
+    from typing_extensions import Self
 
 
 def _inner_has(method):
@@ -77,11 +84,15 @@ class DomainSubsetClassifier(DomainMetaClassifier):
         "train_on": [StrOptions({"source", "target", "both"})],
     }
 
-    def __init__(self, estimator, train_on="both"):
+    def __init__(
+        self, estimator: BaseEstimator, train_on: Literal["source", "target", "both"] = "both"
+    ) -> None:
         self.estimator = estimator
         self.train_on = train_on
 
-    def fit(self, X, y, sample_domain=None, **fit_params):
+    def fit(
+        self, X: Any, y: ArrayLike, sample_domain: ArrayLike | None = None, **fit_params: Any
+    ) -> Self:
         """Train on the chosen rows.
 
         Parameters
@@ -134,7 +145,7 @@ class DomainSubsetClassifier(DomainMetaClassifier):
         predict_domains(sample_domain, _num_samples(X))
         return getattr(self.estimator_, method)(X)
 
-    def predict(self, X, sample_domain=None):
+    def predict(self, X: Any, sample_domain: ArrayLike | None = None) -> np.ndarray:
         """Predict class labels.
 
         Parameters
@@ -153,7 +164,7 @@ class DomainSubsetClassifier(DomainMetaClassifier):
         return self._call("predict", X, sample_domain)
 
     @available_if(_inner_has("decision_function"))
-    def decision_function(self, X, sample_domain=None):
+    def decision_function(self, X: Any, sample_domain: ArrayLike | None = None) -> np.ndarray:
         """Return the scores of the inner classifier.
 
         Parameters
@@ -172,7 +183,7 @@ class DomainSubsetClassifier(DomainMetaClassifier):
         return self._call("decision_function", X, sample_domain)
 
     @available_if(_inner_has("predict_proba"))
-    def predict_proba(self, X, sample_domain=None):
+    def predict_proba(self, X: Any, sample_domain: ArrayLike | None = None) -> np.ndarray:
         """Return the class probabilities of the inner classifier.
 
         Parameters
@@ -191,7 +202,7 @@ class DomainSubsetClassifier(DomainMetaClassifier):
         return self._call("predict_proba", X, sample_domain)
 
     @available_if(_inner_has("predict_log_proba"))
-    def predict_log_proba(self, X, sample_domain=None):
+    def predict_log_proba(self, X: Any, sample_domain: ArrayLike | None = None) -> np.ndarray:
         """Return the logarithms of the class probabilities of the inner classifier.
 
         Parameters

@@ -81,7 +81,9 @@ def pls_basis(X, y, max_components: int) -> np.ndarray:
     return linalg.qr(weights, mode="economic")[0]
 
 
-def subspace_disagreement(source, target, both, max_components: int | None = None) -> np.ndarray:
+def subspace_disagreement(
+    source: np.ndarray, target: np.ndarray, both: np.ndarray, max_components: int | None = None
+) -> np.ndarray:
     """The disagreement of two subspaces with the one of the pooled rows, by dimension.
 
     For each dimension d, with the leading d columns of each basis: the mean of sin(alpha) and

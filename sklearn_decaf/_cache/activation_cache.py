@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from ..exceptions import CacheWarning
 
 if TYPE_CHECKING:
+    from .._utils.types import FilePath
     from .store import Store
 
 
@@ -79,18 +80,18 @@ class ActivationCache:
     4
     """
 
-    def __init__(self, folder, *, max_bytes=10 * 2**30):
+    def __init__(self, folder: FilePath, *, max_bytes: int = 10 * 2**30) -> None:
         if not isinstance(folder, str | os.PathLike):
             raise TypeError(f"folder={folder!r} must be the path of a folder")
         if not isinstance(max_bytes, Integral) or isinstance(max_bytes, bool) or max_bytes < 1:
             raise ValueError(f"max_bytes={max_bytes!r} must be a positive integer, a size in bytes")
-        self.folder = os.path.abspath(os.path.expanduser(os.fsdecode(folder)))
-        self.max_bytes = int(max_bytes)
+        self.folder: str = os.path.abspath(os.path.expanduser(os.fsdecode(folder)))
+        self.max_bytes: int = int(max_bytes)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.folder!r}, max_bytes={self.max_bytes})"
 
-    def __eq__(self, other) -> bool:
+    def __eq__(self, other: object) -> bool:
         return isinstance(other, ActivationCache) and vars(self) == vars(other)
 
     def __hash__(self) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from numbers import Integral
+from typing import TYPE_CHECKING
 
 import numpy as np
 from PIL import Image
@@ -18,6 +19,12 @@ from ..exceptions import ImageError
 from ..images._estimator import ImageInputMixin, warn_of_failures
 from ..images._inputs import ImageInputs, describe
 from ..images._reading import decode
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
+    from typing_extensions import Self
+
+    from .._utils.types import Images
 
 Failures = list[tuple[int, str]]  # (row, message)
 
@@ -50,7 +57,7 @@ class ImageDescriptor(ImageInputMixin, TransformerMixin, BaseEstimator):
         raise NotImplementedError
 
     @_fit_context(prefer_skip_nested_validation=True)
-    def fit(self, X, y=None):
+    def fit(self, X: Images, y: object = None) -> Self:
         """Check the parameters and the kind of input; compute nothing.
 
         Parameters
@@ -69,7 +76,7 @@ class ImageDescriptor(ImageInputMixin, TransformerMixin, BaseEstimator):
         self._check_X(X, reset=True)
         return self
 
-    def transform(self, X):
+    def transform(self, X: Images) -> np.ndarray:
         """Compute the descriptor of each image.
 
         Parameters
@@ -98,7 +105,7 @@ class ImageDescriptor(ImageInputMixin, TransformerMixin, BaseEstimator):
         self._for_each_image(images, range(len(images)), use)
         return rows
 
-    def get_feature_names_out(self, input_features=None):
+    def get_feature_names_out(self, input_features: ArrayLike | None = None) -> np.ndarray:
         """Names of the output columns.
 
         Parameters

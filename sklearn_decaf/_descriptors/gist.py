@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from functools import lru_cache
 from numbers import Integral
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from scipy import fft
@@ -11,6 +12,9 @@ from sklearn.utils._param_validation import Interval, StrOptions
 
 from ..images import resize_and_crop
 from .base import ImageDescriptor, to_grey
+
+if TYPE_CHECKING:
+    from .._utils.types import ImageShape
 
 # The constants of the authors' published implementation.
 PREFILTER_CYCLES = 4.0  # cycles an image: slower changes of light are removed
@@ -176,18 +180,18 @@ class GISTTransformer(ImageDescriptor):
     def __init__(
         self,
         *,
-        image_size=256,
-        n_scales=4,
-        n_orientations=8,
-        n_blocks=4,
-        channels="grey",
-        resize="warp",
-        exif_transpose=True,
-        image_shape=None,
-        on_error="raise",
-        n_jobs=None,
-        verbose=False,
-    ):
+        image_size: int = 256,
+        n_scales: int = 4,
+        n_orientations: int = 8,
+        n_blocks: int = 4,
+        channels: Literal["grey", "rgb"] = "grey",
+        resize: Literal["warp", "crop"] = "warp",
+        exif_transpose: bool = True,
+        image_shape: ImageShape | None = None,
+        on_error: Literal["raise", "nan"] = "raise",
+        n_jobs: int | None = None,
+        verbose: bool | int = False,
+    ) -> None:
         self.image_size = image_size
         self.n_scales = n_scales
         self.n_orientations = n_orientations

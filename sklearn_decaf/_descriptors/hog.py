@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from numbers import Integral
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from sklearn.utils._param_validation import Interval, StrOptions
 
 from ..images import resize_and_crop
 from .base import ImageDescriptor
+
+if TYPE_CHECKING:
+    from .._utils.types import ImageShape
 
 
 def import_hog():
@@ -110,19 +114,19 @@ class HOGTransformer(ImageDescriptor):
     def __init__(
         self,
         *,
-        image_size=128,
-        orientations=9,
-        pixels_per_cell=8,
-        cells_per_block=2,
-        block_norm="L2-Hys",
-        transform_sqrt=False,
-        resize="warp",
-        exif_transpose=True,
-        image_shape=None,
-        on_error="raise",
-        n_jobs=None,
-        verbose=False,
-    ):
+        image_size: int = 128,
+        orientations: int = 9,
+        pixels_per_cell: int = 8,
+        cells_per_block: int = 2,
+        block_norm: Literal["L1", "L1-sqrt", "L2", "L2-Hys"] = "L2-Hys",
+        transform_sqrt: bool = False,
+        resize: Literal["warp", "crop"] = "warp",
+        exif_transpose: bool = True,
+        image_shape: ImageShape | None = None,
+        on_error: Literal["raise", "nan"] = "raise",
+        n_jobs: int | None = None,
+        verbose: bool | int = False,
+    ) -> None:
         self.image_size = image_size
         self.orientations = orientations
         self.pixels_per_cell = pixels_per_cell

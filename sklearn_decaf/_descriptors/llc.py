@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from numbers import Integral, Real
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from PIL import Image
@@ -17,6 +19,11 @@ from .._utils.validation import check_integers
 from ..exceptions import ImageError
 from .base import ImageDescriptor, to_grey
 from .sift import N_CELLS, dense_sift
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+    from .._utils.types import Images, ImageShape, RandomState
 
 # Descriptors coded at a time: bounds the matrix of their distances to all codewords.
 _CHUNK = 1024
@@ -203,22 +210,22 @@ class LLCTransformer(ImageDescriptor):
 
     def __init__(
         self,
-        n_codewords=1024,
+        n_codewords: int = 1024,
         *,
-        n_neighbors=5,
-        regularization=1e-4,
-        patch_sizes=(16, 25, 31),
-        step=8,
-        pyramid=(1, 2, 4),
-        max_size=300,
-        max_descriptors=100_000,
-        exif_transpose=True,
-        image_shape=None,
-        on_error="raise",
-        n_jobs=None,
-        random_state=None,
-        verbose=False,
-    ):
+        n_neighbors: int = 5,
+        regularization: float = 1e-4,
+        patch_sizes: Sequence[int] = (16, 25, 31),
+        step: int = 8,
+        pyramid: Sequence[int] = (1, 2, 4),
+        max_size: int = 300,
+        max_descriptors: int = 100_000,
+        exif_transpose: bool = True,
+        image_shape: ImageShape | None = None,
+        on_error: Literal["raise", "nan"] = "raise",
+        n_jobs: int | None = None,
+        random_state: RandomState = None,
+        verbose: bool | int = False,
+    ) -> None:
         self.n_codewords = n_codewords
         self.n_neighbors = n_neighbors
         self.regularization = regularization
@@ -235,7 +242,7 @@ class LLCTransformer(ImageDescriptor):
         self.verbose = verbose
 
     @_fit_context(prefer_skip_nested_validation=True)
-    def fit(self, X, y=None):
+    def fit(self, X: Images, y: object = None) -> Self:
         """Learn the codebook.
 
         Parameters
@@ -276,7 +283,7 @@ class LLCTransformer(ImageDescriptor):
             self.codebook_ = k_means.fit(sample).cluster_centers_
         return self
 
-    def transform(self, X):
+    def transform(self, X: Images) -> np.ndarray:
         """Code each image.
 
         Parameters
@@ -345,7 +352,8 @@ class LLCTransformer(ImageDescriptor):
         """Descriptors of an image, and where they stand as shares of its sides."""
         shrink = min(1.0, self.max_size / max(image.size))
         least = max(self.patch_sizes)
-        size = tuple(max(round(n * shrink), least) for n in image.size)
+        width, height = (max(round(n * shrink), least) for n in image.size)
+        size = (width, height)
         if size != image.size:
             image = image.resize(size, Image.Resampling.BILINEAR)
         grey = to_grey(np.asarray(image)) / np.float32(255)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Sequence
 from contextlib import closing
 from functools import partial
 from numbers import Integral
 from pathlib import Path
+from typing import TYPE_CHECKING, Literal
 
 from sklearn.base import clone
 from sklearn.utils import Bunch
@@ -20,11 +22,21 @@ from .file_list import FileList
 from .formats import import_pyarrow, write_block
 from .output_folder import OutputFolder
 
+if TYPE_CHECKING:
+    from .._utils.types import FilePath
+
 _FORMATS = ("parquet", "npy")
 
 
 def extract(
-    paths, out, *, transformer=None, root="", format=None, block_size=4096, verbose=True
+    paths: Sequence[FilePath],
+    out: FilePath,
+    *,
+    transformer: DeCAFTransformer | None = None,
+    root: FilePath = "",
+    format: Literal["parquet", "npy"] | None = None,
+    block_size: int = 4096,
+    verbose: bool = True,
 ) -> Bunch:
     """Compute features of any number of photographs and write them to files.
 

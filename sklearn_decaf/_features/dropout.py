@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from numbers import Real
+from typing import TYPE_CHECKING
 
 import numpy as np
 import scipy.sparse as sp
@@ -12,6 +13,11 @@ from sklearn.utils._param_validation import Interval
 from sklearn.utils.validation import validate_data
 
 from .._utils.doc_link import DOC_LINK_TEMPLATE
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+    from .._utils.types import MatrixLike, RandomState, SparseMatrix
 
 
 class ActivationDropout(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
@@ -82,12 +88,12 @@ class ActivationDropout(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         "random_state": ["random_state"],
     }
 
-    def __init__(self, p=0.5, random_state=None):
+    def __init__(self, p: float = 0.5, random_state: RandomState = None) -> None:
         self.p = p
         self.random_state = random_state
 
     @_fit_context(prefer_skip_nested_validation=True)
-    def fit(self, X, y=None):
+    def fit(self, X: MatrixLike, y: object = None) -> Self:
         """Check the parameters and remember the number of features.
 
         ``fit(X).transform(X)`` treats `X` as test rows and so differs from ``fit_transform(X)``.
@@ -107,7 +113,7 @@ class ActivationDropout(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         return self
 
     @_fit_context(prefer_skip_nested_validation=True)
-    def fit_transform(self, X, y=None):
+    def fit_transform(self, X: MatrixLike, y: object = None) -> np.ndarray | SparseMatrix:
         """Set values of training rows to 0 at random.
 
         Differs from ``fit(X).transform(X)``, which treats `X` as test rows.
@@ -134,7 +140,7 @@ class ActivationDropout(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
             row *= random_state.uniform(size=row.shape) >= self.p
         return X
 
-    def transform(self, X):
+    def transform(self, X: MatrixLike) -> np.ndarray | SparseMatrix:
         """Multiply test rows by ``1 - p``.
 
         Differs from what ``fit_transform`` does to training rows.

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from sklearn.model_selection import BaseCrossValidator
@@ -12,6 +13,12 @@ from sklearn.utils.validation import _num_samples
 from .._adaptation.domains import fit_domains, is_unlabelled, plain_labels, require_rows
 from .._utils.validation import check_integer
 from .draws import class_labels, draw
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
+    from typing_extensions import Self
+
+    from .._utils.types import FilePath, RandomState
 
 
 class _DomainSplitter(BaseCrossValidator):
@@ -25,7 +32,13 @@ class _DomainSplitter(BaseCrossValidator):
         given = groups if sample_domain is None else sample_domain
         return fit_domains(given, y, _num_samples(X))
 
-    def get_n_splits(self, X=None, y=None, groups=None, sample_domain=None):
+    def get_n_splits(
+        self,
+        X: object = None,
+        y: object = None,
+        groups: object = None,
+        sample_domain: object = None,
+    ) -> int:
         """Return the number of splits.
 
         Parameters
@@ -81,14 +94,25 @@ class DomainShuffleSplit(_DomainSplitter):
     """
 
     def __init__(
-        self, n_source_per_class=20, n_target_per_class=3, n_splits=20, *, random_state=None
-    ):
+        self,
+        n_source_per_class: int | Mapping[int, int] | None = 20,
+        n_target_per_class: int = 3,
+        n_splits: int = 20,
+        *,
+        random_state: RandomState = None,
+    ) -> None:
         self.n_source_per_class = n_source_per_class
         self.n_target_per_class = n_target_per_class
         self.n_splits = n_splits
         self.random_state = random_state
 
-    def split(self, X, y=None, groups=None, sample_domain=None):
+    def split(
+        self,
+        X: Any,
+        y: ArrayLike | None = None,
+        groups: ArrayLike | None = None,
+        sample_domain: ArrayLike | None = None,
+    ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """Generate the splits.
 
         Parameters
@@ -193,14 +217,14 @@ class PredefinedDomainSplit(_DomainSplitter):
 
     def __init__(
         self,
-        source_train,
-        target_train,
-        target_test=None,
+        source_train: Sequence[ArrayLike],
+        target_train: Sequence[ArrayLike],
+        target_test: Sequence[ArrayLike] | None = None,
         *,
-        source=None,
-        target=None,
-        index_base=0,
-    ):
+        source: int | None = None,
+        target: int | None = None,
+        index_base: Literal[0, 1] = 0,
+    ) -> None:
         self.source_train = source_train
         self.target_train = target_train
         self.target_test = target_test
@@ -209,7 +233,9 @@ class PredefinedDomainSplit(_DomainSplitter):
         self.index_base = index_base
 
     @classmethod
-    def from_mat(cls, filename, *, source=None, target=None):
+    def from_mat(
+        cls, filename: FilePath, *, source: int | None = None, target: int | None = None
+    ) -> Self:
         """Read splits in the format of the authors of max-margin domain transforms.
 
         Parameters
@@ -243,11 +269,17 @@ class PredefinedDomainSplit(_DomainSplitter):
         return cls(*columns, source=source, target=target, index_base=1)
 
     @property
-    def n_splits(self):
+    def n_splits(self) -> int:
         """The number of splits."""
         return len(self.source_train)
 
-    def split(self, X, y=None, groups=None, sample_domain=None):
+    def split(
+        self,
+        X: Any,
+        y: ArrayLike | None = None,
+        groups: ArrayLike | None = None,
+        sample_domain: ArrayLike | None = None,
+    ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """Generate the splits.
 
         Parameters

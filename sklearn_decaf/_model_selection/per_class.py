@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
 import numpy as np
 from sklearn.model_selection import BaseCrossValidator
 from sklearn.utils import check_random_state
@@ -10,6 +13,11 @@ from sklearn.utils.validation import _num_samples
 from .._adaptation.domains import shown
 from .._utils.validation import check_integer
 from .draws import class_labels, draw
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
+
+    from .._utils.types import RandomState
 
 
 class PerClassShuffleSplit(BaseCrossValidator):
@@ -47,13 +55,22 @@ class PerClassShuffleSplit(BaseCrossValidator):
     cat cat dog dog | cat dog dog dog
     """
 
-    def __init__(self, train_per_class=30, test_per_class=None, *, n_splits=5, random_state=None):
+    def __init__(
+        self,
+        train_per_class: int = 30,
+        test_per_class: int | None = None,
+        *,
+        n_splits: int = 5,
+        random_state: RandomState = None,
+    ) -> None:
         self.train_per_class = train_per_class
         self.test_per_class = test_per_class
         self.n_splits = n_splits
         self.random_state = random_state
 
-    def split(self, X, y=None, groups=None):
+    def split(
+        self, X: Any, y: ArrayLike | None = None, groups: object = None
+    ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """Generate the splits.
 
         Parameters
@@ -101,7 +118,7 @@ class PerClassShuffleSplit(BaseCrossValidator):
             test = np.concatenate([left[:most] for left in rest])
             yield rng.permutation(np.concatenate(train)), rng.permutation(test)
 
-    def get_n_splits(self, X=None, y=None, groups=None):
+    def get_n_splits(self, X: object = None, y: object = None, groups: object = None) -> int:
         """Return the number of splits.
 
         Parameters

@@ -8,7 +8,7 @@ from pathlib import Path
 VARIABLE = "SKLEARN_DECAF_DATA"
 
 
-def get_data_home(data_home: str | os.PathLike | None = None) -> Path:
+def get_data_home(data_home: str | os.PathLike[str] | None = None) -> Path:
     """Path of the folder that holds downloaded weights and data sets.
 
     It is created when something is put there, not before.

@@ -19,7 +19,7 @@ import zipfile
 import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path, PurePosixPath
-from typing import BinaryIO
+from typing import IO
 
 from ..exceptions import ArchiveError
 
@@ -49,7 +49,7 @@ Placement = Callable[[PurePosixPath], PurePosixPath | None]
 
 
 def extract_archive(
-    archive: str | os.PathLike | BinaryIO,
+    archive: str | os.PathLike | IO[bytes],
     directory: str | os.PathLike,
     *,
     max_files: int,
@@ -84,7 +84,7 @@ def extract_archive(
     OSError
         If the files cannot be written: the disk is full, for one.
     """
-    if not hasattr(archive, "read"):
+    if isinstance(archive, str | os.PathLike):
         with open(archive, "rb") as stream:
             return extract_archive(
                 stream, directory, max_files=max_files, max_bytes=max_bytes, place=place

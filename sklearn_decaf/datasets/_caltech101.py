@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Literal, overload
 
 import numpy as np
 from sklearn.utils import Bunch
@@ -11,6 +12,11 @@ from sklearn.utils import Bunch
 from ._collection import Archive, Collection
 from ._fetch_docs import fetcher
 from ._layout import class_images, first_with, keep_below
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+    from .._utils.types import FilePath, ImageFetchOptions
 
 _FOLDER = "101_ObjectCategories"
 BACKGROUND = "BACKGROUND_Google"
@@ -78,18 +84,33 @@ COLLECTION = _Caltech101(
 )
 
 
+@overload
+def fetch_caltech101(
+    *,
+    background: bool = ...,
+    return_X_y: Literal[False] = ...,
+    **options: Unpack[ImageFetchOptions],
+) -> Bunch: ...
+
+
+@overload
+def fetch_caltech101(
+    *, background: bool = ..., return_X_y: Literal[True], **options: Unpack[ImageFetchOptions]
+) -> tuple[np.ndarray, np.ndarray]: ...
+
+
 @fetcher
 def fetch_caltech101(
     *,
-    background=True,
-    data_home=None,
-    local=None,
-    allow_incomplete=False,
-    download_if_missing=True,
-    n_retries=3,
-    delay=1.0,
-    return_X_y=False,
-):
+    background: bool = True,
+    data_home: FilePath | None = None,
+    local: FilePath | None = None,
+    allow_incomplete: bool = False,
+    download_if_missing: bool = True,
+    n_retries: int = 3,
+    delay: float = 1.0,
+    return_X_y: bool = False,
+) -> Bunch | tuple[np.ndarray, np.ndarray]:
     """Load Caltech-101, 101 classes of objects and one of background; fetch it if need be.
 
     A copy is looked for in `data_home` (``caltech101/``, ``caltech-101/`` or

@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Literal, overload
 
 import numpy as np
 from scipy.io import loadmat
@@ -14,6 +15,12 @@ from .._utils.validation import check_option
 from ._collection import Archive, Collection, google_drive_urls
 from ._fetch_docs import fetcher
 from ._layout import first_with, keep_below, read_lines, require_all
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+    from .._utils.types import FilePath, ImageFetchOptions
+
 
 _DESCR_2011 = """\
 Caltech-UCSD Birds-200-2011
@@ -236,19 +243,39 @@ COLLECTIONS = {
 }
 
 
+@overload
+def fetch_cub200(
+    *,
+    version: Literal["2011", "2010"] = ...,
+    subset: Literal["all", "train", "test"] = ...,
+    return_X_y: Literal[False] = ...,
+    **options: Unpack[ImageFetchOptions],
+) -> Bunch: ...
+
+
+@overload
+def fetch_cub200(
+    *,
+    version: Literal["2011", "2010"] = ...,
+    subset: Literal["all", "train", "test"] = ...,
+    return_X_y: Literal[True],
+    **options: Unpack[ImageFetchOptions],
+) -> tuple[np.ndarray, np.ndarray]: ...
+
+
 @fetcher
 def fetch_cub200(
     *,
-    version="2011",
-    subset="all",
-    data_home=None,
-    local=None,
-    allow_incomplete=False,
-    download_if_missing=True,
-    n_retries=3,
-    delay=1.0,
-    return_X_y=False,
-):
+    version: Literal["2011", "2010"] = "2011",
+    subset: Literal["all", "train", "test"] = "all",
+    data_home: FilePath | None = None,
+    local: FilePath | None = None,
+    allow_incomplete: bool = False,
+    download_if_missing: bool = True,
+    n_retries: int = 3,
+    delay: float = 1.0,
+    return_X_y: bool = False,
+) -> Bunch | tuple[np.ndarray, np.ndarray]:
     """Load Caltech-UCSD Birds, photographs of 200 species with bounding boxes; fetch if need be.
 
     A copy is looked for in `data_home`, else the published archives are downloaded (1.2 GB for

@@ -5,12 +5,16 @@ from __future__ import annotations
 import os
 import warnings
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Literal, overload
 
 import numpy as np
 from sklearn.utils import Bunch, check_random_state
 
 from ..images._reading import IMAGE_EXTENSIONS
+
+if TYPE_CHECKING:
+    from .._utils.types import FilePath, RandomState
 
 # Written by file managers and archivers beside the photographs; left out without a warning, like
 # every name that starts with a dot.
@@ -20,16 +24,42 @@ _THUMBNAIL_FILES = {"thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r", "__maco
 _SPLIT_NAMES = {"train", "training", "trainval", "val", "valid", "validation", "test", "testing"}
 
 
+@overload
 def load_image_folder(
-    directory,
+    directory: FilePath,
     *,
-    classes=None,
-    extensions=IMAGE_EXTENSIONS,
-    description=None,
-    shuffle=False,
-    random_state=0,
-    return_X_y=False,
-):
+    classes: Sequence[str] | None = ...,
+    extensions: str | Sequence[str] = ...,
+    description: str | None = ...,
+    shuffle: bool = ...,
+    random_state: RandomState = ...,
+    return_X_y: Literal[False] = ...,
+) -> Bunch: ...
+
+
+@overload
+def load_image_folder(
+    directory: FilePath,
+    *,
+    classes: Sequence[str] | None = ...,
+    extensions: str | Sequence[str] = ...,
+    description: str | None = ...,
+    shuffle: bool = ...,
+    random_state: RandomState = ...,
+    return_X_y: Literal[True],
+) -> tuple[np.ndarray, np.ndarray]: ...
+
+
+def load_image_folder(
+    directory: FilePath,
+    *,
+    classes: Sequence[str] | None = None,
+    extensions: str | Sequence[str] = IMAGE_EXTENSIONS,
+    description: str | None = None,
+    shuffle: bool = False,
+    random_state: RandomState = 0,
+    return_X_y: bool = False,
+) -> Bunch | tuple[np.ndarray, np.ndarray]:
     """List the images in a folder that has one sub-folder per class.
 
     The folder is laid out like this, and the names of the sub-folders are the names of the

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Literal, overload
 
 import numpy as np
 from sklearn.utils import Bunch
@@ -12,6 +14,11 @@ from ._collection import Archive, Collection, google_drive_urls
 from ._domains import choose_domains
 from ._fetch_docs import fetcher
 from ._layout import class_images, keep_below
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+    from .._utils.types import FilePath, ImageFetchOptions
 
 #: Domains, in the order of their labels 1, 2, 3.
 DOMAINS = ("amazon", "dslr", "webcam")
@@ -92,19 +99,39 @@ COLLECTION = _Office31(
 )
 
 
+@overload
+def fetch_office31(
+    *,
+    domains: str | Sequence[str] | None = ...,
+    target: str | Sequence[str] | None = ...,
+    return_X_y: Literal[False] = ...,
+    **options: Unpack[ImageFetchOptions],
+) -> Bunch: ...
+
+
+@overload
+def fetch_office31(
+    *,
+    domains: str | Sequence[str] | None = ...,
+    target: str | Sequence[str] | None = ...,
+    return_X_y: Literal[True],
+    **options: Unpack[ImageFetchOptions],
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]: ...
+
+
 @fetcher
 def fetch_office31(
     *,
-    domains=None,
-    target=None,
-    data_home=None,
-    local=None,
-    allow_incomplete=False,
-    download_if_missing=True,
-    n_retries=3,
-    delay=1.0,
-    return_X_y=False,
-):
+    domains: str | Sequence[str] | None = None,
+    target: str | Sequence[str] | None = None,
+    data_home: FilePath | None = None,
+    local: FilePath | None = None,
+    allow_incomplete: bool = False,
+    download_if_missing: bool = True,
+    n_retries: int = 3,
+    delay: float = 1.0,
+    return_X_y: bool = False,
+) -> Bunch | tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Load Office-31, 31 classes of objects in three domains; fetch it if need be.
 
     A copy is looked for in `data_home`, else the published archive is downloaded and extracted

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import csv
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Literal, overload
 
 import numpy as np
 from scipy.io import loadmat
@@ -17,6 +19,11 @@ from ..model_selection import PredefinedDomainSplit
 from ._domains import choose_domains, domain_names
 from ._fetch_docs import file_fetcher
 from ._office_caltech10_files import SOURCES, Files
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+    from .._utils.types import FetchOptions, FilePath
 
 _DESCR = """\
 Office-Caltech10
@@ -78,19 +85,41 @@ _MATRICES = {
 _CLASS_FOLDERS = {"back_pack": "backpack", "laptop_computer": "laptop"}
 
 
+@overload
+def fetch_office_caltech10(
+    *,
+    features: Literal["images", "surf", "decaf6"] = ...,
+    domains: str | Sequence[str] | None = ...,
+    target: str | Sequence[str] | None = ...,
+    return_X_y: Literal[False] = ...,
+    **options: Unpack[FetchOptions],
+) -> Bunch: ...
+
+
+@overload
+def fetch_office_caltech10(
+    *,
+    features: Literal["images", "surf", "decaf6"] = ...,
+    domains: str | Sequence[str] | None = ...,
+    target: str | Sequence[str] | None = ...,
+    return_X_y: Literal[True],
+    **options: Unpack[FetchOptions],
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]: ...
+
+
 @file_fetcher
 def fetch_office_caltech10(
     *,
-    features="images",
-    domains=None,
-    target=None,
-    data_home=None,
-    local=None,
-    download_if_missing=True,
-    n_retries=3,
-    delay=1.0,
-    return_X_y=False,
-):
+    features: Literal["images", "surf", "decaf6"] = "images",
+    domains: str | Sequence[str] | None = None,
+    target: str | Sequence[str] | None = None,
+    data_home: FilePath | None = None,
+    local: FilePath | None = None,
+    download_if_missing: bool = True,
+    n_retries: int = 3,
+    delay: float = 1.0,
+    return_X_y: bool = False,
+) -> Bunch | tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Load Office-Caltech10, ten classes of objects in four domains.
 
     The files are looked for in `data_home`, else downloaded from where people who worked with them
@@ -196,7 +225,7 @@ def fetch_office_caltech10(
     listing = _read_listing(files, image_folder, list(labels), required=features == "images")
     X, y, sample_domain, filenames = [], [], [], []
     for name, label in labels.items():
-        paths, classes = listing.get(name, (None, None)) if listing else (None, None)
+        paths, classes = (listing or {}).get(name, (None, None))
         if features == "images":
             rows = paths
             _require_files(paths)

@@ -10,6 +10,7 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from .._utils.download import download
 from ._collection import Archive, Collection
@@ -159,7 +160,7 @@ class Files:
     def __init__(self, home: Path, download_if_missing: bool, n_retries: int, delay: float):
         self.home = home
         self._download = download_if_missing
-        self._options = {"n_retries": n_retries, "delay": delay}
+        self._options: dict[str, Any] = {"n_retries": n_retries, "delay": delay}
 
     def path(self, kind: str, name: str) -> Path:
         """Path of a file, which may not be there where nothing may be downloaded."""

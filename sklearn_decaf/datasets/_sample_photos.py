@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from importlib import resources
-from typing import NamedTuple
+from typing import Literal, NamedTuple, overload
 
 import numpy as np
 from PIL import Image
@@ -113,7 +113,21 @@ def _spread(first, last, n):
     return [first + i * (last - first) // (n - 1) for i in range(n)]
 
 
-def load_sample_photos(*, subset="all", return_X_y=False):
+@overload
+def load_sample_photos(
+    *, subset: Literal["all", "train", "test"] = ..., return_X_y: Literal[False] = ...
+) -> Bunch: ...
+
+
+@overload
+def load_sample_photos(
+    *, subset: Literal["all", "train", "test"] = ..., return_X_y: Literal[True]
+) -> tuple[np.ndarray, np.ndarray]: ...
+
+
+def load_sample_photos(
+    *, subset: Literal["all", "train", "test"] = "all", return_X_y: bool = False
+) -> Bunch | tuple[np.ndarray, np.ndarray]:
     """Load a tiny image classification data set made of real photographs.
 
     Every class is one photograph, such as a cat, a cup of coffee or gravel. Training images are
@@ -193,7 +207,7 @@ def load_sample_photos(*, subset="all", return_X_y=False):
     check_option("subset", subset, ("all", *_GRIDS))
     wanted = tuple(_GRIDS) if subset == "all" else (subset,)
 
-    rows = {split: [] for split in wanted}  # split -> [(image, class, box), ...]
+    rows: dict[str, list] = {split: [] for split in wanted}  # split -> [(image, class, box), ...]
     for target, photograph in enumerate(_PHOTOGRAPHS.values()):
         pixels = _read_photograph(photograph.file)  # (h, w, 3)
         height, width = pixels.shape[:2]

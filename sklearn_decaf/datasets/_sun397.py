@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, Literal, overload
 
 import numpy as np
 from sklearn.utils import Bunch
@@ -12,6 +13,11 @@ from sklearn.utils import Bunch
 from ._collection import Archive, Collection
 from ._fetch_docs import fetcher
 from ._layout import is_junk, keep_below, read_lines, require_all
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+    from .._utils.types import FilePath, ImageFetchOptions
 
 _N_PARTITIONS = 10
 
@@ -75,7 +81,7 @@ def _partitions(root: Path) -> Path | None:
 def _class_names(root: Path) -> list[str]:
     """The classes in their official order: folders such as "a/abbey", "b/bakery/shop"."""
     for folder in (_partitions(root), root / "SUN397"):
-        if (folder / "ClassName.txt").is_file():
+        if folder is not None and (folder / "ClassName.txt").is_file():
             return [row[0].strip("/") for row in read_lines(folder / "ClassName.txt", 1)]
     raise ValueError(f"there is no ClassName.txt in {root}")
 
@@ -121,17 +127,29 @@ COLLECTION = _Sun397(
 )
 
 
+@overload
+def fetch_sun397(
+    *, return_X_y: Literal[False] = ..., **options: Unpack[ImageFetchOptions]
+) -> Bunch: ...
+
+
+@overload
+def fetch_sun397(
+    *, return_X_y: Literal[True], **options: Unpack[ImageFetchOptions]
+) -> tuple[np.ndarray, np.ndarray]: ...
+
+
 @fetcher
 def fetch_sun397(
     *,
-    data_home=None,
-    local=None,
-    allow_incomplete=False,
-    download_if_missing=True,
-    n_retries=3,
-    delay=1.0,
-    return_X_y=False,
-):
+    data_home: FilePath | None = None,
+    local: FilePath | None = None,
+    allow_incomplete: bool = False,
+    download_if_missing: bool = True,
+    n_retries: int = 3,
+    delay: float = 1.0,
+    return_X_y: bool = False,
+) -> Bunch | tuple[np.ndarray, np.ndarray]:
     """Load SUN-397, photographs of scenes, with the official partitions; fetch it if need be.
 
     A copy is looked for in `data_home`, else the published archives are downloaded (39 GB),
@@ -200,24 +218,30 @@ def fetch_sun397(
         n_retries=n_retries,
         delay=delay,
     )
-    folders, filenames, target, rows = [], [], [], {}
+    folders: list[str] = []
+    paths: list[str] = []
+    labels: list[int] = []
+    rows: dict[str, int] = {}
     for folder in _class_names(root):
         path = root / "SUN397" / folder
         if not path.is_dir() and allow_incomplete:
             continue
         for name in sorted(os.listdir(path)):
             if name.lower().endswith(".jpg") and not name.startswith("."):
-                rows[f"{folder}/{name}"] = len(filenames)
-                filenames.append(str(path / name))
-                target.append(len(folders))
+                rows[f"{folder}/{name}"] = len(paths)
+                paths.append(str(path / name))
+                labels.append(len(folders))
         folders.append(folder)
-    filenames, target = np.array(filenames, dtype=object), np.array(target, dtype=np.intp)
+    filenames, target = np.array(paths, dtype=object), np.array(labels, dtype=np.intp)
     if return_X_y:
         return filenames, target
     partitions = _partitions(root)
+    assert partitions is not None  # or there would be no class names
     splits = [
         tuple(
-            np.array([rows[p] for p in _read_partition(partitions, kind, number) if p in rows], int)
+            np.array(
+                [rows[p] for p in _read_partition(partitions, kind, number) if p in rows], np.int_
+            )
             for kind in ("Training", "Testing")
         )
         for number in range(1, _N_PARTITIONS + 1)

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from itertools import zip_longest
 from numbers import Integral
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
@@ -18,23 +19,26 @@ from ._inputs import check_images, describe
 from ._reading import decode
 from ._resizing import resize_and_crop
 
+if TYPE_CHECKING:
+    from .._utils.types import Images
+
 # With `draft`, the decoder leaves each side at least so many multiples of `size`.
 DRAFT_MARGIN = 2
 
 
 def iter_batches(
-    images,
+    images: Images,
     *,
-    size=256,
-    crop=227,
-    resize="warp",
-    ten_crop=False,
-    upside_down=False,
-    exif_transpose=True,
-    batch_size=32,
-    n_jobs=1,
-    on_error="raise",
-    draft=False,
+    size: int = 256,
+    crop: int = 227,
+    resize: Literal["warp", "crop"] | None = "warp",
+    ten_crop: bool = False,
+    upside_down: bool = False,
+    exif_transpose: bool = True,
+    batch_size: int = 32,
+    n_jobs: int = 1,
+    on_error: Literal["raise", "nan"] = "raise",
+    draft: bool = False,
 ) -> Iterator[tuple[int, np.ndarray, list[tuple[int, str]]]]:
     """Read, resize and crop images, and yield them batch by batch in their order.
 
@@ -175,7 +179,8 @@ class BatchReader:
             for start, following in zip_longest(starts, starts[1:]):
                 batch, futures = ahead
                 failed = self.failures(future.result() for future in futures)
-                ahead = None if following is None else submit(following)
+                if following is not None:
+                    ahead = submit(following)
                 yield start, batch, failed
         finally:  # the last batch, an error, Ctrl-C, or a caller who stopped early
             executor.shutdown(cancel_futures=True)
@@ -233,7 +238,7 @@ def _check_count(name, value) -> None:
         raise ValueError(f"{name}={value!r}: it must be an integer of at least 1.")
 
 
-def find_unreadable(images, *, n_jobs=None) -> list[tuple[int, str]]:
+def find_unreadable(images: Images, *, n_jobs: int | None = None) -> list[tuple[int, str]]:
     """List the images that cannot be read, and say why.
 
     Every image is decoded to its end, as a transformer does before its network runs, because a

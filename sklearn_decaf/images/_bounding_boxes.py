@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from numbers import Integral, Real
+from typing import TYPE_CHECKING
 
 import numpy as np
 from PIL import Image
@@ -15,6 +16,12 @@ from .._utils.doc_link import DOC_LINK_TEMPLATE
 from ..exceptions import ImageError
 from ._inputs import check_images
 from ._reading import read_image
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
+    from typing_extensions import Self
+
+    from .._utils.types import Images
 
 
 class BoundingBoxCropper(TransformerMixin, BaseEstimator):
@@ -95,13 +102,15 @@ class BoundingBoxCropper(TransformerMixin, BaseEstimator):
         "exif_transpose": ["boolean"],
     }
 
-    def __init__(self, enlarge=1.5, size=256, *, exif_transpose=True):
+    def __init__(
+        self, enlarge: float = 1.5, size: int | None = 256, *, exif_transpose: bool = True
+    ) -> None:
         self.enlarge = enlarge
         self.size = size
         self.exif_transpose = exif_transpose
 
     @_fit_context(prefer_skip_nested_validation=True)
-    def fit(self, X, y=None):
+    def fit(self, X: Images, y: object = None) -> Self:
         """Check the parameters; nothing is learnt.
 
         Parameters
@@ -118,7 +127,9 @@ class BoundingBoxCropper(TransformerMixin, BaseEstimator):
         """
         return self
 
-    def fit_transform(self, X, y=None, boxes=None):
+    def fit_transform(
+        self, X: Images, y: object = None, boxes: ArrayLike | None = None
+    ) -> Sequence[Image.Image]:
         """Crop images; the same as `transform`.
 
         Parameters
@@ -137,7 +148,7 @@ class BoundingBoxCropper(TransformerMixin, BaseEstimator):
         """
         return self.fit(X, y).transform(X, boxes=boxes)
 
-    def transform(self, X, boxes=None):
+    def transform(self, X: Images, boxes: ArrayLike | None = None) -> Sequence[Image.Image]:
         """Crop images to their boxes.
 
         Parameters
@@ -171,7 +182,7 @@ class BoundingBoxCropper(TransformerMixin, BaseEstimator):
         boxes = _check_boxes(boxes, len(images))
         return CroppedImages(images, boxes, self.enlarge, self.size, self.exif_transpose)
 
-    def set_output(self, *, transform=None):
+    def set_output(self, *, transform: object = None) -> Self:
         """Do nothing: images are no columns of a data frame.
 
         Parameters

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import warnings
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from PIL import Image
@@ -11,6 +12,9 @@ from sklearn.utils.validation import validate_data
 
 from ..exceptions import ImageWarning
 from ._inputs import ImageInputs, check_images
+
+if TYPE_CHECKING:
+    from .._utils.types import ImageShape
 
 
 class ImageInputMixin:
@@ -20,11 +24,13 @@ class ImageInputMixin:
     then on others are compared with it.
     """
 
+    image_shape: ImageShape | None
+    on_error: Literal["raise", "nan"]
     _fit_attribute = "feature_names_in_"
     # tests that feed rows of arbitrary numbers turn this off: values are then clipped to [0, 1]
     _check_range = True
 
-    def _check_X(self, X, *, reset: bool) -> ImageInputs:
+    def _check_X(self, X: Any, *, reset: bool) -> ImageInputs:
         """Check the container; return images that are read one by one."""
         if reset:  # what an earlier fit remembered of other columns
             for name in ("n_features_in_", "feature_names_in_"):
@@ -35,7 +41,7 @@ class ImageInputMixin:
             if hasattr(X, "columns") and (reset or hasattr(self, self._fit_attribute)):
                 validate_data(self, X, reset=reset, skip_check_array=True)
             return images
-        first = X[0] if isinstance(X, list | tuple) and len(X) else None
+        first: Any = X[0] if isinstance(X, list | tuple) and len(X) else None
         is_image = isinstance(first, str | os.PathLike | bytes | Image.Image)
         if is_image or (X.ndim if hasattr(X, "ndim") else 1 + np.ndim(first)) > 2:
             check_images(X, image_shape=self.image_shape)  # says that these are not rows
@@ -45,8 +51,8 @@ class ImageInputMixin:
             X, image_shape=shape, on_error=self.on_error, check_range=self._check_range
         )
 
-    def _row_shape(self, n_features: int) -> tuple[int, ...]:
-        return tuple(self.image_shape)
+    def _row_shape(self, n_features: int) -> ImageShape | None:
+        return self.image_shape
 
     def __sklearn_is_fitted__(self):
         return True

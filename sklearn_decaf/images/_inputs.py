@@ -10,12 +10,16 @@ import os
 import re
 from collections.abc import Iterator, Mapping, Sequence, Set
 from numbers import Integral, Number
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from PIL import Image
 from sklearn.utils import check_array
 
 from ..exceptions import ImageError
+
+if TYPE_CHECKING:
+    from .._utils.types import Images, ImageShape
 
 _CHANNELS = (1, 3, 4)  # grey, RGB, RGBA
 _ITEM = (
@@ -27,7 +31,7 @@ _ITEM = (
 class ImageInputs(Sequence):
     """Images as the user gave them, indexed by row; the items are neither copied nor decoded."""
 
-    def __init__(self, items, labels=None):
+    def __init__(self, items: Any, labels: Any = None) -> None:
         self._items = items
         self._labels = labels
 
@@ -38,10 +42,10 @@ class ImageInputs(Sequence):
             return self._items.ndim == 1
         return isinstance(self._items, list | tuple)
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self._items)
 
-    def __getitem__(self, row):
+    def __getitem__(self, row: Any) -> Any:
         return self._items[row]
 
     def name_row(self, row: int) -> str:
@@ -74,7 +78,13 @@ class _FlatRows(ImageInputs):
         return image
 
 
-def check_images(X, *, image_shape=None, on_error="raise", check_range=True) -> ImageInputs:
+def check_images(
+    X: Images,
+    *,
+    image_shape: ImageShape | None = None,
+    on_error: Literal["raise", "nan"] = "raise",
+    check_range: bool = True,
+) -> ImageInputs:
     """Check that `X` is a sequence of images, without reading any of them.
 
     Parameters
@@ -244,7 +254,7 @@ def _check_matrix(X, image_shape, check_range) -> ImageInputs:
     shape = tuple(image_shape) if isinstance(image_shape, Sequence) else ()
     if (
         len(shape) not in (2, 3)
-        or not all(isinstance(side, Integral) and side > 0 for side in shape)
+        or not all(isinstance(side, Integral) and int(side) > 0 for side in shape)
         or (len(shape) == 3 and shape[2] not in _CHANNELS)
     ):
         raise ValueError(

@@ -7,6 +7,7 @@ import io
 import os
 import stat
 import threading
+from typing import TYPE_CHECKING
 
 import numpy as np
 from PIL import (
@@ -23,6 +24,9 @@ from PIL import (
 
 from ..exceptions import ImageError
 from ._inputs import FileContent, describe, find_problem
+
+if TYPE_CHECKING:
+    from .._utils.types import ImageLike
 
 with contextlib.suppress(ImportError):  # Pillow before 11.3 has none
     from PIL import AvifImagePlugin  # noqa: F401
@@ -57,7 +61,7 @@ _TRANSPOSE = {
 _PIL_LOCKS = tuple(threading.Lock() for _ in range(64))
 
 
-def read_image(image, *, exif_transpose=True) -> Image.Image:
+def read_image(image: ImageLike, *, exif_transpose: bool = True) -> Image.Image:
     """Read one image as 8-bit RGB.
 
     Parameters
@@ -211,7 +215,7 @@ def _identify(stream) -> ImageFile.ImageFile:
         raise ImageError("empty, 0 bytes")
     for name in _FORMATS:
         factory, accepts = Image.OPEN[name]
-        accepted = accepts(start[:16].ljust(16, b"\0"))  # some index into it
+        accepted = accepts is None or accepts(start[:16].ljust(16, b"\0"))  # some index into it
         if isinstance(accepted, str):  # a format that this build of Pillow lacks
             raise ImageError(accepted)
         if accepted:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import numpy as np
 from PIL import Image
 
@@ -13,7 +15,13 @@ _LONGEST = 16
 
 
 def resize_and_crop(
-    image, *, size=256, crop=227, resize="warp", ten_crop=False, upside_down=False
+    image: Image.Image,
+    *,
+    size: int = 256,
+    crop: int = 227,
+    resize: Literal["warp", "crop"] | None = "warp",
+    ten_crop: bool = False,
+    upside_down: bool = False,
 ) -> np.ndarray:
     """Resize an image and cut the network's input out of it.
 

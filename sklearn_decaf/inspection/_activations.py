@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
 import numpy as np
 from sklearn.base import clone
 
@@ -12,6 +14,16 @@ from ..networks.architecture import INPUT
 from ..networks.layers import Conv
 from ._find import check_one_image, find_transformer
 from ._plotting import get_axes, import_pyplot, tile
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.colors import Colormap
+    from matplotlib.figure import Figure
+    from numpy.typing import ArrayLike
+    from sklearn.base import BaseEstimator
+    from typing_extensions import Self
+
+    from .._utils.types import ImageLike
 
 
 def _enlarge(pictures: np.ndarray, least: int) -> np.ndarray:
@@ -50,12 +62,17 @@ class FilterDisplay:
     >>> plt.show()
     """
 
-    def __init__(self, filters, *, layer=None):
+    ax_: Axes
+    figure_: Figure
+
+    def __init__(self, filters: np.ndarray, *, layer: str | None = None) -> None:
         self.filters = filters
         self.layer = layer
 
     @classmethod
-    def from_estimator(cls, estimator, *, ax=None, **plot_parameters):
+    def from_estimator(
+        cls, estimator: BaseEstimator, *, ax: Axes | None = None, **plot_parameters: Any
+    ) -> Self:
         """Take the filters from a transformer's weights and draw them.
 
         Parameters
@@ -90,7 +107,9 @@ class FilterDisplay:
             filters = filters[:, ::-1]
         return cls(filters, layer=layer.name).plot(ax=ax, **plot_parameters)
 
-    def plot(self, ax=None, *, n_columns=None, share_scale=False):
+    def plot(
+        self, ax: Axes | None = None, *, n_columns: int | None = None, share_scale: bool = False
+    ) -> Self:
         """Draw the filters side by side; grey is a weight of 0.
 
         Parameters
@@ -171,13 +190,26 @@ class ActivationDisplay:
     >>> plt.show()
     """
 
-    def __init__(self, maps, *, layer=None, photograph=None):
+    ax_: Axes
+    figure_: Figure
+
+    def __init__(
+        self, maps: np.ndarray, *, layer: str | None = None, photograph: np.ndarray | None = None
+    ) -> None:
         self.maps = maps
         self.layer = layer
         self.photograph = photograph
 
     @classmethod
-    def from_estimator(cls, estimator, image, *, layer=None, ax=None, **plot_parameters):
+    def from_estimator(
+        cls,
+        estimator: BaseEstimator,
+        image: ImageLike,
+        *,
+        layer: int | str | None = None,
+        ax: Axes | None = None,
+        **plot_parameters: Any,
+    ) -> Self:
         """Compute a photograph's maps and draw them.
 
         Parameters
@@ -235,7 +267,15 @@ class ActivationDisplay:
         )
         return cls(maps, layer=name, photograph=seen).plot(ax=ax, **plot_parameters)
 
-    def plot(self, ax=None, *, channels=15, n_columns=None, cmap="magma", share_scale=False):
+    def plot(
+        self,
+        ax: Axes | None = None,
+        *,
+        channels: int | ArrayLike = 15,
+        n_columns: int | None = None,
+        cmap: str | Colormap = "magma",
+        share_scale: bool = False,
+    ) -> Self:
         """Draw maps side by side, after the photograph.
 
         Parameters

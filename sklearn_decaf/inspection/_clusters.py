@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 from sklearn.metrics import silhouette_score
 from sklearn.neighbors import NearestNeighbors
 from sklearn.utils import Bunch, check_array, check_consistent_length
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
+
+    from .._utils.types import Hierarchy
 
 
 def check_labels(y) -> np.ndarray:
@@ -22,7 +29,7 @@ def check_labels(y) -> np.ndarray:
     return labels
 
 
-def group_labels(y, hierarchy, *, level=0):
+def group_labels(y: ArrayLike, hierarchy: Hierarchy, *, level: int = 0) -> np.ndarray:
     """Replace class labels by what they are kinds of.
 
     Parameters
@@ -74,7 +81,9 @@ def group_labels(y, hierarchy, *, level=0):
     return np.array([groups[label] for label in labels.tolist()], dtype=object)
 
 
-def cluster_quality(X, y, *, n_neighbors=5, metric="euclidean"):
+def cluster_quality(
+    X: ArrayLike, y: ArrayLike, *, n_neighbors: int = 5, metric: str = "euclidean"
+) -> Bunch:
     """Say in numbers how well classes are separated, without training anything.
 
     Parameters

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Literal
+
 import numpy as np
 from sklearn.base import clone
 from sklearn.decomposition import PCA
@@ -12,6 +15,17 @@ from ..images import check_images, read_image
 from ._clusters import check_labels, cluster_quality, group_labels
 from ._find import transform_with
 from ._plotting import get_axes, import_pyplot
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.colors import Colormap
+    from matplotlib.figure import Figure
+    from numpy.typing import ArrayLike
+    from sklearn.base import BaseEstimator
+    from sklearn.utils import Bunch
+    from typing_extensions import Self
+
+    from .._utils.types import Hierarchy, Images, RandomState
 
 _PCA_COMPONENTS = 50
 
@@ -61,7 +75,17 @@ class EmbeddingDisplay:
     >>> plt.show()
     """
 
-    def __init__(self, embedding, *, labels=None, images=None, quality=None):
+    ax_: Axes
+    figure_: Figure
+
+    def __init__(
+        self,
+        embedding: np.ndarray,
+        *,
+        labels: ArrayLike | None = None,
+        images: Images | None = None,
+        quality: Bunch | None = None,
+    ) -> None:
         self.embedding = embedding
         self.labels = labels
         self.images = images
@@ -70,18 +94,18 @@ class EmbeddingDisplay:
     @classmethod
     def from_estimator(
         cls,
-        estimator,
-        X,
-        y=None,
+        estimator: BaseEstimator,
+        X: Images,
+        y: ArrayLike | None = None,
         *,
-        hierarchy=None,
-        level=0,
-        embedder=None,
-        random_state=None,
-        thumbnails=False,
-        ax=None,
-        **plot_parameters,
-    ):
+        hierarchy: Hierarchy | None = None,
+        level: int = 0,
+        embedder: BaseEstimator | None = None,
+        random_state: RandomState = None,
+        thumbnails: bool = False,
+        ax: Axes | None = None,
+        **plot_parameters: Any,
+    ) -> Self:
         """Compute features with a transformer, embed them and draw.
 
         Parameters
@@ -131,17 +155,17 @@ class EmbeddingDisplay:
     @classmethod
     def from_features(
         cls,
-        features,
-        y=None,
+        features: ArrayLike,
+        y: ArrayLike | None = None,
         *,
-        hierarchy=None,
-        level=0,
-        embedder=None,
-        random_state=None,
-        images=None,
-        ax=None,
-        **plot_parameters,
-    ):
+        hierarchy: Hierarchy | None = None,
+        level: int = 0,
+        embedder: BaseEstimator | None = None,
+        random_state: RandomState = None,
+        images: Images | None = None,
+        ax: Axes | None = None,
+        **plot_parameters: Any,
+    ) -> Self:
         """Embed features and draw.
 
         Parameters
@@ -194,16 +218,16 @@ class EmbeddingDisplay:
 
     def plot(
         self,
-        ax=None,
+        ax: Axes | None = None,
         *,
-        cmap=None,
-        colors=None,
-        marker_size=12,
-        thumbnail_size=40,
-        max_thumbnails=None,
-        legend="auto",
-        show_quality=True,
-    ):
+        cmap: str | Colormap | None = None,
+        colors: Mapping[Any, Any] | None = None,
+        marker_size: float = 12,
+        thumbnail_size: int = 40,
+        max_thumbnails: int | None = None,
+        legend: bool | Literal["auto"] = "auto",
+        show_quality: bool = True,
+    ) -> Self:
         """Draw.
 
         Parameters

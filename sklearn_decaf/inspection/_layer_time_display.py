@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any, Literal
+
 import numpy as np
 
 from .._utils.validation import check_option
@@ -9,6 +11,14 @@ from ..networks import load_weights
 from ._find import find_transformer
 from ._layer_times import layer_times
 from ._plotting import get_axes, import_pyplot
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+    from sklearn.base import BaseEstimator
+    from typing_extensions import Self
+
+    from ._layer_times import LayerTimes
 
 # in the order of their colours
 _TYPES = (
@@ -49,11 +59,22 @@ class LayerTimeDisplay:
     >>> plt.show()
     """
 
-    def __init__(self, times):
+    ax_: Axes
+    figure_: Figure
+
+    def __init__(self, times: LayerTimes) -> None:
         self.times = times
 
     @classmethod
-    def from_estimator(cls, estimator, *, batch_size=None, n_repeats=5, ax=None, **plot_parameters):
+    def from_estimator(
+        cls,
+        estimator: BaseEstimator,
+        *,
+        batch_size: int | None = None,
+        n_repeats: int = 5,
+        ax: Axes | None = None,
+        **plot_parameters: Any,
+    ) -> Self:
         """Measure the network of a transformer and draw.
 
         Parameters
@@ -95,7 +116,9 @@ class LayerTimeDisplay:
         )
         return cls(times).plot(ax=ax, **plot_parameters)
 
-    def plot(self, ax=None, *, kind="layer", n_labels=8):
+    def plot(
+        self, ax: Axes | None = None, *, kind: Literal["layer", "type"] = "layer", n_labels: int = 8
+    ) -> Self:
         """Draw.
 
         Parameters

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from sklearn.utils import check_random_state
@@ -17,21 +18,26 @@ from ..networks.flops import layer_flops
 from ..networks.layers import LRN, Conv, Dense, Layer, Softmax
 from ..networks.reference import compute, preprocess
 
+if TYPE_CHECKING:
+    from pandas import DataFrame
+
+    from .._utils.types import FilePath, RandomState
+
 # name of the type, and the layers it holds; what is none of these is said by its class
 _TYPES = {Conv: "convolution", Dense: "fully connected", LRN: "normalisation", Softmax: "softmax"}
 
 
 def layer_times(
-    weights="efficientnet_lite0",
-    layer=7,
+    weights: FilePath = "efficientnet_lite0",
+    layer: int | str = 7,
     *,
-    architecture=None,
-    batch_size=32,
-    n_jobs=1,
-    n_repeats=5,
-    exact=False,
-    random_state=0,
-):
+    architecture: str | None = None,
+    batch_size: int = 32,
+    n_jobs: int | None = 1,
+    n_repeats: int = 5,
+    exact: bool = False,
+    random_state: RandomState = 0,
+) -> LayerTimes:
     """Measure where the time goes in a network, step by step.
 
     Parameters
@@ -82,7 +88,9 @@ def layer_times(
     runs, backend = _measure(plan, network, loaded.parameters, last, images, n_jobs, n_repeats)
 
     flops = layer_flops(network)
-    columns = {name: [] for name in ("step", "layers", "type", "seconds", "mflop", "gflops")}
+    columns: dict[str, list] = {
+        name: [] for name in ("step", "layers", "type", "seconds", "mflop", "gflops")
+    }
     for i, (step, names, _) in enumerate(runs[0]):
         seconds = float(np.median([run[i][2] for run in runs])) / batch_size
         operations = sum(flops.get(name, 0) for name in names)
@@ -178,14 +186,22 @@ class LayerTimes:
         gflops : billions of them a second.
     """
 
-    def __init__(self, columns, *, network, batch_size, n_threads, backend):
+    def __init__(
+        self,
+        columns: dict[str, np.ndarray],
+        *,
+        network: str,
+        batch_size: int,
+        n_threads: int,
+        backend: Literal["engine", "reference"],
+    ) -> None:
         self.columns = columns
         self.network = network
         self.batch_size = batch_size
         self.n_threads = n_threads
         self.backend = backend
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.columns["step"])
 
     def __repr__(self):
@@ -195,7 +211,7 @@ class LayerTimes:
             f"batch_size={self.batch_size}, n_threads={self.n_threads}, backend={self.backend!r}>"
         )
 
-    def by_type(self):
+    def by_type(self) -> dict[str, np.ndarray]:
         """Sum up the steps of each type.
 
         Returns
@@ -218,7 +234,7 @@ class LayerTimes:
             "gflops": np.where(seconds > 0, mflop / positive / 1e3, 0.0),
         }
 
-    def to_frame(self, *, by_type=False):
+    def to_frame(self, *, by_type: bool = False) -> DataFrame:
         """Give the table as a pandas data frame.
 
         Parameters

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any, Literal
+
 import numpy as np
 from sklearn.utils import Bunch
 from sklearn.utils.validation import check_is_fitted
@@ -11,20 +13,30 @@ from ..images import read_image
 from ._find import check_one_image
 from ._plotting import get_axes, import_pyplot
 
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.colors import Colormap
+    from matplotlib.figure import Figure
+    from numpy.typing import ArrayLike
+    from sklearn.base import BaseEstimator
+    from typing_extensions import Self
+
+    from .._utils.types import ImageLike
+
 _RESPONSES = ("predict_proba", "decision_function")
 
 
 def occlusion_map(
-    estimator,
-    image,
+    estimator: BaseEstimator,
+    image: ImageLike,
     *,
-    target=None,
-    patch=0.25,
-    stride=None,
-    fill="mean",
-    response_method="auto",
-    batch_size=64,
-):
+    target: object = None,
+    patch: float = 0.25,
+    stride: float | None = None,
+    fill: Literal["mean"] | ArrayLike = "mean",
+    response_method: Literal["auto", "predict_proba", "decision_function"] = "auto",
+    batch_size: int = 64,
+) -> Bunch:
     """Measure how much of a classifier's score each part of a photograph carries.
 
     A square slides over the photograph and covers a part of it at a time; what the score of a
@@ -226,24 +238,27 @@ class OcclusionDisplay:
     >>> plt.show()
     """
 
-    def __init__(self, result):
+    ax_: Axes
+    figure_: Figure
+
+    def __init__(self, result: Bunch) -> None:
         self.result = result
 
     @classmethod
     def from_estimator(
         cls,
-        estimator,
-        image,
+        estimator: BaseEstimator,
+        image: ImageLike,
         *,
-        target=None,
-        patch=0.25,
-        stride=None,
-        fill="mean",
-        response_method="auto",
-        batch_size=64,
-        ax=None,
-        **plot_parameters,
-    ):
+        target: object = None,
+        patch: float = 0.25,
+        stride: float | None = None,
+        fill: Literal["mean"] | ArrayLike = "mean",
+        response_method: Literal["auto", "predict_proba", "decision_function"] = "auto",
+        batch_size: int = 64,
+        ax: Axes | None = None,
+        **plot_parameters: Any,
+    ) -> Self:
         """Compute the map and draw it.
 
         Parameters
@@ -286,7 +301,14 @@ class OcclusionDisplay:
         )
         return cls(result).plot(ax=ax, **plot_parameters)
 
-    def plot(self, ax=None, *, cmap="RdBu_r", alpha=0.6, colorbar=True):
+    def plot(
+        self,
+        ax: Axes | None = None,
+        *,
+        cmap: str | Colormap = "RdBu_r",
+        alpha: float = 0.6,
+        colorbar: bool = True,
+    ) -> Self:
         """Draw the photograph in grey, and the map over it.
 
         Parameters

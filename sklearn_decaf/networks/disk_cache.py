@@ -17,6 +17,7 @@ import sys
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy._core._multiarray_umath import __cpu_features__ as _cpu_features
@@ -69,7 +70,7 @@ def cache_folder() -> Path | None:
         return None
 
 
-def get(key: Mapping[str, object]) -> tuple[object, list[np.ndarray]] | None:
+def get(key: Mapping[str, object]) -> tuple[Any, list[np.ndarray]] | None:
     """What was put under a key, mapped from its file; None if it is not there or not intact."""
     folder = cache_folder()
     if folder is None:

@@ -19,7 +19,8 @@ from importlib.resources import files
 def _table() -> tuple[tuple[str, str], ...]:
     """(WordNet identifier, name) of each class."""
     text = files(__package__).joinpath("imagenet_classes.tsv").read_text(encoding="utf-8")
-    return tuple(tuple(line.split("\t")) for line in text.splitlines())
+    rows = (line.split("\t") for line in text.splitlines())
+    return tuple((wnid, name) for wnid, name in rows)
 
 
 def imagenet_classes() -> list[str]:

@@ -44,7 +44,7 @@ class MeanImage:
         # a copy, so that nothing can change it
         self.pixels = np.array(pixels, np.float32, order="C")
         self.pixels.flags.writeable = False
-        self._key = self.pixels.shape, hashlib.sha256(self.pixels).digest()
+        self._key = self.pixels.shape, hashlib.sha256(self.pixels.data).digest()
 
     def crop(self, side: int, position: int = CENTRE, *, flipped: bool = False) -> np.ndarray:
         """The square that belongs to one of ten crops: (side, side, 3).

@@ -22,7 +22,7 @@ MAX_VALUES = 2**24
 
 
 def read_mean_image(
-    path: str | os.PathLike, *, checksum: str | None = None
+    path: str | os.PathLike[str], *, checksum: str | None = None
 ) -> tuple[np.ndarray, str]:
     """Read the mean image of a network.
 

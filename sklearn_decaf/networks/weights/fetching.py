@@ -17,7 +17,7 @@ MAX_SIZE = 2**30
 
 def fetch_weights(
     name: str,
-    data_home: str | os.PathLike | None = None,
+    data_home: str | os.PathLike[str] | None = None,
     *,
     download_if_missing: bool = True,
     progress: bool = True,

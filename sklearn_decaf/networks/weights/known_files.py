@@ -142,8 +142,16 @@ def _facts(file: TensorFile, match: Match, parameters, checksum: str | None) -> 
 
 
 def _opened(path, facts, parameters, mean) -> OpenedFile:
-    names = ("format", "sha256", "architecture", "certainty", "evidence")
-    return OpenedFile(str(path), *(facts[name] for name in names), parameters, mean)
+    return OpenedFile(
+        str(path),
+        facts["format"],
+        facts["sha256"],
+        facts["architecture"],
+        facts["certainty"],
+        facts["evidence"],
+        parameters,
+        mean,
+    )
 
 
 def _read(path, mapped, architecture, *, checksum):

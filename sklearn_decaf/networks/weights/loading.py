@@ -12,6 +12,7 @@ from collections import deque
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -121,10 +122,10 @@ _recent: deque[Weights] = deque(maxlen=4)
 
 
 def load_weights(
-    weights: str | os.PathLike,
+    weights: str | os.PathLike[str],
     architecture: str | None = None,
     *,
-    mean: str | os.PathLike | None = None,
+    mean: str | os.PathLike[str] | None = None,
     download_if_missing: bool = False,
 ) -> Weights:
     """Load the weights of a network by name or from a file.
@@ -197,7 +198,7 @@ def load_weights(
     return found
 
 
-def load(path: str | os.PathLike, architecture: str | None = None, **options) -> Weights:
+def load(path: str | os.PathLike[str], architecture: str | None = None, **options: Any) -> Weights:
     """Recognise a weight file and load it: :func:`load_weights` by a shorter name.
 
     ``certainty`` and ``evidence`` of the result say how sure it is which network this is.
@@ -226,7 +227,7 @@ def _state_of(path: Path | None) -> tuple[int, ...] | None:
 
 
 def _locate(
-    weights: str | os.PathLike, download_if_missing: bool
+    weights: str | os.PathLike[str], download_if_missing: bool
 ) -> tuple[Path, str, str | None, Path | None]:
     """Path of the file, the name it goes by, the checksum it must have, and its mean image."""
     if not isinstance(weights, str | os.PathLike):
@@ -244,6 +245,7 @@ def _locate(
     if found is None:
         fetch_weights(text, download_if_missing=download_if_missing)
         found = find_weights(text)
+    assert found is not None  # or fetching would have raised
     path, mean = found
     return path, text, get_entry(text).file.checksum, mean
 
@@ -280,11 +282,12 @@ def _load(file: OpenedFile, source: str, mean_path: Path | None) -> Weights:
 def _mean_checksum(source: str, path: Path) -> str | None:
     """The one that a registered mean image must have."""
     entry = REGISTRY.get(source)
-    known = entry is not None and entry.mean is not None and entry.mean.name == path.name
-    return entry.mean.checksum if known else None
+    if entry is None or entry.mean is None or entry.mean.name != path.name:
+        return None
+    return entry.mean.checksum
 
 
-def save_weights(weights: Weights, path: str | os.PathLike) -> str:
+def save_weights(weights: Weights, path: str | os.PathLike[str]) -> str:
     """Save weights as a safetensors file, the format that loads fastest.
 
     The file names its architecture, holds the parameters as :class:`Weights` describes them, and
@@ -356,7 +359,7 @@ def list_weights() -> list[dict[str, object]]:
     >>> [weights["name"] for weights in list_weights()]
     ['efficientnet_lite0', 'squeezenet1_1', 'alexnet', 'caffenet', 'bvlc_alexnet', 'decaf']
     """
-    listed = []
+    listed: list[dict[str, object]] = []
     for entry in REGISTRY.values():
         path, mean_path = find_weights(entry.name) or (None, None)
         listed.append(

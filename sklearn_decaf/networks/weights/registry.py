@@ -113,8 +113,10 @@ class WeightsEntry:
         if self.distribution:
             path = self.installed_path()
             return None if path is None else (path, None)
-        paths = tuple(folder / file.name for file in self.files)
-        return (*paths, None)[:2] if all(path.is_file() for path in paths) else None
+        paths = [folder / file.name for file in self.files]
+        if not all(path.is_file() for path in paths):
+            return None
+        return paths[0], paths[1] if len(paths) > 1 else None
 
     def how_to_get(self, folder: Path) -> str:
         """What to do by hand when a file is not there."""

@@ -1,0 +1,66 @@
+"""Types in the signatures of public functions. Only type checkers import this module."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol, TypeAlias, TypedDict
+
+import numpy as np
+from numpy.typing import ArrayLike
+from PIL import Image
+from scipy.sparse import sparray, spmatrix
+
+FilePath: TypeAlias = str | os.PathLike[str]
+RandomState: TypeAlias = int | np.random.RandomState | None
+
+SparseMatrix: TypeAlias = spmatrix | sparray
+# (n_samples, n_features)
+MatrixLike: TypeAlias = ArrayLike | SparseMatrix
+
+
+class DataFrame(Protocol):
+    """A data frame of pandas or polars."""
+
+    @property
+    def columns(self) -> Any: ...
+
+    @property
+    def dtypes(self) -> Any: ...
+
+
+class Series(Protocol):
+    """A column of such a data frame."""
+
+    @property
+    def dtype(self) -> Any: ...
+
+    def to_list(self) -> list[Any]: ...
+
+
+# a path, the bytes of a file, a picture, or its pixels
+ImageLike: TypeAlias = (
+    str | os.PathLike[str] | bytes | bytearray | memoryview | Image.Image | np.ndarray
+)
+Images: TypeAlias = Sequence[ImageLike] | np.ndarray | Series | DataFrame
+# (height, width) or (height, width, channels)
+ImageShape: TypeAlias = tuple[int, int] | tuple[int, int, int]
+
+# of each label, the group or the groups on the way to it
+Hierarchy: TypeAlias = Mapping[Any, str | Sequence[str]]
+
+
+class FetchOptions(TypedDict, total=False):
+    """What all fetchers of data sets take."""
+
+    data_home: FilePath | None
+    local: FilePath | None
+    download_if_missing: bool
+    n_retries: int
+    delay: float
+
+
+class ImageFetchOptions(FetchOptions, total=False):
+    """What fetchers of folders of images take."""
+
+    allow_incomplete: bool
