@@ -21,12 +21,14 @@ from collections.abc import Callable, Iterator
 from pathlib import Path, PurePosixPath
 from typing import IO
 
+from .._utils.limited_reads import LimitedReads
 from ..exceptions import ArchiveError
 
 _CHUNK = 2**20
 # A tar header may announce a record of extended attributes of any length, which the standard
 # library reads into memory at once. Real ones have a few hundred bytes.
 _MAX_READ = 2**22
+_ZIP_OVERHEAD = 1024  # bytes a member in the list of all members
 _TAR_OVERHEAD = 16 * 1024  # bytes a member that are not its content: headers, names, padding
 
 # What the standard library raises for archives that are damaged, or of a kind it cannot read
@@ -176,6 +178,8 @@ def _safe_path(name: str, label: str) -> PurePosixPath:
 
 def _zip_members(stream, label, max_files, max_bytes):
     try:
+        # the list of members is read at once
+        stream = LimitedReads(stream, max(_MAX_READ, max_files * _ZIP_OVERHEAD))
         with zipfile.ZipFile(stream) as archive:
             for member in archive.infolist():
                 if member.is_dir():

@@ -206,6 +206,15 @@ def test_a_header_that_would_fill_the_memory(kind, tmp_path):
     check_refused(data, tmp_path, "header of 2147483648 bytes")
 
 
+def test_a_list_of_members_that_would_fill_the_memory(tmp_path):
+    """Of zip archives the standard library reads the whole list before anything can be counted."""
+    start = zip_of({"a": b"a"})
+    entry = b"PK\x01\x02" + bytes(24) + (1).to_bytes(2, "little") + bytes(16) + b"x"
+    directory = entry * 100_000
+    end = struct.pack("<4s4H2IH", b"PK\x05\x06", 0, 0, 0, 0, len(directory), len(start), 0)
+    check_refused(start + directory + end, tmp_path, "4,194,304 bytes would be read")
+
+
 def test_many_headers(tmp_path):
     """Records of attributes are no members, and yet they count."""
     record = b"30 comment=" + b"x" * 18 + b"\n"

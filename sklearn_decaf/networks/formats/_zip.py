@@ -8,10 +8,12 @@ import zipfile
 import zlib
 from collections.abc import Iterator
 
+from ..._utils.limited_reads import LimitedReads
 from ...exceptions import WeightsError
 from ._messages import describe
 
 MAX_MEMBERS = 10_000
+MAX_DIRECTORY = 2**22  # bytes of the list of members: 400 for each of them
 MAX_TOTAL = 2**30
 MAX_RATIO = 100  # of what the members unpack to, to the size of the archive
 
@@ -37,10 +39,12 @@ class Archive:
 
     def __init__(self, data: memoryview):
         self._data = data
+        file = LimitedReads(_ViewFile(data), MAX_DIRECTORY)
         try:
-            self._zip = zipfile.ZipFile(_ViewFile(data))
+            self._zip = zipfile.ZipFile(file)
         except _DAMAGE as error:
             raise WeightsError(f"a damaged zip archive ({_short(error)})") from error
+        file.longest = len(data)
         members = self._zip.infolist()
         if len(members) > MAX_MEMBERS:
             raise WeightsError(f"a zip archive of {len(members)} members")

@@ -1,6 +1,7 @@
 """``.npz`` archives."""
 
 import io
+import struct
 import zipfile
 
 import numpy as np
@@ -149,6 +150,15 @@ def test_a_bomb_that_lies_about_its_size():
     content[at + 24 : at + 28] = (96).to_bytes(4, "little")
     with pytest.raises(WeightsError, match="damaged"):
         read(bytes(content))
+
+
+def test_a_list_of_members_that_would_fill_the_memory():
+    """Of zip archives the standard library reads the whole list before anything can be counted."""
+    entry = b"PK\x01\x02" + bytes(24) + (1).to_bytes(2, "little") + bytes(16) + b"x"
+    directory = entry * 100_000
+    end = struct.pack("<4s4H2IH", b"PK\x05\x06", 0, 0, 0, 0, len(directory), 0, 0)
+    with pytest.raises(WeightsError, match="4,194,304 bytes would be read"):
+        Archive(memoryview(directory + end))
 
 
 def test_every_truncation_is_noticed():
