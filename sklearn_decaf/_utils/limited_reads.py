@@ -8,8 +8,8 @@ from typing import Any
 class LimitedReads:
     """A file of which at most `longest` bytes are read at a time.
 
-    The standard library reads the list of a zip archive's members in one piece and makes an object of
-    each, which takes six times the memory of the list. A hostile archive may consist of little else.
+    The standard library reads the list of a zip archive's members in one piece and makes an object
+    of each, which takes six times the memory of the list. A hostile archive may be little else.
 
     Parameters
     ----------

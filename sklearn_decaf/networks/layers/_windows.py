@@ -16,7 +16,7 @@ Padding = int | str | tuple[int, int] | Pads
 
 def pair(value: Size) -> tuple[int, int]:
     """Return (rows, columns) of what may be one number for both."""
-    if isinstance(value, Integral):
+    if isinstance(value, int | Integral):
         return (int(value), int(value))
     rows, columns = value
     return (int(rows), int(columns))
@@ -35,16 +35,16 @@ def resolve_padding(
     `padding` is one number for all sides, (rows, columns), ((top, bottom), (left, right)), or
     "same": TensorFlow's rule, ``ceil(side / stride)`` windows and the odd zero last.
     """
-    if padding == "same":
+    if isinstance(padding, str):
+        if padding != "same":
+            raise ValueError(f"padding={padding!r} must be numbers or 'same'")
         spans = [d * (k - 1) + 1 for k, d in zip(pair(size), pair(dilation))]
         top_bottom, left_right = map(_same, shape[:2], spans, pair(stride))
         return top_bottom, left_right
-    if isinstance(padding, Integral):
+    if isinstance(padding, int | Integral):
         return ((int(padding),) * 2,) * 2
-    rows, columns = padding
-    if isinstance(rows, Integral):
-        return ((int(rows),) * 2, (int(columns),) * 2)
-    return (tuple(map(int, rows)), tuple(map(int, columns)))
+    rows, columns = padding  # each one number, or before and after
+    return pair(rows), pair(columns)
 
 
 def _same(length: int, span: int, stride: int) -> tuple[int, int]:
@@ -90,7 +90,9 @@ def count_windows(
     return counts[0], counts[1]
 
 
-def windows(x: np.ndarray, size: Size, stride: Size, counts: Sequence[int], dilation: Size = 1):
+def windows(
+    x: np.ndarray, size: Size, stride: Size, counts: Sequence[int], dilation: Size = 1
+) -> np.ndarray:
     """View the windows of padded maps: (n, h, w, c) -> (n, oh, ow, c, kh, kw)."""
     (kh, kw), (sy, sx), (dy, dx) = pair(size), pair(stride), pair(dilation)
     spans = (dy * (kh - 1) + 1, dx * (kw - 1) + 1)

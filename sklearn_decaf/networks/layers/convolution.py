@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ._windows import Padding, Size, count_windows, pad, pair, resolve_padding, windows
-from .base import Layer, Pads, Shape
+from .base import Arrays, Layer, Pads, Shape
 
 
 @dataclass(frozen=True)
@@ -91,7 +91,7 @@ class Conv(Layer):
         """Tell whether every filter sees one channel, its own."""
         return self.groups == channels == self.filters and channels > 1
 
-    def forward(self, inputs, parameters=()):
+    def forward(self, inputs: Arrays, parameters: Arrays = ()) -> np.ndarray:
         """Pad, convolve each group of channels, and add the bias."""
         (x,) = inputs  # (n, h, w, c)
         kernel, bias = parameters  # (kh, kw, c / groups, filters), (filters,)

@@ -5,7 +5,9 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from .base import Layer, Shape
+import numpy as np
+
+from .base import Arrays, Layer, Shape
 
 
 @dataclass(frozen=True)
@@ -28,7 +30,7 @@ class Dense(Layer):
     def parameter_shapes(self, *shapes: Shape) -> dict[str, Shape]:
         return {"kernel": (math.prod(shapes[0]), self.units), "bias": (self.units,)}
 
-    def forward(self, inputs, parameters=()):
+    def forward(self, inputs: Arrays, parameters: Arrays = ()) -> np.ndarray:
         """Flatten, multiply by the (d, units) kernel, and add the bias."""
         (x,) = inputs
         kernel, bias = parameters

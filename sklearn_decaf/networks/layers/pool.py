@@ -9,7 +9,7 @@ import numpy as np
 
 from ... import _kernels
 from ._windows import Padding, Size, count_windows, pad, pair, resolve_padding, windows
-from .base import Layer, Pads, Shape
+from .base import Arrays, Layer, Pads, Shape
 
 
 @dataclass(frozen=True)
@@ -54,12 +54,12 @@ class _Pool(Layer):
     def _windows(self, x: np.ndarray, value: float) -> np.ndarray:
         """View all windows (n, oh, ow, c, kh, kw), with `value` beyond the map."""
         oh, ow, _ = self.output_shape(x.shape[1:])
-        pads = []
+        pads: list[tuple[int, int]] = []
         sides = zip(x.shape[1:3], self.pads(x.shape[1:]), (oh, ow), pair(self.size))
         for (length, (before, after), count, k), s in zip(sides, pair(self.stride)):
             sticks_out = (count - 1) * s + k - (length + before + after)
             pads.append((before, after + max(sticks_out, 0)))
-        return windows(pad(x, tuple(pads), value), self.size, self.stride, (oh, ow))
+        return windows(pad(x, (pads[0], pads[1]), value), self.size, self.stride, (oh, ow))
 
     def _compile(self, builder, bind):
         """Make a step of ``bind(x, border, out, (first, end))`` for rows of one image.
@@ -94,11 +94,13 @@ class _Pool(Layer):
 
 @dataclass(frozen=True)
 class MaxPool(_Pool):
-    __doc__ = _Pool.__doc__.replace("One value of each window.", "Largest value of each window.")
+    __doc__ = (_Pool.__doc__ or "").replace(
+        "One value of each window.", "Largest value of each window."
+    )
 
     onnx_operators = ("MaxPool",)
 
-    def forward(self, inputs, parameters=()):
+    def forward(self, inputs: Arrays, parameters: Arrays = ()) -> np.ndarray:
         """Take the maximum of each window, in which nothing beyond the map counts."""
         (x,) = inputs  # (n, h, w, c)
         return self._windows(x, -np.inf).max(axis=(-2, -1))
@@ -118,7 +120,7 @@ class MaxPool(_Pool):
 
 @dataclass(frozen=True)
 class AveragePool(_Pool):
-    __doc__ = _Pool.__doc__.replace("One value of each window.", "Mean of each window.") + (
+    __doc__ = (_Pool.__doc__ or "").replace("One value of each window.", "Mean of each window.") + (
         "count_padding : bool, default=False\n"
         "        Whether the zeros of the border count; what sticks out beyond it never does.\n"
     )
@@ -127,7 +129,7 @@ class AveragePool(_Pool):
 
     onnx_operators = ("AveragePool",)
 
-    def forward(self, inputs, parameters=()):
+    def forward(self, inputs: Arrays, parameters: Arrays = ()) -> np.ndarray:
         """Divide the sum of each window by how many values count."""
         (x,) = inputs  # (n, h, w, c)
         down, across = self.window_counts(x.shape[1:])

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .base import Layer, Shape
+from .base import Arrays, Layer, Shape
 
 
 @dataclass(frozen=True)
@@ -16,7 +16,7 @@ class Softmax(Layer):
 
     onnx_operators = ("Softmax",)
 
-    def forward(self, inputs, parameters=()):
+    def forward(self, inputs: Arrays, parameters: Arrays = ()) -> np.ndarray:
         """Scale exponentials to sum 1; the largest score is taken off first, against overflow."""
         (x,) = inputs
         exponentials = np.exp(x - x.max(axis=-1, keepdims=True))
