@@ -167,6 +167,7 @@ class Files:
         source = SOURCES[kind]
         path = self.home / source.folder / name
         if not path.is_file() and self._download:
+            assert source.url is not None  # only the images, an archive, have none
             download(
                 source.url + name,
                 path,

@@ -56,6 +56,8 @@ class _Sun397(Collection):
 
     def check(self, root: Path) -> None:
         folder = _partitions(root)
+        if folder is None:
+            raise ValueError("there are no partitions")
         names = _class_names(root)
         if len(names) != self.n_classes:
             raise ValueError(f"it lists {len(names)} classes, published are {self.n_classes}")

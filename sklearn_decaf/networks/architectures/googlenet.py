@@ -27,9 +27,15 @@ def build(name: str) -> Architecture:
     net = Builder()
 
     def conv(prefix: str, filters: int, kernel_size: int = 1, stride: int = 1, source: str = ""):
-        names = {"norm": f"{prefix}.bn", "activation_name": prefix}
         return net.conv(
-            f"{prefix}.conv", filters, kernel_size, stride, source=source, epsilon=1e-3, **names
+            f"{prefix}.conv",
+            filters,
+            kernel_size,
+            stride,
+            source=source,
+            epsilon=1e-3,
+            norm=f"{prefix}.bn",
+            activation_name=prefix,
         )
 
     conv("conv1", 64, 7, 2)

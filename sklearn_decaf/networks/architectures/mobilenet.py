@@ -5,6 +5,8 @@ Sandler et al. 2018, Howard et al. 2019, Tan et al. 2019, Tan and Le 2019.
 
 from __future__ import annotations
 
+from typing import Any
+
 import math
 from dataclasses import replace
 from functools import partial
@@ -134,7 +136,7 @@ def mobilenet_v3(name: str) -> Architecture:
     blocks = _V3_BLOCKS[name]
     for number, (size, hidden, filters, excites, act, stride) in enumerate(blocks, start=1):
         block, source, part = f"features.{number}.block", net.last, 0
-        options = {"epsilon": epsilon, "activation": act}
+        options: dict[str, Any] = {"epsilon": epsilon, "activation": act}
         if hidden != channels:
             net.conv(f"{block}.0.0", hidden, norm=f"{block}.0.1", **options)
             part = 1

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from ..architecture import Architecture, Preprocessing
 from ..layers import Concat, Conv, GlobalAveragePool, Layer, MaxPool, ReLU, Softmax
 
@@ -33,7 +35,7 @@ def build(name: str) -> Architecture:
             Concat(module, (f"{module}.expand1x1_relu", f"{module}.expand3x3_relu")),
         )
 
-    first = (
+    first: dict[str, Any] = (
         {"filters": 96, "kernel_size": 7}
         if name == "squeezenet1_0"
         else {"filters": 64, "kernel_size": 3}
