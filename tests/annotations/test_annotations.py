@@ -24,9 +24,13 @@ def public_functions(module) -> Iterator[tuple[str, object, bool]]:
     for name in getattr(module, "__all__", vars(module)):
         value = getattr(module, name)
         if inspect.isclass(value):
-            for owner in value.__mro__:
-                if owner.__module__.startswith("sklearn_decaf."):
-                    yield from methods(owner)
+            own = [c for c in value.__mro__ if c.__module__.startswith("sklearn_decaf.")]
+            for i, owner in enumerate(own):
+                inherited = {key for base in own[i + 1 :] for key in vars(base)}
+                for method in methods(owner):
+                    # what overrides a method of ours is known from there
+                    if method[0].partition(".")[2] not in inherited - {"__init__"}:
+                        yield method
         elif inspect.isfunction(value) and value.__module__.startswith("sklearn_decaf."):
             yield name, value, False
 

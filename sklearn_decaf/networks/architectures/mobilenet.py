@@ -5,11 +5,10 @@ Sandler et al. 2018, Howard et al. 2019, Tan et al. 2019, Tan and Le 2019.
 
 from __future__ import annotations
 
-from typing import Any
-
 import math
 from dataclasses import replace
 from functools import partial
+from typing import Any
 
 from ..architecture import Architecture
 from ..layers import (

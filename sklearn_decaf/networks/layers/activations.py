@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 from scipy import special
 
 from ... import _kernels
-from .base import Layer, Shape
+from .base import Arrays, Layer, Shape
+
+if TYPE_CHECKING:
+    from ..._kernels.calls import Call
 
 
 @dataclass(frozen=True)
@@ -27,7 +30,7 @@ class Activation(Layer):
         """The numbers that the kernel is given."""
         return ()
 
-    def forward(self, inputs, parameters=()):
+    def forward(self, inputs: Arrays, parameters: Arrays = ()) -> np.ndarray:
         """Apply the function to each value."""
         (x,) = inputs
         return self.apply(x).astype(x.dtype, copy=False)
@@ -36,8 +39,9 @@ class Activation(Layer):
         """Apply the function to an array."""
         raise TypeError(f"no reference for layers of type {type(self).__name__}")
 
-    def bind(self, x: np.ndarray, out: np.ndarray):
+    def bind(self, x: np.ndarray, out: np.ndarray) -> Call:
         """Bind the kernel to a view of maps (h, w, c); `out` may be `x`."""
+        assert _kernels.kernels is not None
         return _kernels.kernels.bind_activation(self.kernel, x, out, *self.constants)
 
     def compile_step(self, builder):
@@ -56,7 +60,7 @@ class ReLU(Activation):
     onnx_operators = ("Relu", "Clip")
     operations = 1
 
-    def apply(self, x):
+    def apply(self, x: np.ndarray) -> np.ndarray:
         return np.clip(x, 0, x.dtype.type(self.max_value))
 
     def bind(self, x, out):
@@ -77,7 +81,7 @@ class LeakyReLU(Activation):
     def constants(self):
         return (self.slope,)
 
-    def apply(self, x):
+    def apply(self, x: np.ndarray) -> np.ndarray:
         return np.where(x > 0, x, x.dtype.type(self.slope) * x)
 
 
@@ -95,7 +99,7 @@ class ELU(Activation):
     def constants(self):
         return (self.alpha,)
 
-    def apply(self, x):
+    def apply(self, x: np.ndarray) -> np.ndarray:
         return np.where(x > 0, x, x.dtype.type(self.alpha) * np.expm1(np.minimum(x, 0)))
 
 
@@ -107,7 +111,7 @@ class Sigmoid(Activation):
     operations = 4
     kernel = "sigmoid"
 
-    def apply(self, x):
+    def apply(self, x: np.ndarray) -> np.ndarray:
         return special.expit(x)
 
 
@@ -119,7 +123,7 @@ class Tanh(Activation):
     operations = 4
     kernel = "tanh"
 
-    def apply(self, x):
+    def apply(self, x: np.ndarray) -> np.ndarray:
         return np.tanh(x)
 
 
@@ -131,7 +135,7 @@ class SiLU(Activation):
     operations = 5
     kernel = "silu"
 
-    def apply(self, x):
+    def apply(self, x: np.ndarray) -> np.ndarray:
         return x * special.expit(x)
 
 
@@ -150,7 +154,7 @@ class HardSigmoid(Activation):
     def constants(self):
         return (self.slope, self.offset)
 
-    def apply(self, x):
+    def apply(self, x: np.ndarray) -> np.ndarray:
         return np.clip(x.dtype.type(self.slope) * x + x.dtype.type(self.offset), 0, 1)
 
 
@@ -162,7 +166,7 @@ class HardSwish(Activation):
     operations = 5
     kernel = "hard_swish"
 
-    def apply(self, x):
+    def apply(self, x: np.ndarray) -> np.ndarray:
         return x * (np.clip(x + 3, 0, 6) / 6)
 
 
@@ -185,7 +189,7 @@ class GELU(Activation):
     def kernel(self):
         return "gelu_tanh" if self.approximate else "gelu"
 
-    def apply(self, x):
+    def apply(self, x: np.ndarray) -> np.ndarray:
         if self.approximate:
             return x / 2 * (1 + np.tanh(np.sqrt(2 / np.pi) * (x + 0.044715 * x**3)))
         return x * special.ndtr(x)
@@ -200,7 +204,7 @@ class PReLU(Layer):
     def parameter_shapes(self, *shapes: Shape) -> dict[str, Shape]:
         return {"slope": shapes[0][-1:]}
 
-    def forward(self, inputs, parameters=()):
+    def forward(self, inputs: Arrays, parameters: Arrays = ()) -> np.ndarray:
         """Scale what is negative, channel by channel."""
         (x,), (slope,) = inputs, parameters
         return np.where(x > 0, x, slope * x)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ... import _kernels
-from .base import Layer, Shape
+from .base import Arrays, Layer, Shape
 
 
 @dataclass(frozen=True)
@@ -22,7 +22,7 @@ class Add(Layer):
             raise ValueError(f"layer {self.name!r}: cannot add inputs of shapes {shapes}")
         return shapes[0]
 
-    def forward(self, inputs, parameters=()):
+    def forward(self, inputs: Arrays, parameters: Arrays = ()) -> np.ndarray:
         """Add the two inputs."""
         x, y = inputs
         return x + y
@@ -54,7 +54,7 @@ class Multiply(Layer):
             "shape of the first, its channels, or one channel"
         )
 
-    def forward(self, inputs, parameters=()):
+    def forward(self, inputs: Arrays, parameters: Arrays = ()) -> np.ndarray:
         """Multiply the two inputs."""
         x, y = inputs
         if y.ndim < x.ndim:

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from ..engine.builder import ProgramBuilder
     from ..engine.steps import Step
 
+Arrays = Sequence[np.ndarray]
 Shape = tuple[int, ...]
 Pads = tuple[tuple[int, int], tuple[int, int]]  # ((top, bottom), (left, right))
 
@@ -47,9 +48,7 @@ class Layer:
         """Return the shapes of the parameters by their short names, such as ``kernel``."""
         return {}
 
-    def forward(
-        self, inputs: Sequence[np.ndarray], parameters: Sequence[np.ndarray] = ()
-    ) -> np.ndarray:
+    def forward(self, inputs: Arrays, parameters: Arrays = ()) -> np.ndarray:
         """Compute the output in plain NumPy, in the precision of the inputs.
 
         Parameters

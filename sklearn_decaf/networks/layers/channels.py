@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ... import _kernels
-from .base import Layer, Shape
+from .base import Arrays, Layer, Shape
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class Concat(_Moves):
             raise ValueError(f"layer {self.name!r}: cannot join maps of shapes {shapes}")
         return (*shapes[0][:-1], sum(shape[-1] for shape in shapes))
 
-    def forward(self, inputs, parameters=()):
+    def forward(self, inputs: Arrays, parameters: Arrays = ()) -> np.ndarray:
         """Join the channels."""
         return np.concatenate(inputs, axis=-1)
 
@@ -72,7 +72,7 @@ class ChannelSlice(_Moves):
             )
         return (*shape[:-1], len(range(self.start, self.stop, self.step)))
 
-    def forward(self, inputs, parameters=()):
+    def forward(self, inputs: Arrays, parameters: Arrays = ()) -> np.ndarray:
         """Select the channels."""
         (x,) = inputs
         return x[..., self.start : self.stop : self.step]
@@ -105,7 +105,7 @@ class ChannelShuffle(_Moves):
             )
         return shape
 
-    def forward(self, inputs, parameters=()):
+    def forward(self, inputs: Arrays, parameters: Arrays = ()) -> np.ndarray:
         """Transpose groups and the channels of a group."""
         (x,) = inputs
         parts = x.reshape(*x.shape[:-1], self.groups, -1)
@@ -137,7 +137,7 @@ class Identity(_Moves):
 
     onnx_operators = ("Identity", "Dropout")
 
-    def forward(self, inputs, parameters=()):
+    def forward(self, inputs: Arrays, parameters: Arrays = ()) -> np.ndarray:
         """Return the input."""
         (x,) = inputs
         return x

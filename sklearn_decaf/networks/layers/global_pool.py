@@ -5,8 +5,10 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+import numpy as np
+
 from ... import _kernels
-from .base import Layer, Shape
+from .base import Arrays, Layer, Shape
 
 
 @dataclass(frozen=True)
@@ -38,7 +40,7 @@ class GlobalAveragePool(_GlobalPool):
 
     onnx_operators = ("GlobalAveragePool",)
 
-    def forward(self, inputs, parameters=()):
+    def forward(self, inputs: Arrays, parameters: Arrays = ()) -> np.ndarray:
         """Average over rows and columns."""
         (x,) = inputs
         return x.mean(axis=(1, 2), keepdims=self.keep_sides)
@@ -53,7 +55,7 @@ class GlobalMaxPool(_GlobalPool):
 
     onnx_operators = ("GlobalMaxPool",)
 
-    def forward(self, inputs, parameters=()):
+    def forward(self, inputs: Arrays, parameters: Arrays = ()) -> np.ndarray:
         """Take the maximum over rows and columns."""
         (x,) = inputs
         return x.max(axis=(1, 2), keepdims=self.keep_sides)

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
+from numpy.typing import ArrayLike
 
 from ... import _kernels
-from .base import Layer, Shape
+from .base import Arrays, Layer, Shape
 
 
 @dataclass(frozen=True)
@@ -27,7 +28,7 @@ class LRN(Layer):
 
     onnx_operators = ("LRN",)
 
-    def forward(self, inputs, parameters=()):
+    def forward(self, inputs: Arrays, parameters: Arrays = ()) -> np.ndarray:
         """Divide by a power of the mean square over the nearest channels."""
         (x,) = inputs  # (n, ..., c)
         before = (self.size - 1) // 2
@@ -79,13 +80,15 @@ class BatchNorm(Layer):
         channels = shapes[0][-1:]
         return dict.fromkeys(("scale", "shift", "mean", "variance"), channels)
 
-    def forward(self, inputs, parameters=()):
+    def forward(self, inputs: Arrays, parameters: Arrays = ()) -> np.ndarray:
         """Scale and shift each channel."""
         (x,) = inputs
         factor, offset = self.as_scale(*parameters)
         return x * factor.astype(x.dtype) + offset.astype(x.dtype)
 
-    def as_scale(self, scale, shift, mean, variance) -> tuple[np.ndarray, np.ndarray]:
+    def as_scale(
+        self, scale: ArrayLike, shift: ArrayLike, mean: ArrayLike, variance: ArrayLike
+    ) -> tuple[np.ndarray, np.ndarray]:
         """Return the factor and the offset, in float64, that do the same."""
         wide = (np.asarray(value, np.float64) for value in (scale, shift, mean, variance))
         scale, shift, mean, variance = wide
@@ -114,7 +117,7 @@ class Scale(Layer):
         channels = shapes[0][-1:]
         return {"scale": channels, **({"shift": channels} if self.has_shift else {})}
 
-    def forward(self, inputs, parameters=()):
+    def forward(self, inputs: Arrays, parameters: Arrays = ()) -> np.ndarray:
         """Scale and shift each channel."""
         (x,), (scale, *shift) = inputs, parameters
         return x * scale + shift[0] if shift else x * scale
@@ -145,7 +148,7 @@ class LayerNorm(Layer):
         channels = shapes[0][-1:]
         return {"scale": channels, "shift": channels}
 
-    def forward(self, inputs, parameters=()):
+    def forward(self, inputs: Arrays, parameters: Arrays = ()) -> np.ndarray:
         """Normalise the channels of each pixel, then scale and shift them."""
         (x,), (scale, shift) = inputs, parameters
         centred = x - x.mean(axis=-1, keepdims=True)
