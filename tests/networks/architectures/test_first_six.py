@@ -10,13 +10,14 @@ from oracles.onnx_graph import evaluate, preprocess
 from oracles.random_networks import assert_close, he_parameters
 from sklearn.datasets import load_sample_images
 
-from sklearn_decaf.networks import ARCHITECTURES, get_architecture, load_weights, reference
+from sklearn_decaf.networks import get_architecture, load_weights, reference
 from sklearn_decaf.networks.architecture import INPUT, Architecture, Preprocessing
 from sklearn_decaf.networks.engine import Plan
 from sklearn_decaf.networks.layers import LRN, Conv, Dense, MaxPool, ReLU
 
 KRIZHEVSKY = ("caffenet", "bvlc_alexnet", "decaf")
 ALEXNETS = ("alexnet", *KRIZHEVSKY)
+FIRST_SIX = ("efficientnet_lite0", "squeezenet1_1", *ALEXNETS)
 
 
 def photographs(crop: int) -> np.ndarray:
@@ -93,13 +94,13 @@ PARAMETERS = {
 }
 
 
-@pytest.mark.parametrize("name", ARCHITECTURES)
+@pytest.mark.parametrize("name", FIRST_SIX)
 def test_published_shapes(name):
     shapes = get_architecture(name).shapes()
     assert {layer: shapes[layer] for layer in SHAPES[name]} == SHAPES[name]
 
 
-@pytest.mark.parametrize("name", ARCHITECTURES)
+@pytest.mark.parametrize("name", FIRST_SIX)
 def test_published_number_of_parameters(name):
     shapes = get_architecture(name).parameter_shapes()
     assert sum(math.prod(shape) for shape in shapes.values()) == PARAMETERS[name]
@@ -155,7 +156,7 @@ def test_the_papers_dropout_is_for_fully_connected_layers_6_and_7():
 
 
 def test_poolings():
-    poolings = {name: get_architecture(name).pooling for name in ARCHITECTURES}
+    poolings = {name: get_architecture(name).pooling for name in FIRST_SIX}
     assert poolings == {
         "efficientnet_lite0": "avg",
         "squeezenet1_1": "avg+max",
@@ -263,7 +264,7 @@ PIXELS = {
 }
 
 
-@pytest.mark.parametrize("name", ARCHITECTURES)
+@pytest.mark.parametrize("name", FIRST_SIX)
 def test_preprocessing_of_a_pixel(name):
     architecture = get_architecture(name)
     crop = 227 if name in (*KRIZHEVSKY, "squeezenet1_1") else 224
@@ -276,7 +277,7 @@ def test_preprocessing_of_a_pixel(name):
     np.testing.assert_allclose(out[0, row, 20], PIXELS[name], rtol=1e-5)
 
 
-@pytest.mark.parametrize("name", ARCHITECTURES)
+@pytest.mark.parametrize("name", FIRST_SIX)
 def test_preprocessing_is_that_of_onnx_operators(name):
     architecture = get_architecture(name)
     images = photographs(architecture.preprocessing.crop)
@@ -294,7 +295,7 @@ def krizhevsky_parameters():
     return he_parameters(get_architecture("caffenet"))
 
 
-@pytest.fixture(scope="module", params=ARCHITECTURES)
+@pytest.fixture(scope="module", params=FIRST_SIX)
 def network(request):
     """A network with parameters, images, and every layer's output in float64."""
     architecture = get_architecture(request.param)
