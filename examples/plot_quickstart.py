@@ -1,7 +1,7 @@
 """
-================================
-Photographs in, a classifier out
-================================
+=================================
+Train a classifier of photographs
+=================================
 
 Train a classifier of photographs in a few seconds: :class:`~sklearn_decaf.DeCAFTransformer` turns
 each photograph into the activations of a network that was trained on ImageNet and stays as it is,

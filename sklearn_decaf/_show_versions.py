@@ -1,4 +1,4 @@
-"""What this installation consists of, for bug reports and for understanding a speed."""
+"""Report of an installation, for bug reports and for understanding a speed."""
 
 from __future__ import annotations
 
@@ -34,8 +34,9 @@ PACKAGES = (
 def show_versions() -> None:
     """Print the versions, compiled kernels, BLAS library and threads in use.
 
-    A network's speed depends on the kernel set (``v4`` needs AVX-512, ``v3`` AVX2, ``base``
-    nothing), on the kernel that BLAS chose for this CPU and on the number of threads.
+    Include the output in bug reports. The speed of a network depends on the kernel set (``v4``
+    needs AVX-512, ``v3`` AVX2, ``base`` nothing), on the kernel that BLAS chose for this CPU, and
+    on the number of threads.
 
     Examples
     --------

@@ -1,8 +1,8 @@
-"""Hand-engineered image descriptors: what images were described with before networks.
+"""Hand-engineered image descriptors, from the time before convolutional networks.
 
-The baselines of the DeCAF paper (Donahue et al. 2014, section 3) as transformers that take the
-same images as :class:`~sklearn_decaf.DeCAFTransformer`, for comparisons or beside its features in
-a :class:`~sklearn.pipeline.FeatureUnion`.
+They were the baselines of the DeCAF paper (Donahue et al. 2014, section 3). Here they are
+transformers that take the same images as :class:`~sklearn_decaf.DeCAFTransformer`, for comparisons
+or, in a :class:`~sklearn.pipeline.FeatureUnion`, beside its features.
 """
 
 from ._descriptors.gist import GISTTransformer

@@ -1,34 +1,34 @@
-"""The package's own errors and warnings.
+"""Errors and warnings of the package.
 
-The errors about inputs are `ValueError`s, so code written for scikit-learn's conventions keeps
-working; their own names let a caller tell a bad photograph or a bad weight file from any other
-mistake. A download that fails is an `OSError`, as scikit-learn's fetchers raise.
+Errors about inputs are `ValueError`s, as scikit-learn's conventions want it. Their own names tell a
+bad photograph or a bad weight file from other mistakes. A download that fails raises an `OSError`,
+as scikit-learn's fetchers do.
 """
 
 
 class ImageError(ValueError):
-    """An input that should be an image cannot be read as one."""
+    """Error of an input that should be an image and cannot be read as one."""
 
 
 class WeightsError(ValueError):
-    """A weight file cannot be found, is not what it should be, or lacks what was asked of it."""
+    """Error of weights that cannot be found or read, or lack what is asked of them."""
 
 
 class DownloadError(OSError):
-    """A file cannot be downloaded, or what was downloaded is not what it should be."""
+    """Error of a file that cannot be downloaded, or is not the expected one."""
 
 
 class ArchiveError(ValueError):
-    """An archive of a data set is damaged, holds what it must not, or is not the published one."""
+    """Error of a data set's archive that is damaged, unsafe, or not the published one."""
 
 
 class KernelWarning(UserWarning):
-    """The compiled kernels are missing, so the slow NumPy path is in use."""
+    """Warning that compiled kernels are missing, so that networks run on NumPy, which is slow."""
 
 
 class ImageWarning(UserWarning):
-    """Some images could not be read and became rows of NaN (``on_error="nan"``)."""
+    """Warning that images could not be read and became rows of NaN (``on_error="nan"``)."""
 
 
 class CacheWarning(UserWarning):
-    """The cache of activations cannot be used or written to, so features are computed again."""
+    """Warning that the activation cache cannot be used or written to, so features are not kept."""

@@ -1,13 +1,13 @@
-"""Scores of the target rows: what domain adaptation is judged by.
+"""Scores of the target rows, the measure of domain adaptation.
 
 The scorers go where scikit-learn takes `scoring`. With metadata routing on they ask for
 `sample_domain` by themselves and look at target rows only::
 
     GridSearchCV(model, grid, cv=DomainShuffleSplit(), scoring=target_accuracy)
 
-With routing off scikit-learn passes no `sample_domain` to a scorer, and all rows of the test fold
-count as target rows; the splitters of :mod:`sklearn_decaf.model_selection` test on target
-rows only, so that the result is the same with them.
+With routing off, scikit-learn passes no `sample_domain` to a scorer, and all rows of the test fold
+count as target rows. The splitters of :mod:`sklearn_decaf.model_selection` test on target rows
+alone, so the scores are the same with them.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ def target_accuracy_score(
     sample_domain: ArrayLike | None = None,
     sample_weight: ArrayLike | None = None,
 ) -> float:
-    """Accuracy on the labelled target rows.
+    """Compute the accuracy on the labelled target rows.
 
     Parameters
     ----------
@@ -95,7 +95,7 @@ def target_mean_class_accuracy_score(
     sample_domain: ArrayLike | None = None,
     sample_weight: ArrayLike | None = None,
 ) -> float:
-    """Mean over the classes of the accuracy on the labelled target rows of each.
+    """Compute the mean over the classes of the accuracy on the labelled target rows of each.
 
     Parameters
     ----------
@@ -141,12 +141,18 @@ def _score(metric, y_true, y_pred, sample_domain, sample_weight):
 
 
 class TargetScorer(BaseEstimator):
-    """A scorer that predicts and scores the labelled target rows only.
+    """Scorer that predicts and scores the labelled target rows only.
 
     Parameters
     ----------
     metric : callable
-        ``metric(y_true, y_pred, *, sample_weight=None)``, the higher the better.
+        Function ``metric(y_true, y_pred, *, sample_weight=None)``, of which higher values are
+        better.
+
+    See Also
+    --------
+    target_accuracy_score : The accuracy, from predictions.
+    target_mean_class_accuracy_score : The mean of the accuracies of the classes.
 
     Examples
     --------
@@ -196,6 +202,11 @@ class TargetScorer(BaseEstimator):
         -------
         score : float
             The score.
+
+        Raises
+        ------
+        ValueError
+            If there is no labelled target row.
         """
         rows = _target_rows(y, sample_domain)
         params = {}

@@ -1,7 +1,7 @@
 """
-=============================
-Photographs of another camera
-=============================
+====================================
+Adapt a classifier to another camera
+====================================
 
 A classifier learns from the pictures of one camera and is used with another: the light is bluer,
 the lens is soft, the sensor is noisy. How much is lost, and how much of it do three labelled

@@ -1,15 +1,15 @@
 """
-==========================================
-Small things in large pictures, with boxes
-==========================================
+====================================
+Crop objects by their bounding boxes
+====================================
 
-The bird fills a tenth of the photograph and the rest is branches. If somebody, or a detector, has
-said where the bird is, cut it out first: the DeCAF paper classifies the species of CUB-200 after
-cropping to 1.5 times the :term:`bounding box`.
+A bird fills a tenth of the photograph, and the rest is branches. If its :term:`bounding box` is
+known, cut the bird out first: the DeCAF paper classifies the species of CUB-200 after cropping to
+1.5 times the box.
 
-The pictures of this example are pasted together, because none with boxes come along: sample
-photographs of things, small, on pictures of grass, gravel, brick and the like. For birds name the
-folder ``CUB_200_2011`` of Caltech-UCSD Birds 200-2011::
+No photographs with boxes come with the package, so the pictures of this example are pasted
+together: small sample photographs of things on grass, gravel, brick and the like. For birds name
+the folder ``CUB_200_2011`` of Caltech-UCSD Birds 200-2011::
 
     SKLEARN_DECAF_CUB200=path/to/CUB_200_2011 python plot_birds_with_boxes.py
 """

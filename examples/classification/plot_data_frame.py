@@ -1,16 +1,15 @@
 """
-================================
-Photographs beside other columns
-================================
+=================================================
+Combine photographs with other columns of a table
+=================================================
 
 A photograph is often one column of a table: the goods of a shop with their weight, a plant with
 the place where it grew. :class:`~sklearn.compose.ColumnTransformer` sends each column to a
 transformer of its own, and one classifier learns from all of them.
 
-The table here is half real: the photographs are the sample photographs, reduced to thumbnails of
-8 x 8 pixels in which little can be recognised; the column `weight` is made up, drawn at random
-around a value for each class. What the example shows is how columns are combined, not that weights
-help in general.
+The photographs are the sample photographs, reduced to thumbnails of 8 x 8 pixels in which little
+can be recognised. The column `weight` is made up, drawn at random around a value for each class.
+The example shows how to combine columns, not that weights help in general.
 """
 
 # %%

@@ -1,6 +1,6 @@
 """
 ==================================
-Learning from one image of a class
+Learn from one image of each class
 ==================================
 
 How many labelled images does a class need? The right half of Figure 4 of the DeCAF paper asks that

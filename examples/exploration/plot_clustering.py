@@ -1,14 +1,14 @@
 """
-====================================
-Sort a heap of photographs by itself
-====================================
+==================================
+Cluster photographs without labels
+==================================
 
-A heap of photographs without labels falls into groups when the activations of a network are
-clustered. No group has a name, but the network can suggest one, because it was trained to name
-things: :meth:`~sklearn_decaf.DeCAFTransformer.predict_labels`.
+Photographs without labels fall into groups when the activations of a network are clustered. The
+groups have no names, but the network was trained to name things and can suggest some:
+:meth:`~sklearn_decaf.DeCAFTransformer.predict_labels`.
 
-For your own heap name a folder with one sub-folder per class (the classes are used only to say how
-well the groups match them)::
+For your own photographs name a folder with one sub-folder per class (the classes are used only to
+measure how well the groups match them)::
 
     SKLEARN_DECAF_PHOTOS=path/to/folder python plot_clustering.py
 """

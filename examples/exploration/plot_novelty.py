@@ -1,12 +1,13 @@
 """
-================================
-Notice what was not there before
-================================
+===================================
+Detect photographs of something new
+===================================
 
 A camera watches a production line, a meadow or a shelf, and should report what it has never seen.
-There are pictures of the usual only, so this is no classification: a model of the usual says how
-unusual a new picture is. :class:`~sklearn.neighbors.LocalOutlierFactor` and the Mahalanobis
-distance do so on a network's activations.
+There are only pictures of the usual scenes, so this is not classification: a model of the usual
+pictures measures how unusual a new one is. Here the models are
+:class:`~sklearn.neighbors.LocalOutlierFactor` and the Mahalanobis distance, on a network's
+activations.
 """
 
 # %%

@@ -1,7 +1,7 @@
 """
-===========================
-Find pictures like this one
-===========================
+==============================
+Search for similar photographs
+==============================
 
 Photographs of the same thing have similar activations, so the nearest neighbours of a photograph
 are what a person would call similar: a search engine for images in three lines, with no label and

@@ -1,7 +1,7 @@
 """
-===============================================
-Layers and hand-made descriptors, seen by t-SNE
-===============================================
+=================================================
+Compare layers and hand-made descriptors by t-SNE
+=================================================
 
 Figures 1 and 2 of the DeCAF paper draw photographs as points in the plane, near each other if
 their features are: with features of the network's sixth layer things of one kind gather, with

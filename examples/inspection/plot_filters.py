@@ -1,10 +1,11 @@
 """
-===============================================
-What a filter sees, and what carries a decision
-===============================================
+================================================
+Draw filters, activation maps and occlusion maps
+================================================
 
-Three looks into a network: the filters of its first layer, what they and later layers make of one
-photograph, and which part of the photograph a classifier's decision rests on.
+Three displays look into a network: the filters of its first layer, the maps of these filters and
+of later layers for one photograph, and the parts of the photograph that a classifier's decision
+depends on.
 """
 
 # %%

@@ -1,19 +1,19 @@
 """
-=============================
-Where the time goes, by layer
-=============================
+==============================
+Measure the time of each layer
+==============================
 
-Figure 3 of the DeCAF paper shows how the time of a pass through the network divides among its
-layers: in 2013 convolutions and fully connected layers took nearly all of it, and of all kinds the
-fully connected layers took most. :class:`~sklearn_decaf.inspection.LayerTimeDisplay` measures the
-same for the networks here. The weights do not change the time, so random ones would show the same.
+Figure 3 of the DeCAF paper shows the share of each layer in the time of a pass through the network.
+In 2013 convolutions and fully connected layers took nearly all of it, and the fully connected
+layers took most. :class:`~sklearn_decaf.inspection.LayerTimeDisplay` measures the same for the
+networks here. The weights do not change the time, so random ones would show the same.
 """
 
 # %%
 # Measure
 # -------
-# A step is a layer, or several layers that are computed together; its title says how. What other
-# programs do at the same time shows as well: close them before trusting a number.
+# A step is a layer, or several layers that are computed together. Close other programs first: what
+# they compute at the same time changes the numbers.
 
 # sphinx_gallery_multi_image = "single"
 import matplotlib.pyplot as plt

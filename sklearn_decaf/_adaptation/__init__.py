@@ -1,1 +1,1 @@
-"""Domain adaptation: one method per module; `sklearn_decaf.adaptation` is the public door."""
+"""Methods of domain adaptation, a module each; `sklearn_decaf.adaptation` has the public names."""

@@ -1,4 +1,4 @@
-"""Feature augmentation (Daume III 2007): a shared copy of the features and one per domain."""
+"""Feature augmentation (Daume III 2007): a shared copy of the features, and one for each domain."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ if TYPE_CHECKING:
 
 
 def domain_name(label: int) -> str:
-    """The name of a domain in feature names: source1, target2."""
+    """Name of a domain in feature names, such as source1 or target2."""
     return f"source{label}" if label >= 0 else f"target{-label}"
 
 
 def augmented_kernel(
     kernel: ArrayLike, sample_domain: ArrayLike, sample_domain_other: ArrayLike | None = None
 ) -> np.ndarray:
-    """The kernel of augmented features, from the kernel of the plain ones.
+    """Compute the kernel of augmented features from the kernel of the plain features.
 
-    Rows of one domain share two copies of their features, rows of two domains share one, so the
-    kernel is doubled within a domain. That gives every kernel method the augmentation of
-    :class:`FeatureAugmentation` without longer features.
+    :class:`FeatureAugmentation` gives rows of one domain two copies in common and rows of two
+    domains one, so the kernel doubles within a domain. This function gives kernel methods the same
+    augmentation without the wider features.
 
     Parameters
     ----------
@@ -49,6 +49,15 @@ def augmented_kernel(
     -------
     augmented : ndarray of shape (n_samples, n_other)
         The kernel of the augmented features.
+
+    Raises
+    ------
+    ValueError
+        If the domain labels are not integers, or not one per row and column.
+
+    See Also
+    --------
+    FeatureAugmentation : The same for methods without a kernel.
 
     References
     ----------
@@ -72,16 +81,16 @@ def augmented_kernel(
 
 
 class FeatureAugmentation(TransformerMixin, AdaptationEstimator):
-    """Give every domain a copy of the features of its own, beside a shared one.
+    """Copy the features: one copy for all domains, and one for each domain.
 
-    A row x of domain k becomes (x, 0, ..., x, ..., 0): the shared copy, then one copy per domain
-    that is zero but for the domain of the row [1]_. A linear classifier on these features learns
-    weights that all domains share and weights of each domain alone.
+    A row x becomes (x, 0, ..., x, ..., 0): first the shared copy, then a copy for each domain,
+    which is zero except for the domain of the row [1]_. A linear classifier on these features
+    learns weights that all domains share, and corrections of them for each domain.
 
-    `transform` without `sample_domain` takes all rows as target rows. So
-    ``fit(X, sample_domain=d).transform(X)`` is not ``fit_transform(X, sample_domain=d)`` if there
-    are source rows: pass `sample_domain` to `transform` as well, or use `fit_transform`, as a
-    pipeline does.
+    `transform` takes rows for target rows unless it gets `sample_domain`. With source rows,
+    ``fit(X, sample_domain=d).transform(X)`` therefore differs from
+    ``fit_transform(X, sample_domain=d)``. Pass `sample_domain` to `transform` too, or call
+    `fit_transform`, as a pipeline does.
 
     Attributes
     ----------
@@ -102,7 +111,8 @@ class FeatureAugmentation(TransformerMixin, AdaptationEstimator):
 
     Notes
     -----
-    The output is (n_domains + 1) times as wide, and stays sparse if the input is.
+    The output is (n_domains + 1) times as wide as the input, so dense features take as many times
+    the memory. Sparse input gives sparse output with twice the values.
 
     References
     ----------
@@ -130,7 +140,7 @@ class FeatureAugmentation(TransformerMixin, AdaptationEstimator):
     def fit(
         self, X: MatrixLike, y: ArrayLike | None = None, sample_domain: ArrayLike | None = None
     ) -> Self:
-        """Learn which domains there are.
+        """Find the domains.
 
         Parameters
         ----------
@@ -148,6 +158,11 @@ class FeatureAugmentation(TransformerMixin, AdaptationEstimator):
         -------
         self : object
             The fitted transformer.
+
+        Raises
+        ------
+        ValueError
+            If there are no source rows or no target rows.
         """
         self._fit(X, y, sample_domain)
         return self
@@ -163,7 +178,7 @@ class FeatureAugmentation(TransformerMixin, AdaptationEstimator):
     def fit_transform(
         self, X: MatrixLike, y: ArrayLike | None = None, sample_domain: ArrayLike | None = None
     ) -> np.ndarray | SparseMatrix:
-        """Fit, and augment the training rows by their own domains.
+        """Fit, and copy the features of the training rows for their own domains.
 
         Parameters
         ----------
@@ -187,7 +202,7 @@ class FeatureAugmentation(TransformerMixin, AdaptationEstimator):
     def transform(
         self, X: MatrixLike, sample_domain: ArrayLike | None = None
     ) -> np.ndarray | SparseMatrix:
-        """Augment rows.
+        """Copy the features of rows.
 
         Parameters
         ----------
@@ -235,7 +250,7 @@ class FeatureAugmentation(TransformerMixin, AdaptationEstimator):
         return augmented.reshape(n, -1)
 
     def get_feature_names_out(self, input_features: ArrayLike | None = None) -> np.ndarray:
-        """Return the names of the copies: shared_x0, ..., source1_x0, ..., target2_x0.
+        """Get the names of the output columns: shared_x0, ..., source1_x0, ..., target2_x0.
 
         Parameters
         ----------

@@ -1,4 +1,4 @@
-"""What the classifiers have in common: requests for `sample_domain`, and `score`."""
+"""Base classes: documentation links, requests for `sample_domain`, `score`, inner classifiers."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class DomainClassifierMixin(ClassifierMixin):
         sample_domain: ArrayLike | None = None,
         sample_weight: ArrayLike | None = None,
     ) -> float:
-        """Return the accuracy of `predict` on the rows that have a label.
+        """Compute the accuracy of `predict` on the rows that have a label.
 
         To score target rows only, use the scorers of :mod:`sklearn_decaf.metrics`.
 
@@ -69,6 +69,11 @@ class DomainClassifierMixin(ClassifierMixin):
         -------
         score : float
             The mean accuracy, between 0 and 1.
+
+        Raises
+        ------
+        ValueError
+            If no row has a label.
         """
         y = np.asarray(y)
         labelled = ~is_unlabelled(y)
@@ -91,7 +96,7 @@ class DomainMetaClassifier(DomainClassifierMixin, MetaEstimatorMixin, Adaptation
     __metadata_request__decision_function = {"sample_domain": True}
 
     def get_metadata_routing(self) -> MetadataRouter:
-        """Return the routing of metadata to the inner estimator.
+        """Get the routing of metadata to the inner estimator.
 
         Returns
         -------
@@ -108,7 +113,7 @@ class DomainMetaClassifier(DomainClassifierMixin, MetaEstimatorMixin, Adaptation
         )
 
     def _route_fit(self, sample_domain, params):
-        """What the inner fit gets of the caller's metadata, for all rows."""
+        """Metadata of the caller, for all rows, that the inner fit requests."""
         params = {name: value for name, value in params.items() if value is not None}
         if get_config()["enable_metadata_routing"]:
             return process_routing(self, "fit", sample_domain=sample_domain, **params).estimator.fit
@@ -133,14 +138,14 @@ class DomainMetaClassifier(DomainClassifierMixin, MetaEstimatorMixin, Adaptation
 
 
 def _indexable(X):
-    """X in a form that rows can be taken from; lists and frames stay what they are."""
+    """Convert X, if need be, to a form that rows can be taken from."""
     if sparse.issparse(X):
         return X if X.format in ("csr", "csc", "lil") else X.tocsr()
     return X if hasattr(X, "__getitem__") or hasattr(X, "iloc") else np.asarray(X)
 
 
 def _rows_of(value, rows, n_samples):
-    """The chosen rows of per-row metadata; anything else as it is."""
+    """Take the chosen rows of metadata with one value per row; return other metadata as it is."""
     if isinstance(value, (str, bytes)) or not hasattr(value, "__len__"):
         return value
     try:

@@ -1,4 +1,4 @@
-"""Which rows are source, which are target, and which have a label.
+"""Checks of domain labels and class labels: source or target, labelled or not.
 
 The rule, shared with skada: a domain label is an integer, `>= 0` for a source domain and `< 0` for
 a target domain; the class label -1 (or NaN, or None) means that a row has no label.

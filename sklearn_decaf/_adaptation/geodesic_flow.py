@@ -20,7 +20,7 @@ from scipy import linalg
 
 
 def principal_planes(source, target):
-    """Principal angles, and an orthonormal pair of directions for the plane of each.
+    """Find the principal angles, and an orthonormal pair of directions for the plane of each.
 
     Parameters
     ----------
@@ -66,7 +66,7 @@ def _one_minus_sinc(t):
 
 
 def flow_moments(angles):
-    """The integrals over t in [0, 1] of cos^2, cos sin and sin^2 of t theta."""
+    """Integrate cos^2, cos sin and sin^2 of t theta over t in [0, 1]."""
     t = 2 * angles
     small = _one_minus_sinc(t) / 2  # of sin^2
     half = np.where(angles > 0, angles, 1.0)
@@ -76,7 +76,7 @@ def flow_moments(angles):
 
 
 def flow_components(source, target):
-    """Rows F with G = F'F, that is x' G z = (F x)'(F z), and the principal angles.
+    """Find rows F with G = F'F, that is x' G z = (F x)'(F z), and the principal angles.
 
     F x are the coordinates of G^(1/2) x in the planes of the principal angles.
 

@@ -1,4 +1,4 @@
-"""GeodesicFlowKernel, the estimator, and the kernel as a function."""
+"""Geodesic flow kernel: the estimator, and the kernel as a function."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 def geodesic_flow_kernel(
     X: MatrixLike, Y: MatrixLike | None = None, *, source_basis: ArrayLike, target_basis: ArrayLike
 ) -> np.ndarray:
-    """The geodesic flow kernel of rows, for two given subspaces.
+    """Compute the geodesic flow kernel of rows for two given subspaces.
 
     Parameters
     ----------
@@ -45,6 +45,16 @@ def geodesic_flow_kernel(
     -------
     kernel : ndarray of shape (n_samples, n_other)
         The kernel values.
+
+    Raises
+    ------
+    ValueError
+        If the bases differ in shape, have more directions than features or dependent columns, or
+        have another number of features than the rows.
+
+    See Also
+    --------
+    GeodesicFlowKernel : Finds the subspaces from source and target rows.
 
     References
     ----------
@@ -90,30 +100,30 @@ def geodesic_flow_kernel(
 
 
 class GeodesicFlowKernel(ClassNamePrefixFeaturesOutMixin, TransformerMixin, AdaptationEstimator):
-    """Geodesic flow kernel: features that change little from the source to the target domain.
+    """Geodesic flow kernel: features that change little between source and target domain.
 
-    Source rows and target rows each span a subspace. The kernel [1]_ compares rows in all the
-    subspaces on the way from one to the other. `transform` gives coordinates whose inner products
-    are that kernel, ``G^(1/2) x`` in closed form; `kernel` gives the kernel itself, for
+    Source rows span one subspace and target rows another. The kernel ``x' G z`` [1]_ compares rows
+    in all subspaces on the geodesic between the two. `transform` returns coordinates
+    ``G^(1/2) x``, whose inner products are the kernel; `kernel` returns the kernel itself, for
     ``SVC(kernel=flow.kernel)``.
 
     Parameters
     ----------
     n_components : int or "auto", default="auto"
-        Dimension of the subspaces, at most half the number of features. "auto" takes the
-        smallest dimension at which the subspaces disagree in full: see
-        :func:`subspace_disagreement`.
+        Dimension of the subspaces, at most half the number of features. "auto" takes the smallest
+        dimension at which :func:`subspace_disagreement` reaches 1, within `disagreement_tol`, or
+        else the largest one.
 
     source_basis : {"pca", "pls"}, default="pca"
-        How the source subspace is found: principal components, or partial least squares towards
-        the class labels of the source, which [1]_ found better. The target's is always by
+        Method for the source subspace: principal components, or partial least squares towards the
+        class labels of the source, which [1]_ found better. The target subspace always consists of
         principal components.
 
     max_components : int, default=100
         The largest dimension that ``n_components="auto"`` may choose.
 
     disagreement_tol : float, default=0.01
-        How far below 1 a disagreement counts as full.
+        A disagreement of at least 1 - `disagreement_tol` counts as 1.
 
     Attributes
     ----------
@@ -147,13 +157,13 @@ class GeodesicFlowKernel(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Adap
 
     Notes
     -----
-    Rows are centred to find the subspaces and are not centred by `transform`: the kernel is
-    ``x' G z``. Usually the features are standardised in each domain first. All source domains
-    together span one subspace, and so do all target domains; labelled and unlabelled target rows
-    count alike.
+    Standardise the features of each domain first, as :class:`DomainScaler` does. Rows are centred
+    to find the subspaces; `transform` does not centre them. All source domains together span one
+    subspace, and so do all target domains. Labelled and unlabelled target rows count alike.
 
-    Neither `fit` nor `transform` makes an n_features x n_features matrix if there are fewer
-    rows than features; `transform` never does.
+    The time of `fit` grows with n_samples * n_features * min(n_samples, n_features). A matrix of
+    n_features x n_features is made only if there are more rows than features, and never by
+    `transform`.
 
     References
     ----------
@@ -262,7 +272,7 @@ class GeodesicFlowKernel(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Adap
         return self
 
     def _wanted_components(self, X):
-        """How many directions of each domain to compute."""
+        """Number of directions of each domain to compute."""
         half = X.shape[1] // 2
         if half < 1:
             raise ValueError(
@@ -298,7 +308,7 @@ class GeodesicFlowKernel(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Adap
         )
 
     def _agreed_dimension(self, X, bases):
-        """The smallest dimension with full disagreement, else the largest looked at."""
+        """Find the smallest dimension with full disagreement, else return the largest."""
         widest = min(basis.shape[1] for basis in bases)
         both = pca_basis(X, widest)
         curve = subspace_disagreement(*bases, both)
@@ -352,7 +362,7 @@ class GeodesicFlowKernel(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Adap
         return safe_sparse_dot(X, self.components_.T, dense_output=True)
 
     def kernel(self, X: MatrixLike, Y: MatrixLike | None = None) -> np.ndarray:
-        """Return kernel values, for example for ``SVC(kernel=flow.kernel)``.
+        """Compute kernel values, for example for ``SVC(kernel=flow.kernel)``.
 
         Parameters
         ----------

@@ -1,4 +1,4 @@
-"""Two classifiers, one per side, whose scores are combined."""
+"""Late fusion: a source and a target classifier, whose scores are combined."""
 
 from __future__ import annotations
 
@@ -22,21 +22,25 @@ class LateFusionClassifier(DomainMetaClassifier):
     """Combine the scores of a source classifier and a target classifier.
 
     One clone of the estimator is trained on the labelled source rows and one on the labelled
-    target rows; the class with the best combined score wins. A class that only one of the
-    domains shows is scored by that domain's classifier alone.
+    target rows. The class with the largest combined score is predicted. A class that only one
+    domain has gets the score of that domain's classifier.
+
+    Scores are combined as they are. Where the two classifiers score on different scales, as
+    decision functions of different `C` do, calibrate the estimator first, for example with
+    :class:`~sklearn.calibration.CalibratedClassifierCV`.
 
     Parameters
     ----------
     estimator : classifier
-        What is trained, twice. It has `decision_function` or `predict_proba`; the first is used
-        if it has both.
+        It is cloned, and trained twice. It must have `decision_function` or `predict_proba`; the
+        first is used if it has both.
 
     fusion : {"linear", "max"}, default="linear"
-        "linear" interpolates between the two scores, "max" takes the larger one.
+        "linear" takes a weighted mean of the two scores, "max" the larger one.
 
     target_weight : float, default=0.5
-        The weight of the target's score in [0, 1], for ``fusion="linear"``; the source's has the
-        rest.
+        Weight of the target score in [0, 1], for ``fusion="linear"``. The source score has weight
+        1 - `target_weight`.
 
     Attributes
     ----------
@@ -145,7 +149,7 @@ class LateFusionClassifier(DomainMetaClassifier):
         return self
 
     def decision_function(self, X: Any, sample_domain: ArrayLike | None = None) -> np.ndarray:
-        """Return the combined scores.
+        """Compute the combined scores.
 
         Parameters
         ----------

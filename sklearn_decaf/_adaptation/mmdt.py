@@ -30,25 +30,26 @@ _EXACT, _LARGE, _TOLERANCE = 1e-8, 1_000_000, 1e-5
 
 
 class MMDTClassifier(DomainClassifierMixin, AdaptationEstimator):
-    """Max-margin domain transforms: a linear map from the target to the source, with the SVM.
+    """Max-margin domain transforms: support vector machines and a map from target to source.
 
-    One linear map A brings target rows to where the source's classifiers work, the same map for
-    all classes, so that classes without labelled target rows profit too. It is learned with the
-    classifiers W in turns [1]_:
+    A linear map A moves target rows to where the classifiers of the source work [1]_. All classes
+    share the map, so it also helps classes without labelled target rows. The map and the
+    classifiers W are learned in turns:
 
     1. one-against-rest support vector machines W on the source rows and the mapped target rows,
        ``1/2 |W|^2 + C_source * source losses + C_target * target losses``;
     2. the map, with W fixed, kept close to the identity,
        ``1/2 |A - I|^2 + C_transform * target losses``.
 
-    The losses are squared hinges, summed over rows and classes. A row is extended with a constant
-    1, so both W and A are affine.
+    The losses are squared hinges, summed over rows and classes. A constant 1 is added to each
+    row, so W and A have intercepts.
 
     Parameters
     ----------
     C_source : float, default=0.05
         Weight of the losses of source rows in step 1. The default is the authors', for domains
-        that differ much; where the source is close to the target, up to `C_target` is better.
+        that differ much. Where the source is close to the target, larger values, up to `C_target`,
+        are better.
 
     C_target : float, default=1.0
         Weight of the losses of target rows in step 1.
@@ -57,22 +58,21 @@ class MMDTClassifier(DomainClassifierMixin, AdaptationEstimator):
         Weight of the losses in step 2. See the notes for the default.
 
     transform_loss : {"cosine", "linear"}, default="cosine"
-        The scores in the losses of step 2. "cosine": of classifiers and rows scaled to unit
-        length, as the authors' program has it; "linear": as in step 1, as the paper has
-        it. ``MMDTClassifier(C_source, C, C, transform_loss="linear")`` descends on
-        the single objective of the paper.
+        Scores in the losses of step 2. "cosine" scales classifiers and rows to unit length, as the
+        authors' program does. "linear" takes the scores of step 1, as the paper does:
+        ``MMDTClassifier(C_source, C, C, transform_loss="linear")`` minimises the one objective of
+        the paper.
 
     n_components : int, default=None
-        If given, the rows are projected on this many principal directions of all the rows passed
-        to `fit`, unlabelled ones included. The mean is not taken out, so all directions together
-        would only turn the features. None uses the features as they are.
+        Project the rows on this many principal directions of all rows passed to `fit`, unlabelled
+        ones included, without taking out the mean. None uses the features as they are.
 
     max_iter : int, default=2
-        How often the two steps are done at most; [1]_ uses 2.
+        Largest number of rounds of the two steps; [1]_ uses 2.
 
     tol : float, default=None
-        Stop when the classifiers of the target change by less than this, relative to their norm;
-        warn if `max_iter` comes first. None does `max_iter` rounds and does not warn.
+        Stop when a round changes the target classifiers by less than this, relative to their norm,
+        and warn if `max_iter` is reached first. None does `max_iter` rounds without a warning.
 
     Attributes
     ----------
@@ -119,12 +119,11 @@ class MMDTClassifier(DomainClassifierMixin, AdaptationEstimator):
     the identity by a matrix whose rank is at most the number of classes, and is never formed.
     Several source domains count as one, and so do several target domains.
 
-    The authors' program has weight 5e-5 (gamma = 1e-4) in step 2, but the solver that it calls
-    visits each constraint several times without taking its slack into account, and so ends with
-    multipliers about 7 to 15 times as large as those of its problem. The default
-    of `C_transform` is ten times its weight, and the problem is solved to the end.
-    On Office-Caltech10 with SURF features this agrees with the program to 0.7 points of
-    accuracy on all twelve pairs of domains.
+    The authors' program has weight 5e-5 (gamma = 1e-4) in step 2, but its solver ends with
+    multipliers about 7 to 15 times as large as those of the exact solution. Here the problem is
+    solved exactly, and the default of `C_transform` is ten times the weight of the program. On
+    Office-Caltech10 with SURF features, accuracies agree with the program within 0.7 percentage
+    points on all twelve pairs of domains.
 
     References
     ----------
@@ -291,7 +290,7 @@ class MMDTClassifier(DomainClassifierMixin, AdaptationEstimator):
         self.source_coef_, self.source_intercept_ = self._in_features(W)
 
     def _transform_step(self, W, X, Y, weight, tol):
-        """The map for fixed classifiers: A = I + left' W, with `left` of shape (k, d + 1).
+        """Find the map for fixed classifiers: A = I + left' W, with `left` of shape (k, d + 1).
 
         With A - I = M'W the scores are W x + (W W') M x; a root R of W W' = R R' turns the penalty
         |A - I|^2 = tr(M' W W' M) into |V|^2 for V = R'M. At the optimum M is a sum of target rows
@@ -318,7 +317,7 @@ class MMDTClassifier(DomainClassifierMixin, AdaptationEstimator):
     def decision_function(
         self, X: MatrixLike, sample_domain: ArrayLike | None = None
     ) -> np.ndarray:
-        """Return the scores of the classifiers.
+        """Compute the scores of the classifiers.
 
         Parameters
         ----------
@@ -386,7 +385,7 @@ class MMDTClassifier(DomainClassifierMixin, AdaptationEstimator):
 
     @property
     def transform_matrix_(self) -> np.ndarray:
-        """The map A: ``[x, 1] @ A`` is the mapped row. Square, d + 1 wide, made on demand."""
+        """Map A of shape (d + 1, d + 1), made on demand: ``[x, 1] @ A`` is the mapped row."""
         check_is_fitted(self)
         left, W = self._map
         return np.eye(left.shape[1]) + left.T @ W
@@ -398,7 +397,7 @@ class MMDTClassifier(DomainClassifierMixin, AdaptationEstimator):
 
 
 def _signs(y, classes):
-    """+1 where a row is of a class, else -1: (n, n_classes), or (n, 1) for two classes."""
+    """Signs +1 where a row is of a class, else -1: (n, n_classes), or (n, 1) for two classes."""
     if len(classes) == 2:
         return np.where(y == classes[1], 1.0, -1.0)[:, None]
     return np.where(y[:, None] == classes, 1.0, -1.0)

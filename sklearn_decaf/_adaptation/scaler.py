@@ -1,4 +1,4 @@
-"""Standardise the features of each domain by that domain's own mean and variance."""
+"""Standardisation of each domain by its own mean and variance."""
 
 from __future__ import annotations
 
@@ -21,24 +21,24 @@ if TYPE_CHECKING:
 
 
 class DomainScaler(OneToOneFeatureMixin, TransformerMixin, AdaptationEstimator):
-    """Standardise each domain by itself: the first and simplest adaptation.
+    """Standardise the features of each domain by its own mean and standard deviation.
 
-    After it, every feature has mean 0 and variance 1 in each domain, so that the domains differ
-    neither in brightness nor in contrast, so to speak. :class:`GeodesicFlowKernel` is usually
-    preceded by this. Unlabelled rows of the target domain count, and improve its statistics.
+    It is the simplest adaptation, and usual before :class:`GeodesicFlowKernel`: afterwards every
+    feature has mean 0 and variance 1 in each domain. Unlabelled target rows count too.
 
-    `transform` without `sample_domain` takes all rows as target rows, so
-    ``fit(X, sample_domain=d).transform(X)`` is not ``fit_transform(X, sample_domain=d)`` if there
-    are source rows.
+    `transform` takes rows for target rows unless it gets `sample_domain`. With source rows,
+    ``fit(X, sample_domain=d).transform(X)`` therefore differs from
+    ``fit_transform(X, sample_domain=d)``. Pass `sample_domain` to `transform` too, or call
+    `fit_transform`, as a pipeline does.
 
     Parameters
     ----------
     with_mean : bool, default=True
-        Whether to take out the means. Not possible with sparse input.
+        Whether to subtract the means. False for sparse input, which would become dense.
 
     with_std : bool, default=True
-        Whether to divide by the standard deviations (of the population: by n, not n - 1).
-        Features that are constant in a domain are left at their scale there.
+        Whether to divide by the standard deviations, with n in their denominator and not n - 1.
+        Features that are constant in a domain keep their scale there.
 
     Attributes
     ----------
@@ -102,6 +102,11 @@ class DomainScaler(OneToOneFeatureMixin, TransformerMixin, AdaptationEstimator):
         -------
         self : object
             The fitted transformer.
+
+        Raises
+        ------
+        ValueError
+            If there are no source rows or no target rows, or X is sparse and `with_mean` is True.
         """
         self._fit(X, y, sample_domain)
         return self

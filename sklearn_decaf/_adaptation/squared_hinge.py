@@ -24,7 +24,7 @@ from sklearn.utils.extmath import safe_sparse_dot
 
 @dataclass(frozen=True, eq=False)
 class AffineRows:
-    """The rows [scale * x, scale] + left @ right, without forming them.
+    """Rows [scale * x, scale] + left @ right, which are never formed.
 
     The last feature is the constant that carries the intercept; `left` (n, k) and `right`
     (k, d + 1) are a change of low rank.
@@ -39,7 +39,7 @@ class AffineRows:
     # cost more than the products.
 
     def dot(self, V):
-        """Products with the columns of V.T: (n, k) from V (k, d + 1)."""
+        """Multiply the rows by the columns of V.T: (n, k) from V (k, d + 1)."""
         weights = V[:, :-1].T.astype(self.X.dtype, copy=False)
         out = safe_sparse_dot(self.X, weights, dense_output=True) + V[:, -1]
         if self.scale is not None:
@@ -47,7 +47,7 @@ class AffineRows:
         return out if self.left is None else out + self.left @ (self.right @ V.T)
 
     def tdot(self, G):
-        """Sums of the rows weighted by the columns of G: (k, d + 1) from G (n, k)."""
+        """Sum the rows with the weights in each column of G: (k, d + 1) from G (n, k)."""
         H = G if self.scale is None else G * self.scale[:, None]
         out = np.empty((G.shape[1], self.X.shape[1] + 1))
         sums = safe_sparse_dot(self.X.T, H.astype(self.X.dtype, copy=False), dense_output=True)
@@ -55,7 +55,7 @@ class AffineRows:
         return out if self.left is None else out + (G.T @ self.left) @ self.right
 
     def tdot_squares(self, G):
-        """As `tdot` for the squared features, the change of low rank left out."""
+        """Sum squared features as `tdot` sums features, without the change of low rank."""
         H = G if self.scale is None else G * self.scale[:, None] ** 2
         out = np.zeros((G.shape[1], self.X.shape[1] + 1))
         for rows in gen_batches(len(H), 512):  # the squares of all rows would be a second X
@@ -87,7 +87,7 @@ class StackedRows:
 
 
 def squared_hinge_loss(Y, F, cost):
-    """The sum of cost * max(0, 1 - Y F)^2, one value per column (class)."""
+    """Sum cost * max(0, 1 - Y F)^2, for each column (class)."""
     slack = np.maximum(0.0, 1.0 - Y * F)
     return np.einsum("ij,ij->j", cost * slack, slack)
 

@@ -1,4 +1,4 @@
-"""S, T and ST: a classifier trained on the source, the target, or both."""
+"""Baselines S, T and ST: a classifier trained on the source, the target, or both."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ def _inner_has(method):
 class DomainSubsetClassifier(DomainMetaClassifier):
     """Train a classifier on the source rows, the target rows, or both.
 
-    These are the rows S, T and ST of the tables of [1]_: what adaptation methods are compared
-    with. Rows without a label (-1) are left out of training.
+    These are the baselines S, T and ST in the tables of [1]_. Rows without a label (-1) are left
+    out of training.
 
     Parameters
     ----------
     estimator : classifier
-        What is trained, on a clone. It may be a pipeline that starts with images.
+        It is cloned and trained. It may be a pipeline that starts with images.
 
     train_on : {"source", "target", "both"}, default="both"
         The rows to train on.
@@ -165,7 +165,7 @@ class DomainSubsetClassifier(DomainMetaClassifier):
 
     @available_if(_inner_has("decision_function"))
     def decision_function(self, X: Any, sample_domain: ArrayLike | None = None) -> np.ndarray:
-        """Return the scores of the inner classifier.
+        """Compute the scores of the inner classifier.
 
         Parameters
         ----------
@@ -184,7 +184,7 @@ class DomainSubsetClassifier(DomainMetaClassifier):
 
     @available_if(_inner_has("predict_proba"))
     def predict_proba(self, X: Any, sample_domain: ArrayLike | None = None) -> np.ndarray:
-        """Return the class probabilities of the inner classifier.
+        """Compute the class probabilities of the inner classifier.
 
         Parameters
         ----------
@@ -203,7 +203,7 @@ class DomainSubsetClassifier(DomainMetaClassifier):
 
     @available_if(_inner_has("predict_log_proba"))
     def predict_log_proba(self, X: Any, sample_domain: ArrayLike | None = None) -> np.ndarray:
-        """Return the logarithms of the class probabilities of the inner classifier.
+        """Compute the logarithms of the class probabilities of the inner classifier.
 
         Parameters
         ----------

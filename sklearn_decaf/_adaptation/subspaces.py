@@ -15,7 +15,7 @@ _SAFE_VARIANCE = 1e-10
 
 
 def pca_basis(X, max_components: int) -> np.ndarray:
-    """Leading principal directions of the rows of X, as columns.
+    """Find the leading principal directions of the rows of X, as columns.
 
     Returns shape (n_features, k) with k = min(max_components, rank of the centred rows). Only
     products with X are formed, on its shorter side, so X may be sparse.
@@ -62,7 +62,7 @@ def _basis_by_svd(X, mean, k):
 
 
 def pls_basis(X, y, max_components: int) -> np.ndarray:
-    """Orthonormal basis of the partial least squares directions of X towards the classes of y.
+    """Find an orthonormal basis of the partial least squares directions of X towards classes y.
 
     Returns shape (n_features, k), k <= max_components: fewer if the rows have a lower rank.
     """
@@ -84,12 +84,12 @@ def pls_basis(X, y, max_components: int) -> np.ndarray:
 def subspace_disagreement(
     source: np.ndarray, target: np.ndarray, both: np.ndarray, max_components: int | None = None
 ) -> np.ndarray:
-    """The disagreement of two subspaces with the one of the pooled rows, by dimension.
+    """Measure how far two subspaces are from the subspace of the pooled rows, by dimension.
 
-    For each dimension d, with the leading d columns of each basis: the mean of sin(alpha) and
-    sin(beta), where alpha is the largest principal angle between `source` and `both`, and beta
-    that between `target` and `both`. 0: the subspaces are the same; 1: in one of them there is a
-    direction at a right angle to the pooled subspace.
+    The disagreement at dimension d is the mean of sin(alpha) and sin(beta) for the leading d
+    columns of each basis. alpha is the largest principal angle between `source` and `both`, beta
+    the one between `target` and `both`. At 0 the subspaces are the same; at 1 each has a direction
+    at a right angle to the pooled subspace.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Features that were computed once are kept, for all estimators, processes and runs."""
+"""Cache of activations in a folder, for all estimators, processes and runs."""
 
 from __future__ import annotations
 
@@ -17,53 +17,52 @@ if TYPE_CHECKING:
 
 
 class ActivationCache:
-    """Activations of images, kept in a folder.
+    """Cache of the activations of images in a folder.
 
     :class:`DeCAFTransformer` with ``cache=folder`` or ``cache=ActivationCache(folder)`` computes
-    an image once: a search over layers, dropout and classifiers, its folds, its candidates, its
-    processes and the runs that follow find the activations in the folder. What is found equals
-    what would be computed, to the bit.
+    each image once. The folds, candidates and processes of a search over layers, dropout and
+    classifiers find the activations in the folder, and so do later runs. They are equal, bit by
+    bit, to those that would be computed.
 
     Parameters
     ----------
     folder : str or path
-        Where to keep them. It is made when first used. Estimators, processes and users may share
-        it; it should lie on a disk of the machine, not on one in the network.
+        Folder of the cache, which is made when first used. Estimators, processes and users may
+        share it. It should be on a disk of the machine, not on a network drive.
     max_bytes : int, default=10 * 2**30
-        Size, in bytes, beyond which the activations that were not used for longest are removed.
-        A log of a few megabytes comes on top of it.
+        Largest size in bytes, apart from a log of a few megabytes. The activations that were not
+        used for the longest time are removed first.
 
     Attributes
     ----------
     folder : str
-        Absolute path.
+        Absolute path of the folder.
     max_bytes : int
+        Largest size in bytes.
 
     See Also
     --------
-    DeCAFTransformer : Takes one as its parameter `cache`.
+    DeCAFTransformer : Takes a cache as its parameter `cache`.
 
     Notes
     -----
-    **An image is known by its content**, never by its name: files are read each time and hashed,
-    which takes a fraction of a millisecond for a photograph of usual size. A shortcut by size and
-    time of a file would save that, and return the features of another picture after an edit that
-    keeps both. The key further holds all that decides the bits: sha256 of the weights,
-    preprocessing options, layer, pooling, compiled kernels and code of this package, versions of
-    the libraries and features of the CPU. So a new version of any of them computes again.
+    **An image is identified by its content**, never by its name. Files are read and hashed each
+    time, which takes a fraction of a millisecond for a usual photograph; an edited file is noticed
+    even if its size and time stay the same. The key also has everything else that the bits of an
+    activation depend on: sha256 of the weights, preprocessing options, layer, pooling, compiled
+    kernels and code of this package, versions of the libraries, and features of the CPU. After a
+    change of any of them, activations are computed again.
 
-    **When one of the numbered layers (5 to 8) is computed, all of them within reach are kept**,
-    since they are steps of one computation. Other layers are kept when they are asked for. An image
-    takes about 13 kB on the disk for EfficientNet-Lite0, 26 kB for SqueezeNet 1.1 and 80 kB for the
-    AlexNet family.
+    **All numbered layers (5 to 8) that one computation reaches are kept**, since one needs the
+    other. Other layers are kept when they are asked for. An image takes about 13 kB on the disk for
+    EfficientNet-Lite0, 26 kB for SqueezeNet 1.1 and 80 kB for the AlexNet family.
 
-    **Nothing wrong is returned.** Activations are stored as they are, float32, with a checksum;
-    what fails it is computed again. A process can be killed at any moment: what it finished before
-    is kept. Processes and threads that need the same image at the same time share the work. Where
-    the disk is full, or the folder cannot be written to, one warning says so and the computation
-    goes on without.
+    **Damage is noticed.** Activations are stored as float32 with a checksum; one that fails it is
+    computed again. A process can be killed at any time without harm. Processes and threads that
+    need the same image at the same time compute it once. If the disk is full, or the folder cannot
+    be written to, one warning says so, and activations are computed without being kept.
 
-    Features do not depend on the file being there: remove the folder whenever nothing uses it.
+    The folder may be removed whenever no process uses it.
 
     Examples
     --------

@@ -1,1 +1,1 @@
-"""Hand-engineered image descriptors, a module each; :mod:`sklearn_decaf.descriptors` is public."""
+"""Image descriptors, a module each; `sklearn_decaf.descriptors` has the public names."""

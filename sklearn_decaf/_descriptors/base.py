@@ -1,4 +1,4 @@
-"""What all descriptors share: images of any kind in, one row an image out, in threads."""
+"""Base class of descriptors: reads images of any kind, computes one row for each, in threads."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class ImageDescriptor(ImageInputMixin, TransformerMixin, BaseEstimator):
     }
 
     def _describe(self, image: Image.Image) -> np.ndarray:
-        """The row of one RGB image: (n_features,). Called from several threads."""
+        """Compute the row of one RGB image: (n_features,). Called from several threads."""
         raise NotImplementedError
 
     @property
@@ -106,7 +106,7 @@ class ImageDescriptor(ImageInputMixin, TransformerMixin, BaseEstimator):
         return rows
 
     def get_feature_names_out(self, input_features: ArrayLike | None = None) -> np.ndarray:
-        """Names of the output columns.
+        """Get the names of the output columns.
 
         Parameters
         ----------
@@ -168,5 +168,5 @@ class ImageDescriptor(ImageInputMixin, TransformerMixin, BaseEstimator):
 
 
 def to_grey(pixels: np.ndarray) -> np.ndarray:
-    """Luminance of RGB pixels, ITU-R BT.601: (h, w, 3) -> (h, w), float32."""
+    """Compute the luminance of RGB pixels, ITU-R BT.601: (h, w, 3) -> (h, w), float32."""
     return pixels.astype(np.float32) @ np.array([0.299, 0.587, 0.114], np.float32)

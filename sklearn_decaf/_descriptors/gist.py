@@ -29,7 +29,7 @@ ANGULAR_SHARPNESS = np.pi / 32  # exp(-(pi / 32) n_orientations^2 angle^2)
 
 @lru_cache(maxsize=8)
 def gabor_bank(size: int, n_scales: int, n_orientations: int) -> np.ndarray:
-    """Transfer functions of the filters: (n_scales, n_orientations, size, size), float32.
+    """Make the transfer functions of the filters: (n_scales, n_orientations, size, size), float32.
 
     Each is a Gaussian in polar coordinates of the frequency plane, around the frequency
     ``0.3 / 1.85 ** scale`` cycles a pixel and the direction ``pi * orientation / n_orientations``
@@ -87,7 +87,7 @@ def _mirrored(x: np.ndarray, margin: int) -> np.ndarray:
 
 @lru_cache(maxsize=8)
 def block_average(side: int, n_blocks: int) -> np.ndarray:
-    """The matrix that averages `side` values in `n_blocks` blocks: (n_blocks, side), float32.
+    """Make the matrix that averages `side` values in `n_blocks` blocks: (n_blocks, side), float32.
 
     Where the blocks cannot be equal they differ by one value.
     """
@@ -97,20 +97,20 @@ def block_average(side: int, n_blocks: int) -> np.ndarray:
 
 
 class GISTTransformer(ImageDescriptor):
-    """GIST: how strong edges and textures of each size and direction are, on a coarse grid.
+    """GIST: strength of edges and textures by size and direction, on a coarse grid.
 
-    The image is warped to a square, slow changes of light and differences of local contrast are
-    evened out, and a bank of Gabor filters is applied; the amplitudes of their responses are
-    averaged in the blocks of a grid [1]_. It describes the layout of a scene, and was one of the
-    baselines of the DeCAF paper [2]_. The transformer is stateless: ``transform`` works without
-    ``fit``.
+    The image is warped to a square. Slow changes of light and differences of local contrast are
+    evened out, a bank of Gabor filters is applied, and the amplitudes of the responses are
+    averaged in the blocks of a grid [1]_. The features describe the layout of a scene; they were
+    one of the baselines of the DeCAF paper [2]_. The transformer is stateless: ``transform`` works
+    without ``fit``.
 
     Parameters
     ----------
     image_size : int, default=256
-        Side in pixels of the square. Computing time grows with its square.
+        Side in pixels of the square. Computing time grows with the square of it.
     n_scales : int, default=4
-        Number of frequencies: 0.3 cycles a pixel, and each 1.85 times slower than the last.
+        Number of frequencies, from 0.3 cycles a pixel down; each is the last one divided by 1.85.
     n_orientations : int, default=8
         Number of directions at each frequency, evenly spaced over 180 degrees.
     n_blocks : int, default=4

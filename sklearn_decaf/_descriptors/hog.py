@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def import_hog():
-    """scikit-image's function, imported when it is first needed."""
+    """Import the function of scikit-image when it is first needed."""
     try:
         from skimage.feature import hog
     except ImportError as error:
@@ -42,13 +42,13 @@ class HOGTransformer(ImageDescriptor):
     orientations : int, default=9
         Bins of a histogram, over 180 degrees.
     pixels_per_cell : int, default=8
-        Side of a cell.
+        Side of a cell in pixels.
     cells_per_block : int, default=2
-        Side of a block. The default gives 15 x 15 blocks and 8100 features.
+        Side of a block in cells. The defaults give 15 x 15 blocks and 8100 features.
     block_norm : {"L1", "L1-sqrt", "L2", "L2-Hys"}, default="L2-Hys"
-        How a block is normalised; "L2-Hys" limits each value to 0.2 and normalises again.
+        Norm that each block is divided by; "L2-Hys" then limits values to 0.2 and divides again.
     transform_sqrt : bool, default=False
-        Take the square root of the intensities first, against differences of light.
+        Take the square root of the intensities first, which evens out differences of light.
     resize : {"warp", "crop"}, default="warp"
         "warp" makes the image square whatever its shape; "crop" keeps the shape and cuts out the
         central square.

@@ -47,7 +47,7 @@ def llc_codes(descriptors, codebook, n_neighbors=5, regularization=1e-4):
     Returns
     -------
     neighbors : ndarray of shape (n, n_neighbors), intp
-        Which codewords, the nearest first.
+        Indices of the codewords, the nearest first.
     codes : ndarray of shape (n, n_neighbors), float64
         Their weights; each row sums to 1.
 
@@ -72,7 +72,7 @@ def llc_codes(descriptors, codebook, n_neighbors=5, regularization=1e-4):
 
 
 def _combine(x: np.ndarray, bases: np.ndarray, regularization: float) -> np.ndarray:
-    """Weights of each descriptor's bases: (n, d), (n, k, d) -> (n, k)."""
+    """Solve for the weights of each descriptor's bases: (n, d), (n, k, d) -> (n, k)."""
     shifted = (bases - x[:, None]).astype(np.float64)
     covariance = shifted @ shifted.transpose(0, 2, 1)  # (n, k, k)
     trace = np.trace(covariance, axis1=1, axis2=2)
@@ -84,12 +84,13 @@ def _combine(x: np.ndarray, bases: np.ndarray, regularization: float) -> np.ndar
 
 
 def pool_pyramid(neighbors, codes, positions, n_codewords, pyramid) -> np.ndarray:
-    """Largest weight of each codeword in each cell of a spatial pyramid.
+    """Take the largest weight of each codeword in each cell of a spatial pyramid.
 
     Parameters
     ----------
     neighbors, codes : ndarrays of shape (n, k)
-        What `llc_codes` returns. A codeword that is not among the neighbours has weight 0.
+        Codes of the descriptors, as `llc_codes` returns them. A codeword that is not among the
+        neighbours has weight 0.
     positions : ndarray of shape (n, 2)
         (y, x) of the descriptors as shares of the image's sides, in [0, 1).
     n_codewords : int
@@ -111,22 +112,22 @@ def pool_pyramid(neighbors, codes, positions, n_codewords, pyramid) -> np.ndarra
 
 
 class LLCTransformer(ImageDescriptor):
-    """Locality-constrained linear coding: local patches in terms of a learnt codebook.
+    """Locality-constrained linear coding: local patches as combinations of learnt codewords.
 
     SIFT descriptors of patches on a dense grid are written as combinations of their nearest
-    codewords; for each codeword the largest weight in each cell of a spatial pyramid is kept, and
-    the row is scaled to length 1 [1]_. With a linear classifier this was among the best features
+    codewords. For each codeword, the largest weight in each cell of a spatial pyramid is kept, and
+    the row is scaled to length 1 [1]_. With a linear classifier these were among the best features
     before convolutional networks, and one of the baselines of the DeCAF paper [2]_. ``fit`` learns
-    the codebook by k-means.
+    the codebook by k-means; run it on training images only.
 
     Parameters
     ----------
     n_codewords : int, default=1024
         Size of the codebook. There are n_codewords features a cell, 21504 by default.
     n_neighbors : int, default=5
-        Codewords that a descriptor is written with.
+        Number of codewords in each combination.
     regularization : float, default=1e-4
-        Weight of the squared code, relative to the trace of the local covariance.
+        Weight of the squared code, as a share of the trace of the local covariance.
     patch_sizes : tuple of int, default=(16, 25, 31)
         Sides of the patches in pixels.
     step : int, default=8
@@ -134,11 +135,11 @@ class LLCTransformer(ImageDescriptor):
     pyramid : tuple of int, default=(1, 2, 4)
         Cells of each level of the spatial pyramid, in each direction.
     max_size : int, default=300
-        Larger images are reduced, in their shape, until their longer side has so many pixels. A
-        side shorter than the largest patch is stretched to it.
+        Images whose longer side has more pixels are reduced to it, in their shape. A side that is
+        shorter than the largest patch is stretched to that.
     max_descriptors : int, default=100_000
-        Descriptors that the codebook is learnt from: as many of each image, drawn at random. They
-        take 512 bytes each.
+        Number of descriptors that the codebook is learnt from, drawn at random, the same number
+        from each image. Each takes 512 bytes.
     exif_transpose : bool, default=True
         Turn a photograph upright as its EXIF orientation says.
     image_shape : tuple (height, width) or (height, width, channels), default=None
@@ -151,8 +152,8 @@ class LLCTransformer(ImageDescriptor):
         Threads. None uses the cores that BLAS would use here; -1 means all. Changes speed, not
         results.
     random_state : int, RandomState instance or None, default=None
-        Draws the descriptors and the first codewords. Pass an int for the same codebook at every
-        ``fit``.
+        Determines the drawn descriptors and the first codewords. Pass an int for the same codebook
+        at every ``fit``.
     verbose : bool or int, default=False
         Show a progress bar with rate and time left.
 
@@ -329,7 +330,7 @@ class LLCTransformer(ImageDescriptor):
         return n_codewords * sum(n * n for n in self.pyramid)
 
     def _sample_descriptors(self, images, random_state) -> np.ndarray:
-        """As many descriptors of each image, drawn at random: (n, 128)."""
+        """Draw descriptors at random, the same number from each image: (n, 128)."""
         rows = np.arange(len(images))
         if len(rows) > self.max_descriptors:
             chosen = random_state.choice(rows, self.max_descriptors, replace=False)
@@ -349,7 +350,7 @@ class LLCTransformer(ImageDescriptor):
         return np.concatenate([samples[row] for row in sorted(samples)])
 
     def _dense_sift(self, image: Image.Image) -> tuple[np.ndarray, np.ndarray]:
-        """Descriptors of an image, and where they stand as shares of its sides."""
+        """Compute the descriptors of an image, and their positions as shares of its sides."""
         shrink = min(1.0, self.max_size / max(image.size))
         least = max(self.patch_sizes)
         width, height = (max(round(n * shrink), least) for n in image.size)

@@ -1,4 +1,4 @@
-"""SIFT descriptors on a dense grid, upright, by two small matrix products an image."""
+"""SIFT descriptors of upright patches on a dense grid."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _LEAST_NORM = 0.01
 
 
 def dense_sift(grey, *, patch_sizes=(16, 25, 31), step=8) -> tuple[np.ndarray, np.ndarray]:
-    """SIFT descriptors of square patches on a regular grid.
+    """Compute SIFT descriptors of square patches on a regular grid.
 
     Each pixel's gradient is spread over the two nearest directions and the nearest cells by
     linear interpolation, and weighted by a Gaussian around the centre of the patch with a
@@ -54,7 +54,7 @@ def dense_sift(grey, *, patch_sizes=(16, 25, 31), step=8) -> tuple[np.ndarray, n
 
 
 def orientation_maps(grey: np.ndarray) -> np.ndarray:
-    """Length of the gradient at each pixel, split over the two nearest directions: (8, h, w)."""
+    """Split the length of each pixel's gradient over the two nearest directions: (8, h, w)."""
     down = gaussian_filter1d(grey, _SMOOTHING, axis=0)
     across = gaussian_filter1d(grey, _SMOOTHING, axis=1)
     dx = gaussian_filter1d(down, _SMOOTHING, axis=1, order=1)
@@ -72,7 +72,7 @@ def orientation_maps(grey: np.ndarray) -> np.ndarray:
 
 @lru_cache(maxsize=64)
 def _cell_weights(length: int, size: int, step: int) -> tuple[np.ndarray, np.ndarray]:
-    """What each pixel along one axis counts in each cell of each patch.
+    """Weights of the pixels along one axis in each cell of each patch.
 
     Returns the weights (n_patches * 4, length), float32, and the centres of the patches.
     """

@@ -1,1 +1,1 @@
-"""Splitters; `sklearn_decaf.model_selection` is the public door."""
+"""Splitters; `sklearn_decaf.model_selection` has the public names."""

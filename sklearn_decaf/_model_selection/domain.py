@@ -1,4 +1,4 @@
-"""Splits of source and target rows, random or published."""
+"""Splitters of source and target rows: random splits, and published ones."""
 
 from __future__ import annotations
 
@@ -55,26 +55,31 @@ class _DomainSplitter(BaseCrossValidator):
 
 
 class DomainShuffleSplit(_DomainSplitter):
-    """Train on some source and a few target rows per class; test on the rest of the target.
+    """Train on some source and a few target rows per class; test on the other target rows.
 
-    The protocol of Saenko et al. [1]_, which the paper follows. Unlabelled target rows (-1)
-    are never tested; they are in every training set, for the methods that can use them.
+    This is the protocol of Saenko et al. [1]_, which the DeCAF paper follows. Unlabelled target
+    rows (-1) are in every training set, for methods that can use them, and in no test set.
 
     Parameters
     ----------
     n_source_per_class : int, dict or None, default=20
-        Labelled source rows to draw from each class, in each source domain. A dict has a number
-        for each domain label. None takes all source rows. (For the Office data: 20 where
-        the source is amazon, 8 where it is dslr or webcam.)
+        Number of labelled source rows to draw from each class of each source domain. A dict maps
+        domain labels to numbers. None takes all source rows. The usual numbers for Office-31 are
+        20 if the source is amazon and 8 if it is dslr or webcam.
 
     n_target_per_class : int, default=3
-        Labelled target rows to draw from each class, in each target domain.
+        Number of labelled target rows to draw from each class of each target domain.
 
     n_splits : int, default=20
         Number of random splits.
 
     random_state : int, RandomState instance or None, default=None
         Pass an int for the same splits at every call.
+
+    See Also
+    --------
+    PredefinedDomainSplit : Splits that were published.
+    PerClassShuffleSplit : Splits of one domain.
 
     References
     ----------
@@ -136,6 +141,12 @@ class DomainShuffleSplit(_DomainSplitter):
 
         test : ndarray
             Indices of the test rows, all labelled and of the target.
+
+        Raises
+        ------
+        ValueError
+            If the domain labels are missing, a domain has no labelled row, a class has fewer rows
+            than are to be drawn, or no target row is left to test on.
         """
         labels = class_labels(y, self)
         domains = self._domains(X, labels, groups, sample_domain)
@@ -183,23 +194,23 @@ class DomainShuffleSplit(_DomainSplitter):
 
 
 class PredefinedDomainSplit(_DomainSplitter):
-    """Published splits, whose indices count the rows of each domain by itself.
+    """Published splits, in which the rows of each domain are counted from its own first row.
 
     Parameters
     ----------
     source_train, target_train : sequence of array-like of int
-        For every split the training rows, as positions among the rows of the source domain
-        and among those of the target domain.
+        Training rows of every split, as positions among the rows of the source domain and among
+        those of the target domain.
 
     target_test : sequence of array-like of int, default=None
-        For every split the test rows, as positions among the rows of the target domain. None
-        takes the target rows that are not trained on.
+        Test rows of every split, as positions among the rows of the target domain. None takes the
+        target rows that are not trained on.
 
     source, target : int, default=None
         The labels of the two domains. None: the only source (target) domain in `sample_domain`.
 
     index_base : {0, 1}, default=0
-        The number of the first row; 1 for files written by Matlab.
+        Number of the first row; 1 for files written by Matlab.
 
     See Also
     --------
@@ -251,6 +262,11 @@ class PredefinedDomainSplit(_DomainSplitter):
         -------
         splitter : PredefinedDomainSplit
             The splits of the file.
+
+        Raises
+        ------
+        ValueError
+            If the file does not have these structures.
         """
         from scipy.io import loadmat
 
@@ -270,7 +286,7 @@ class PredefinedDomainSplit(_DomainSplitter):
 
     @property
     def n_splits(self) -> int:
-        """The number of splits."""
+        """Number of splits."""
         return len(self.source_train)
 
     def split(
@@ -303,6 +319,12 @@ class PredefinedDomainSplit(_DomainSplitter):
 
         test : ndarray
             Indices of the test rows.
+
+        Raises
+        ------
+        ValueError
+            If a position is not among the rows of its domain, a row is both trained and tested
+            on, the numbers of splits differ, or a domain is not there or has to be named.
         """
         if self.index_base not in (0, 1):
             raise ValueError(f"index_base={self.index_base!r}: it must be 0 or 1.")

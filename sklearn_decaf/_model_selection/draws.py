@@ -1,4 +1,4 @@
-"""Random rows of every class."""
+"""Draws of random rows of every class."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def class_labels(y, splitter):
 
 
 def draw(rng, rows, labels, count, what):
-    """`count` random rows of each class, and the others, both as lists of arrays."""
+    """Draw `count` random rows of each class; return them and the others as lists of arrays."""
     chosen, rest = [], []
     for label in np.unique(labels):
         of_class = rng.permutation(rows[labels == label])

@@ -1,4 +1,4 @@
-"""The same number of training rows from every class."""
+"""Splitter with the same number of training rows from every class."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ class PerClassShuffleSplit(BaseCrossValidator):
     Parameters
     ----------
     train_per_class : int, default=30
-        Training rows of each class.
+        Number of training rows of each class.
 
     test_per_class : int, default=None
-        Test rows of each class at most: a class with fewer left gives all of them. None takes all
-        that are left.
+        Largest number of test rows of each class; a class with fewer rows left gives all of them.
+        None takes all rows that are left.
 
     n_splits : int, default=5
         Number of random splits.
@@ -40,9 +40,10 @@ class PerClassShuffleSplit(BaseCrossValidator):
 
     Notes
     -----
-    The mean per-class accuracy over such splits is the usual figure: scikit-learn's scorer
-    "balanced_accuracy". Caltech-101 is ``PerClassShuffleSplit(30, 50)``, SUN-397
-    ``PerClassShuffleSplit(50, 50)``.
+    The usual score is the mean of the accuracies of the classes over such splits, scikit-learn's
+    scorer "balanced_accuracy". The usual splits of Caltech-101 are ``PerClassShuffleSplit(30)``,
+    or ``PerClassShuffleSplit(30, 50)`` where the number of test images is limited; those of
+    SUN-397 are ``PerClassShuffleSplit(50, 50)``.
 
     Examples
     --------
@@ -95,7 +96,7 @@ class PerClassShuffleSplit(BaseCrossValidator):
         Raises
         ------
         ValueError
-            If a class has no row left for testing.
+            If there are no class labels, or a class has too few rows to train and to test on.
         """
         count = check_integer("train_per_class", self.train_per_class)
         most = self.test_per_class

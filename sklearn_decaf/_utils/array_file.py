@@ -1,8 +1,8 @@
-"""A file with a few values in JSON and many arrays, which are used where they lie.
+"""Files with a few values in JSON and many arrays, which are mapped into memory.
 
-16 bytes that say what it is, the length and the SHA-256 of the header, the header in JSON, and the
-arrays, each at a cache line. A file is seen whole or not at all, and every number in it is checked
-before it is used.
+A file begins with 16 bytes that identify the format, then the length and the SHA-256 of the header,
+the header in JSON, and the arrays, each at a cache line. A file is seen whole or not at all, and
+every number in it is checked before it is used.
 """
 
 from __future__ import annotations
@@ -29,11 +29,11 @@ _DTYPES = frozenset(["<f4", "<f8"])
 
 
 class ArrayFileError(Exception):
-    """The file is not there, or not as it was written."""
+    """Error of a file that is not there, or not as it was written."""
 
 
 def write_array_file(path: Path, content: object, arrays: Sequence[np.ndarray]) -> None:
-    """Write a file, in one step at the end: whoever opens it finds all of it or the one before.
+    """Write a file that is seen whole or not at all; a file that is there is replaced at the end.
 
     Parameters
     ----------
@@ -70,7 +70,7 @@ def write_array_file(path: Path, content: object, arrays: Sequence[np.ndarray]) 
 
 
 def read_array_file(path: Path) -> tuple[object, list[np.ndarray]]:
-    """Map a file; its value and its arrays, read-only.
+    """Map a file into memory; return its value and its arrays, which are read-only.
 
     Raises
     ------
@@ -98,7 +98,7 @@ def read_array_file(path: Path) -> tuple[object, list[np.ndarray]]:
 
 
 def _array(data: memoryview, entry: dict) -> np.ndarray:
-    """One array; the header's own checksum says that the entry is as it was written."""
+    """Map one array. The entry is as it was written: the header has a checksum of its own."""
     dtype = np.dtype(entry["dtype"])
     if entry["dtype"] not in _DTYPES:
         raise ArrayFileError(f"numbers of type {entry['dtype']}")
@@ -111,14 +111,13 @@ def _array(data: memoryview, entry: dict) -> np.ndarray:
 
 
 def checksum(array: np.ndarray) -> str:
-    """Checksum of an array's bytes, an order of magnitude faster than SHA-256 of all of them.
+    """Compute a checksum of an array's bytes, ten times as fast as SHA-256 of all of them.
 
-    It is the SHA-256 of sums: the bytes are cut into blocks of 256 x 512 numbers of 64 bits, of
-    which all rows and all columns are summed up, modulo 2^64. So it finds every change of one
-    number, every change of two (they share a row or a column, not both), rows and pages that
-    changed places, and what a disk, a memory or a broken copy puts in the place of a block, but
-    for one case in 2^64. It does not find what somebody made up to deceive it, who could as well
-    write a checksum of his own. It costs one pass over numbers that are about to be read anyway.
+    It is the SHA-256 of sums: the bytes are cut into blocks of 256 x 512 numbers of 64 bits, whose
+    rows and columns are summed up, modulo 2^64. It finds every change of one number or of two (two
+    numbers share a row or a column, not both), rows and pages that changed places, and damage by a
+    disk, a memory or a broken copy, except in one case of 2^64. It does not find a change that was
+    made to deceive it. It costs one pass over numbers that are about to be read anyway.
 
     Examples
     --------

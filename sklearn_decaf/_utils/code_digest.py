@@ -1,7 +1,7 @@
-"""Which code this process runs: a digest of sources and compiled modules as they are on the disk.
+"""Digest of the code that this process runs: sources and compiled modules as they are on the disk.
 
-What is kept from one process for another depends on the code that made it. A version number that
-somebody has to raise is forgotten some day; this cannot be.
+Results that are kept for other processes depend on the code that made them. A digest of the code
+cannot be forgotten, as raising a version number can.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ ENGINE_SOURCES = ("networks/**/*.py", "_kernels/*.py")
 
 
 def sources(*patterns: str) -> dict[str, Path]:
-    """Files of the package that match a pattern, by their names inside it."""
+    """Find the files of the package that match a pattern, by their names inside it."""
     return {
         path.relative_to(PACKAGE).as_posix(): path
         for pattern in patterns
@@ -28,10 +28,10 @@ def sources(*patterns: str) -> dict[str, Path]:
 
 
 def code_digest(files: Mapping[str, Path]) -> str:
-    """Digest of files and their names.
+    """Compute a digest of files and their names.
 
-    To be called when a module is imported: code that is edited later is not what this process
-    runs. A file is read once a process.
+    Call it when a module is imported: code that is edited later is not the code that this process
+    runs. A file is read once in a process.
     """
     digest = hashlib.sha256(__version__.encode())
     for name in sorted(files):

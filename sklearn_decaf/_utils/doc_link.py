@@ -1,16 +1,17 @@
-"""Where the HTML representation of an estimator leads for its documentation.
+"""Links from the HTML representation of an estimator to its documentation.
 
 scikit-learn fills the name of the class into `_doc_link_template`, and shows no link where that
-gives an empty string. No documentation is published at a fixed address, so there is a link only
-where the environment variable ``SKLEARN_DECAF_DOC_URL`` names the folder of a built one when the
-package is imported, such as ``https://docs.example.org/decaf`` or ``file:///home/me/decaf/html``.
+gives an empty string. No documentation is published at a fixed address, so there is a link only if
+the environment variable ``SKLEARN_DECAF_DOC_URL`` names the folder of the built documentation when
+the package is imported, such as ``https://docs.example.org/decaf`` or
+``file:///home/me/decaf/html``.
 """
 
 import os
 
 
 def doc_link_template(module: str = "sklearn_decaf") -> str:
-    """Template of the links for the estimators that are public in `module`."""
+    """Make the template of the links for the estimators that are public in `module`."""
     url = os.environ.get("SKLEARN_DECAF_DOC_URL", "").rstrip("/")
     if not url:
         return ""

@@ -1,7 +1,7 @@
-"""Download one file, whole and right, or not at all.
+"""Downloads of single files, which are there whole and right or not at all.
 
-Standard library alone: the usual helper for this, pooch, neither resumes a download, nor notices
-one that stalls, nor keeps two processes from fetching the same file.
+Only the standard library is used. The usual helper for this, pooch, neither resumes a download, nor
+notices one that stalls, nor keeps two processes from fetching the same file.
 """
 
 from __future__ import annotations
@@ -59,24 +59,25 @@ def download(
     """Download a file, unless it is there.
 
     The file grows as ``<path>.part`` and takes its name when it is complete and its checksum is
-    right; nothing ever sees half a file. A download that was cut off, by the network or by the
-    end of the process, goes on where it stopped if the checksum is known. Processes and threads
-    that want the same file at a time fetch it once.
+    right, so nobody sees half a file. If the checksum is known, a download that was cut off, by
+    the network or by the end of the process, is resumed. Processes and threads that want the same
+    file at the same time fetch it once.
 
     Parameters
     ----------
     urls : str or sequence of str
         http or https; mirrors of the same file, tried in order.
     path : str or path-like
-        Where the file shall be. Missing folders are made. A file that is there and fits the
-        checksum and the size is used as it is.
+        Path of the file. Missing folders are made. A file that is there and fits the checksum and
+        the size is used as it is.
     sha256 : str or None
-        Of the file, in hexadecimal; or its beginning, where only that is published.
+        Checksum of the file, in hexadecimal; or its beginning, where only that is published.
     checksum : str or None
-        Another one, such as ``"md5:..."``, ``"sha1:..."``, for files whose sha256 nobody publishes.
+        Checksum of another kind, such as ``"md5:..."`` or ``"sha1:..."``, for files whose sha256 is
+        not published.
     size : int or None
-        In bytes, where it is known. Without a checksum and a size, a server that does not say how
-        long the file is is refused.
+        Size in bytes, where it is known. Without a checksum and a size, the server must say how
+        long the file is.
     max_size : int, default=4 GiB
         A longer file is refused, before or while it is loaded.
     timeout : float, default=30
@@ -84,8 +85,8 @@ def download(
     stall_timeout : float, default=60
         Seconds over which at least 1 KiB/s must arrive.
     n_retries : int, default=5
-        How often all URLs are tried again before giving up. Attempts that brought the file forward
-        are not counted.
+        Number of times that all URLs are tried again. Attempts that brought the file forward are
+        not counted.
     delay : float, default=1.0
         Seconds before the first retry; twice as long before each further one, up to a minute.
     progress : bool, default=True
@@ -99,8 +100,10 @@ def download(
     Raises
     ------
     DownloadError
-        If the file cannot be had, with what happened at each URL and what to do by hand; if the
-        disk is full; or if another file is in the way.
+        If the file cannot be downloaded, the disk is full, or another file has the name. The
+        message says what happened at each URL, and what to do by hand.
+    ValueError
+        If there is no URL, a URL is not http or https, or a checksum is of no known kind.
     """
     urls = [urls] if isinstance(urls, str) else list(dict.fromkeys(urls))
     for url in urls:
@@ -140,7 +143,7 @@ def download(
 
 @dataclass
 class _Download:
-    """The attempts to complete one part."""
+    """Attempts to complete one partial file."""
 
     urls: list[str]
     wanted: WantedFile
@@ -178,7 +181,7 @@ class _Download:
             time.sleep(max(asked, pause * random.uniform(0.5, 1.0)))
 
     def _complete(self, url: str) -> None:
-        """One attempt, and one more from the beginning where that may help."""
+        """Make one attempt, and one more from the beginning where that may help."""
         try:
             self._attempt(url)
         except StartOver as failure:
@@ -245,12 +248,12 @@ class _Download:
             raise Failure(f"no proper answer: {error!r}") from error
 
     def _range_failed(self, url: str, message: str) -> Failure:
-        """The answer to a request for a range makes no sense: no such requests from now on."""
+        """Ask this URL for no ranges any more, after an answer that makes no sense."""
         self.no_ranges.add(url)
         return StartOver(message)
 
     def _examine(self, answer, url: str) -> int | None:
-        """Whole length of the file, if it is said; leave the part at where the answer begins."""
+        """Check the headers; return the length of the file, if known. May restart the part."""
         headers, part, wanted = answer.headers, self.part, self.wanted
         encoding = headers.get("Content-Encoding", "identity").lower()
         if encoding != "identity":
@@ -289,7 +292,7 @@ class _Download:
         return total
 
     def _receive(self, answer, total: int | None) -> None:
-        """Write what arrives; Failure if the connection ends or stalls before its time."""
+        """Write what arrives; raise Failure if the connection breaks or stalls."""
         part = self.part
         left = _content_length(answer)
         if self.progress and total:
@@ -320,7 +323,7 @@ class _Download:
                 since, before = now, part.position
 
     def _check(self, answer, total: int | None, cut: Failure | None) -> None:
-        """Return if the file is complete, as far as anybody can tell; raise what is wrong."""
+        """Raise what is wrong with the file, if anything can be seen to be."""
         part = self.part
         if cut is not None or (total is not None and part.position < total):
             message = f"{cut or 'the connection was cut'}, after {part.position} bytes"
@@ -354,19 +357,19 @@ class _Redirects(urllib.request.HTTPRedirectHandler):
 
 
 def _content_length(answer) -> int | None:
-    """Length of this answer's body, which may be part of the file."""
+    """Read the length of this answer's body, which may be part of the file."""
     length = answer.headers.get("Content-Length", "").strip()
     return int(length) if length.isascii() and length.isdigit() and not answer.chunked else None
 
 
 def _validator(answer) -> str:
-    """What stands for this state of the file in If-Range; empty if the server gives nothing."""
+    """Read the validator for If-Range, which changes with the file; empty if there is none."""
     tag = answer.headers.get("ETag", "")
     return tag if tag.startswith('"') else answer.headers.get("Last-Modified", "")
 
 
 def _retry_after(headers) -> float:
-    """Seconds that a server asks to be left alone."""
+    """Read the number of seconds that a server asks to wait."""
     text = (headers.get("Retry-After") or "").strip()
     if text.isascii() and text.isdigit():
         return float(text)

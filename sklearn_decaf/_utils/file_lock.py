@@ -1,7 +1,7 @@
-"""Locks of open files, which end with the process that holds them, however that ends.
+"""Locks of open files. A lock ends with the process that holds it, also if that is killed.
 
-Windows and some file systems of networks have no such locks. All functions here say so in their
-result instead of raising: work is then done without a lock, or twice.
+Windows and some network file systems have no such locks. The functions here say so in their result
+instead of raising an error: work is then done without a lock, or twice.
 """
 
 from __future__ import annotations
@@ -72,10 +72,10 @@ def unlock_byte(descriptor: int, place: int) -> None:
 
 @contextmanager
 def file_lock(path: Path, *, verbose: bool = False, say_after: float = 2.0) -> Iterator[bool]:
-    """Wait until nobody else holds the lock of this path.
+    """Wait until nobody else holds the lock of this path, and hold it until the block ends.
 
-    The lock belongs to the open file ``<path>.lock``, so it ends with the process, however that
-    ends: a lock file that was left behind locks nothing.
+    The lock belongs to the open file ``<path>.lock`` and ends with the process. A file of that name
+    that was left behind locks nothing.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Whether a file has changed since it was looked at, without reading it."""
+"""States of files, by which a change of a file is noticed without reading it."""
 
 from __future__ import annotations
 
@@ -47,5 +47,5 @@ def current_file_state(path: str | os.PathLike) -> tuple[int, int, int, int] | N
 
 
 def is_same_file(state: tuple[int, ...], other: tuple[int, ...]) -> bool:
-    """Whether two states are of one file, whose content may have changed in between."""
+    """Tell whether two states are of one file, whose content may have changed in between."""
     return state[0] == other[0]

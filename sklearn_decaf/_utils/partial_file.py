@@ -1,4 +1,4 @@
-"""A file while it is being downloaded: what it must become, and how much of it there is."""
+"""Files that are being downloaded: the wanted file, and the part of it that is there."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ DISK_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
 class Failure(Exception):
-    """One attempt failed; another one, later, may not."""
+    """Failure of one attempt; a later one may succeed."""
 
     def __init__(self, message: str, *, wait: float = 0.0):
         super().__init__(message)
@@ -24,16 +24,16 @@ class Failure(Exception):
 
 
 class Broken(Failure):
-    """This URL will not do better at another attempt."""
+    """Failure that another attempt at this URL cannot mend."""
 
 
 class StartOver(Failure):
-    """What is on disk is of no use; the same URL may do from the beginning."""
+    """Failure because the part on the disk is of no use; the same URL may do from the beginning."""
 
 
 @dataclass(frozen=True)
 class WantedFile:
-    """The file as it must be."""
+    """File that is wanted: its path, and its checksum and size as far as they are known."""
 
     path: Path
     checksum: str | None
@@ -47,12 +47,13 @@ class WantedFile:
         return hashlib.new(algorithm, usedforsecurity=False)
 
     def fits(self, digest: str) -> bool:
-        """Whether the checksum is known, and this is it."""
+        """Tell whether the checksum is known, and this is it."""
         return self.checksum is not None and digest.startswith(
             self.checksum.partition(":")[2].lower()
         )
 
     def is_there(self) -> bool:
+        """Tell whether the file is there; raise DownloadError if another file has its name."""
         try:
             with open(self.path, "rb") as stream:
                 length, found = os.fstat(stream.fileno()).st_size, None
@@ -88,7 +89,7 @@ def hash_stream(stream, digest) -> str:
 
 
 class PartialFile:
-    """The file while it is not complete, and its checksum so far.
+    """File that is not complete yet, and its checksum so far.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""A progress bar with rate and time left, for work of known length."""
+"""Progress bar with rate and time left, for work of known length."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ _EVERY_LOG = 10.0  # seconds between two lines where output is not a terminal
 
 
 class Progress:
-    """Tell how far a piece of work is, on standard error.
+    """Show the progress of a piece of work on standard error.
 
-    On a terminal one line is drawn over and over; elsewhere (a log, a notebook) a line is
-    written every ten seconds and one at the end.
+    On a terminal one line is drawn again and again. Elsewhere (a log, a notebook) a line is written
+    every ten seconds and at the end.
 
     Parameters
     ----------
     total : int
         Number of items.
     label : str
-        What is being done, such as ``"DeCAFTransformer"``.
+        Name of the work, such as ``"DeCAFTransformer"``.
     unit : str, default="images"
     enabled : bool, default=True
     stream : file, default=sys.stderr

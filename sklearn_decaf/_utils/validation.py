@@ -71,5 +71,5 @@ def check_option(name: str, value: object, options: Iterable[str | None]) -> Non
 
 
 def is_integer(value: object) -> bool:
-    """Whether a value is an integer, of Python or NumPy, and no truth value."""
+    """Tell whether a value is an integer, of Python or NumPy, and not True or False."""
     return isinstance(value, Integral) and not isinstance(value, bool)

@@ -1,8 +1,8 @@
-"""Tar and zip archives to folders, with nothing in them trusted.
+"""Extraction of tar and zip archives that are not trusted.
 
-Only plain files and folders come out, only below the folder that was asked for, and no more of
-them than the caller allows. Everything else, such as a link, a device, a path that leads out, an
-encrypted member or a bomb, stops the extraction with an `ArchiveError`.
+Only plain files and folders are extracted, only below the given folder, and no more of them than
+the caller allows. Everything else, such as a link, a device, a path that leads out, an encrypted
+member or a decompression bomb, stops the extraction with an `ArchiveError`.
 """
 
 from __future__ import annotations
@@ -103,7 +103,7 @@ def extract_archive(
 
 
 class _Writer:
-    """Writes members below a folder, and counts them."""
+    """Writer of members below a folder, which counts them."""
 
     def __init__(self, directory, label, max_files, max_bytes, place):
         self.sizes: dict[str, int] = {}
@@ -116,7 +116,7 @@ class _Writer:
         self._bytes = 0
 
     def write(self, name: str, size: int | None, chunks: Iterator[bytes]) -> None:
-        """One member; `size` is None for a folder."""
+        """Write one member; `size` is None for a folder."""
         path = _safe_path(name, self._label)
         self._members += 1
         if self._members > self._max_files:
@@ -160,7 +160,7 @@ class _Writer:
 
 
 def _safe_path(name: str, label: str) -> PurePosixPath:
-    """The path of a member, which stays below the folder it is extracted to."""
+    """Check that the path of a member stays below the folder, and return it."""
     parts = [part for part in name.split("/") if part not in ("", ".")]
     bad = (
         name.startswith("/")
@@ -251,7 +251,7 @@ def _damaged(label, error) -> Exception:
 
 
 class _Bounded(io.RawIOBase):
-    """A decompressed stream that can be read up to a limit, a piece at a time."""
+    """Decompressed stream that can be read up to a limit, a piece at a time."""
 
     def __init__(self, stream, label, limit):
         self._stream = stream

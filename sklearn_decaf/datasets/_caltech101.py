@@ -1,4 +1,4 @@
-"""Caltech-101: 101 classes of objects, and background."""
+"""Caltech-101: 101 classes of objects, and one of background."""
 
 from __future__ import annotations
 
@@ -113,8 +113,8 @@ def fetch_caltech101(
 ) -> Bunch | tuple[np.ndarray, np.ndarray]:
     """Load Caltech-101, 101 classes of objects and one of background; fetch it if need be.
 
-    A copy is looked for in `data_home` (``caltech101/``, ``caltech-101/`` or
-    ``101_ObjectCategories/``), else the published archive is downloaded (137 MB), compared with its
+    If there is no copy in `data_home` (``caltech101/``, ``caltech-101/`` or
+    ``101_ObjectCategories/``), the published archive of 137 MB is downloaded, compared with its
     checksum and extracted there.
 
     =================   ====================
@@ -131,7 +131,7 @@ def fetch_caltech101(
     %(data_home)s
 
     local : str or path-like, default=None
-        A copy of your own, which is used where it lies: the folder of the class folders or one that
+        Copy of your own, which stays where it is: the folder of the class folders, or one that
         holds it. Or the published archive, which is extracted to `data_home`.
 
     %(allow_incomplete)s

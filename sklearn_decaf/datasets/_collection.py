@@ -1,4 +1,4 @@
-"""Published collections of files: find the copy that is there, or have it fetched.
+"""Published collections of files: the search for a copy that is there.
 
 A copy that was fetched has a manifest. One that was made elsewhere has none; its layout and the
 published numbers of images tell whether it is complete.
@@ -61,7 +61,7 @@ class Archive:
 
 
 def google_drive_urls(identifier: str) -> tuple[str, ...]:
-    """Addresses of a large file on Google Drive, past the page that asks for a confirmation."""
+    """Make the addresses of a large file on Google Drive, past the page that asks to confirm."""
     return (
         f"https://drive.usercontent.google.com/download?id={identifier}&export=download&confirm=t",
         f"https://drive.google.com/uc?export=download&confirm=t&id={identifier}",
@@ -70,7 +70,7 @@ def google_drive_urls(identifier: str) -> tuple[str, ...]:
 
 @dataclass(frozen=True)
 class Collection(ABC):
-    """What is published, and how a copy of it is recognised. A subclass for each data set.
+    """Published files, and how a copy of them is recognised; each data set has a subclass.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Caltech-UCSD Birds: 200 species, with bounding boxes and the official split."""
+"""Caltech-UCSD Birds (CUB-200): 200 species, with bounding boxes and the official split."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ def read_2011(root: Path) -> dict:
 
 
 def _read_parts(folder: Path, ids):
-    """Key points (n, 15, 3) as x, y, visible; None where their files are missing."""
+    """Read key points (n, 15, 3) as x, y, visible; None where their files are missing."""
     if not (folder / "part_locs.txt").is_file():
         return None, None
     lines = (folder / "parts.txt").read_text(encoding="utf-8").splitlines()
@@ -125,7 +125,7 @@ def read_2010(root: Path, allow_incomplete: bool = False) -> dict:
 
 
 def _read_box(path: Path, allow_incomplete: bool):
-    """Left, upper, right and lower edge, from the annotations of an image."""
+    """Read the left, upper, right and lower edge from the annotations of an image."""
     if allow_incomplete and not path.is_file():
         return [np.nan] * 4
     try:
@@ -276,10 +276,10 @@ def fetch_cub200(
     delay: float = 1.0,
     return_X_y: bool = False,
 ) -> Bunch | tuple[np.ndarray, np.ndarray]:
-    """Load Caltech-UCSD Birds, photographs of 200 species with bounding boxes; fetch if need be.
+    """Load CUB-200, photographs of 200 species of birds, with boxes; fetch it if need be.
 
-    A copy is looked for in `data_home`, else the published archives are downloaded (1.2 GB for
-    2011, 0.7 GB for 2010), compared with their checksums and extracted there.
+    If there is no copy of Caltech-UCSD Birds in `data_home`, the published archives are downloaded
+    (1.2 GB for 2011, 0.7 GB for 2010), compared with their checksums and extracted there.
 
     ================   ======   ======
     Version              2010     2011
@@ -293,17 +293,17 @@ def fetch_cub200(
     Parameters
     ----------
     version : {"2011", "2010"}, default="2011"
-        Which edition. 2011 has twice the images; most of those of 2010 are among them.
+        Edition. 2011 has twice the images of 2010, and most of those among them.
 
     subset : {"all", "train", "test"}, default="all"
-        Which part of the official split.
+        Part of the official split.
 
     %(data_home)s
 
     local : str or path-like, default=None
-        A copy of your own, which is used where it lies: the folder with ``images.txt`` (2011) or
-        ``lists/`` (2010), or one that holds it. Or the published archives (a folder with them, or
-        the only one), which are extracted to `data_home`.
+        Copy of your own, which stays where it is: the folder with ``images.txt`` (2011) or
+        ``lists/`` (2010), or one that holds it. Or the published archives, in a folder or, for
+        2011, the one archive, which are extracted to `data_home`.
 
     %(allow_incomplete)s
 
@@ -333,7 +333,7 @@ def fetch_cub200(
         split : ndarray of shape (n_images,)
             "train" or "test" for each image.
         splits : list of (train, test)
-            The rows of the official split, once; what scikit-learn takes as `cv`. Empty unless
+            Rows of the official split, in the form that scikit-learn takes as `cv`. Empty unless
             `subset` is "all".
         DESCR : str
             The description, with licence and reference.

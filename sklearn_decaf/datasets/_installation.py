@@ -1,4 +1,4 @@
-"""Installation of a collection: archives become a folder with a manifest, whole or not at all.
+"""Installation of a collection: its archives become a folder, which is there whole or not at all.
 
 A collection is extracted into a folder of another name, which takes its own name when everything
 is in it. The manifest lists the sizes of all files, and with it whatever is missing or cut off

@@ -8,7 +8,7 @@ from pathlib import Path, PurePosixPath
 
 
 def is_junk(path: PurePosixPath) -> bool:
-    """Whether a file is one of those that operating systems leave in archives and folders."""
+    """Tell whether a file is one of those that operating systems leave in archives and folders."""
     return any(part.startswith("._") or part == "__MACOSX" for part in path.parts) or (
         path.name in (".DS_Store", "Thumbs.db", "desktop.ini")
     )

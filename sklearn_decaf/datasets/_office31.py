@@ -1,4 +1,4 @@
-"""Office-31: 31 classes of things in an office, in three domains."""
+"""Office-31: 31 classes of objects in three domains."""
 
 from __future__ import annotations
 
@@ -134,9 +134,8 @@ def fetch_office31(
 ) -> Bunch | tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Load Office-31, 31 classes of objects in three domains; fetch it if need be.
 
-    A copy is looked for in `data_home`, else the published archive is downloaded and extracted
-    there. No checksum of it is published: that everything is there is known by the numbers of
-    images and classes.
+    If there is no copy in `data_home`, the published archive is downloaded and extracted there. No
+    checksum of it is published; the numbers of images and classes are compared instead.
 
     Parameters
     ----------
@@ -144,12 +143,12 @@ def fetch_office31(
         Domains to load, in this order: "amazon", "dslr", "webcam". None: all three.
 
     target : str or sequence of str, default=None
-        Which of `domains` are target domains. None: the last one, if there are two or more.
+        Target domains among `domains`. None: the last one, if there are two or more.
 
     %(data_home)s
 
     local : str or path-like, default=None
-        A copy of your own, which is used where it lies: a folder that holds ``amazon/images/``,
+        Copy of your own, which stays where it is: a folder that holds ``amazon/images/``,
         ``dslr/images/`` and ``webcam/images/``, or the same without ``images/``. Or the published
         archive, which is extracted to `data_home`.
 

@@ -1,4 +1,4 @@
-"""Office-Caltech10: ten classes of objects in four domains, the field's small benchmark."""
+"""Office-Caltech10: ten classes of objects in four domains."""
 
 from __future__ import annotations
 
@@ -120,11 +120,11 @@ def fetch_office_caltech10(
     delay: float = 1.0,
     return_X_y: bool = False,
 ) -> Bunch | tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Load Office-Caltech10, ten classes of objects in four domains.
+    """Load Office-Caltech10, ten classes of objects in four domains; fetch it if need be.
 
-    The files are looked for in `data_home`, else downloaded from where people who worked with them
-    have published them, and compared with checksums that were taken from complete copies. The
-    folder holds
+    Files that are not in `data_home` are downloaded from the repositories of people who worked
+    with them, and compared with checksums of complete copies. The images take 60 MB on the disk.
+    The folder holds
 
     .. code-block:: text
 
@@ -133,30 +133,30 @@ def fetch_office_caltech10(
         office_caltech10_decaf6/amazon_decaf.mat, caltech_decaf.mat, ...
         office_caltech10_mmdt_splits/SameCategory_amazon-webcam_20RandomTrials_10Categories.mat, ...
 
-    of which only the folder of the wanted features has to be there. The names of the images in the
-    order of the features come from the SURF folder, or from a table
-    ``office_caltech10_images/surf_row_to_image.csv`` if that is there (columns domain,
-    surf_row_1based, label, path).
+    Only the folder of the wanted features is needed. The names of the images, in the order of the
+    features, are read from the SURF folder, or from a table
+    ``office_caltech10_images/surf_row_to_image.csv`` if there is one, with the columns domain,
+    surf_row_1based, label and path.
 
     Parameters
     ----------
     features : {"images", "surf", "decaf6"}, default="images"
-        The paths of the photographs, SURF visual words (800 counts), or the original DeCAF6
-        activations (4096).
+        "images" gives the paths of the photographs, "surf" histograms of 800 visual words,
+        "decaf6" the 4096 activations of the DeCAF6 layer.
 
     domains : str or sequence of str, default=None
         Domains to load, in this order: "amazon", "caltech10" (or "caltech"), "dslr", "webcam".
         None: all four.
 
     target : str or sequence of str, default=None
-        Which of `domains` are target domains. None: the last one, if there are two or more.
+        Target domains among `domains`. None: the last one, if there are two or more.
 
     data_home : str or path-like, default=None
-        The folder that holds the folders above, and to which they are downloaded. None: see
+        Folder that holds the folders above, and to which they are downloaded. None: see
         :func:`~sklearn_decaf.datasets.get_data_home`.
 
     local : str or path-like, default=None
-        Like `data_home`, for a copy of your own: nothing is downloaded to it.
+        Folder like `data_home` with a copy of your own, to which nothing is downloaded.
 
     %(downloads)s
 
@@ -268,7 +268,7 @@ def _missing(path, kind, hint=""):
 
 
 def _read_listing(files, folder, names, required):
-    """Paths and labels of each domain's images, in the order of the feature rows."""
+    """Read the paths and labels of each domain's images, in the order of the feature rows."""
     table = folder / "surf_row_to_image.csv"
     if table.is_file():
         return _read_table(table)
@@ -291,7 +291,7 @@ def _read_listing(files, folder, names, required):
 
 
 def _read_names(path, domain, folder):
-    """Paths and labels from the names of the images, such as "amazon_back_pack_frame_0001"."""
+    """Derive paths and labels from names of images, such as "amazon_back_pack_frame_0001"."""
     names = _load_mat(path, ("imgNames",))["imgNames"].ravel()
     paths, labels = [], []
     for name in names:
@@ -335,7 +335,7 @@ def _require_files(paths):
 
 
 def _read_matrix(files, features, name):
-    """Features and labels of a domain."""
+    """Read the features and labels of a domain."""
     pattern, spelling, key = _MATRICES[features]
     path = files.path(features, pattern.format(spelling.get(name, name)))
     if not path.is_file():
@@ -356,7 +356,7 @@ def _read_matrix(files, features, name):
 
 
 def _load_mat(path, keys):
-    """Arrays of a Matlab file, of version 7.3 (HDF5) too if h5py is installed."""
+    """Read arrays of a Matlab file, of version 7.3 (HDF5) too if h5py is installed."""
     try:
         content = loadmat(path, variable_names=keys)
     except NotImplementedError:
@@ -377,7 +377,7 @@ def _load_mat(path, keys):
 
 
 def _read_splits(files, source, target):
-    """The published splits of a pair, or None if they are not there."""
+    """Read the published splits of a pair; None if they are not there."""
     short = {"caltech10": "caltech"}
     pair = f"{short.get(source, source)}-{short.get(target, target)}"
     try:

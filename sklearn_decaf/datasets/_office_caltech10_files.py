@@ -1,4 +1,4 @@
-"""Where the files of Office-Caltech10 were published, and how to get them.
+"""Files of Office-Caltech10: their sources, their checksums, and their download.
 
 There is no official archive. The files come from the repositories of people who worked with them,
 at fixed commits; their checksums were taken from copies that agree with the published numbers.
@@ -62,14 +62,14 @@ def _checksums(*patterns: str) -> dict[str, str]:
 
 @dataclass(frozen=True)
 class Source:
-    """Where the files of one kind were published, and where they are kept.
+    """Source of the files of one kind, and the folder that they are kept in.
 
     Parameters
     ----------
     folder : str
         Name of their folder below the data home.
     published : str
-        What messages say of their origin.
+        Their origin, for messages.
     url : str or None
         Address to which the name of a file is added. None for the images, which are an archive.
     sha256 : mapping of str to str
@@ -155,7 +155,7 @@ IMAGES = _Images(
 
 
 class Files:
-    """The files below `data_home`, fetched where they are missing if that is allowed."""
+    """Files below `data_home`, which are fetched where they are missing, if that is allowed."""
 
     def __init__(self, home: Path, download_if_missing: bool, n_retries: int, delay: float):
         self.home = home
@@ -163,7 +163,7 @@ class Files:
         self._options: dict[str, Any] = {"n_retries": n_retries, "delay": delay}
 
     def path(self, kind: str, name: str) -> Path:
-        """Path of a file, which may not be there where nothing may be downloaded."""
+        """Return the path of a file, which may be missing if nothing may be downloaded."""
         source = SOURCES[kind]
         path = self.home / source.folder / name
         if not path.is_file() and self._download:
@@ -178,7 +178,7 @@ class Files:
         return path
 
     def image_folder(self) -> Path:
-        """The folder of the images, which may not be there where nothing may be downloaded."""
+        """Return the folder of the images, which may be missing if nothing may be downloaded."""
         folder = self.home / SOURCES["images"].folder
         if (folder / MANIFEST).is_file():
             return verify_installed(IMAGES, folder)

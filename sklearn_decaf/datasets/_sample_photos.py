@@ -1,4 +1,4 @@
-"""A tiny image classification problem made of fourteen real photographs."""
+"""Small image classification problem made of fourteen photographs."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ installed scikit-learn:
 
 
 def _read_photograph(file):
-    """One photograph as an RGB array of shape (height, width, 3)."""
+    """Read one photograph as an RGB array of shape (height, width, 3)."""
     if file in _FROM_SCIKIT_LEARN:
         return load_sample_image(file)
     photograph = resources.files(__package__).joinpath("photos", file)
@@ -94,7 +94,7 @@ def _read_photograph(file):
 
 
 def _boxes(split, width, height):
-    """Square boxes (left, upper, right, lower) on even grids over one half of a photograph."""
+    """Lay square boxes (left, upper, right, lower) on even grids over half of a photograph."""
     half = (width - _GAP) // 2
     start = 0 if split == "train" else width - half
     boxes = []
@@ -107,7 +107,7 @@ def _boxes(split, width, height):
 
 
 def _spread(first, last, n):
-    """`n` integers evenly spread from `first` to `last`, or the one in the middle."""
+    """Spread `n` integers evenly from `first` to `last`; a single one is in the middle."""
     if n == 1:
         return [(first + last) // 2]
     return [first + i * (last - first) // (n - 1) for i in range(n)]
@@ -128,12 +128,14 @@ def load_sample_photos(
 def load_sample_photos(
     *, subset: Literal["all", "train", "test"] = "all", return_X_y: bool = False
 ) -> Bunch | tuple[np.ndarray, np.ndarray]:
-    """Load a tiny image classification data set made of real photographs.
+    """Load a small image classification data set made of photographs.
 
     Every class is one photograph, such as a cat, a cup of coffee or gravel. Training images are
-    square crops of its left half, test images are crops of its right half, which the training
-    images never show. The photographs come with the package and with scikit-learn, so no network
-    is needed, and nothing is drawn at random: the data set is always the same.
+    square crops of its left half, test images are crops of its right half. The photographs come
+    with this package and with scikit-learn, so no download is needed. Nothing is drawn at random:
+    the data set is always the same.
+
+    It is made for examples and tests. Accuracies on it say little about real tasks.
 
     =================   ==============
     Classes                         14
@@ -145,7 +147,7 @@ def load_sample_photos(
     Parameters
     ----------
     subset : {"all", "train", "test"}, default="all"
-        Which images to load; ``"all"`` gives the training images followed by the test images.
+        Images to load; "all" gives the training images followed by the test images.
 
     return_X_y : bool, default=False
         If True, return ``(images, target)`` instead of a Bunch.
@@ -165,7 +167,7 @@ def load_sample_photos(
         split : ndarray of shape (n_images,)
             ``"train"`` or ``"test"`` for each image.
         boxes : ndarray of shape (n_images, 4), dtype=intp
-            Where each image lies in its photograph: left, upper, right and lower edge in pixels.
+            Place of each image in its photograph: left, upper, right and lower edge in pixels.
         DESCR : str
             The description of the data set, with the source and licence of every photograph.
 

@@ -81,7 +81,7 @@ def _partitions(root: Path) -> Path | None:
 
 
 def _class_names(root: Path) -> list[str]:
-    """The classes in their official order: folders such as "a/abbey", "b/bakery/shop"."""
+    """Read the classes in their official order: folders such as "a/abbey", "b/bakery/shop"."""
     for folder in (_partitions(root), root / "SUN397"):
         if folder is not None and (folder / "ClassName.txt").is_file():
             return [row[0].strip("/") for row in read_lines(folder / "ClassName.txt", 1)]
@@ -154,8 +154,8 @@ def fetch_sun397(
 ) -> Bunch | tuple[np.ndarray, np.ndarray]:
     """Load SUN-397, photographs of scenes, with the official partitions; fetch it if need be.
 
-    A copy is looked for in `data_home`, else the published archives are downloaded (39 GB),
-    compared with their checksums and extracted there, for which as much room is needed again.
+    If there is no copy in `data_home`, the published archives of 39 GB are downloaded, compared
+    with their checksums and extracted there. That needs room for 78 GB.
 
     ==========================   =======
     Classes                          397
@@ -170,8 +170,9 @@ def fetch_sun397(
     %(data_home)s
 
     local : str or path-like, default=None
-        A copy of your own, which is used where it lies: a folder that holds ``SUN397/`` and
-        ``Partitions/``. Or one with the published archives, which are extracted to `data_home`.
+        Copy of your own, which stays where it is: a folder that holds ``SUN397/`` and
+        ``Partitions/``. Or a folder with the published archives, which are extracted to
+        `data_home`.
 
     %(allow_incomplete)s
 
@@ -192,8 +193,8 @@ def fetch_sun397(
         target_names : ndarray of shape (397,)
             The names of the classes, such as "abbey" or "bakery/shop", in the official order.
         splits : list of (train, test)
-            For each of the ten partitions the rows of the training and of the test images; what
-            scikit-learn takes as `cv`.
+            Rows of the training and of the test images of each of the ten partitions, in the form
+            that scikit-learn takes as `cv`.
         DESCR : str
             The description, with licence and references.
 

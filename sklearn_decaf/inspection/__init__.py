@@ -1,9 +1,8 @@
-"""Look into features, networks and classifiers: pictures in the manner of scikit-learn's displays.
+"""Pictures and measures of features, networks and classifiers, like scikit-learn's displays.
 
-Each ``...Display`` is made by ``from_estimator`` (or a sibling of it), draws itself on given or
-new axes with ``plot``, and keeps what it drew with in attributes, so that it can be drawn again
-without computing it again. Drawing needs matplotlib, ``sklearn-decaf[plot]``; what is computed
-does not.
+A class method such as ``from_estimator`` computes what a ``...Display`` shows and draws it;
+``plot`` draws it again, on given or new axes, without computing it again. Drawing needs
+matplotlib, ``sklearn-decaf[plot]``; the functions that only compute do not.
 """
 
 from ._activations import ActivationDisplay, FilterDisplay

@@ -1,4 +1,4 @@
-"""What the first layer looks for, and where a layer finds it in a photograph."""
+"""Displays of the filters of a first layer, and of a layer's maps of a photograph."""
 
 from __future__ import annotations
 
@@ -33,14 +33,14 @@ def _enlarge(pictures: np.ndarray, least: int) -> np.ndarray:
 
 
 class FilterDisplay:
-    """The filters of a network's first layer, as small pictures.
+    """Filters of a network's first layer, as small pictures.
 
     It is recommended to use :meth:`from_estimator`.
 
     Parameters
     ----------
     filters : ndarray of shape (n_filters, height, width, 3)
-        Weights for red, green and blue.
+        Weights of red, green and blue.
     layer : str, default=None
         Name of the layer, for the title.
 
@@ -50,6 +50,10 @@ class FilterDisplay:
         Axes that the last :meth:`plot` drew on.
     figure_ : matplotlib Figure
         Their figure.
+
+    See Also
+    --------
+    ActivationDisplay : The maps of any layer for a photograph.
 
     Examples
     --------
@@ -87,8 +91,15 @@ class FilterDisplay:
         Returns
         -------
         display : FilterDisplay
-            Its filters are in the order of red, green and blue and as photographs stand, however
-            the network reads them.
+            Its filters are upright, with the channels red, green and blue, also where the network
+            reads photographs in another way.
+
+        Raises
+        ------
+        ImportError
+            If matplotlib is not installed.
+        TypeError, ValueError
+            If `estimator` has no DeCAFTransformer inside, or several.
         """
         caller = f"{cls.__name__}.from_estimator"
         import_pyplot(caller)  # before the computation
@@ -119,11 +130,13 @@ class FilterDisplay:
         n_columns : int, default=None
             Filters in a row; None makes about a square.
         share_scale : bool, default=False
-            One scale for all filters, which shows that some are weak; otherwise each has its own.
+            Draw all filters at one scale, which shows that some are weak; otherwise each is drawn
+            at its own.
 
         Returns
         -------
         self : FilterDisplay
+            The display, with `ax_` and `figure_`.
         """
         filters = np.asarray(self.filters)
         ax = get_axes(self, ax, figsize=(5, 5))
@@ -139,7 +152,7 @@ class FilterDisplay:
 
 
 def _choose_channels(maps: np.ndarray, channels) -> np.ndarray:
-    """Indices of the channels that are drawn: given ones, or those with the highest peaks."""
+    """Choose the channels to draw: the given ones, or those with the highest peaks."""
     n = maps.shape[2]
     if is_integer(channels) and channels > 0:
         return np.argsort(-maps.max(axis=(0, 1)), kind="stable")[:channels]
@@ -154,7 +167,7 @@ def _choose_channels(maps: np.ndarray, channels) -> np.ndarray:
 
 
 class ActivationDisplay:
-    """A photograph's maps at a layer: where in the picture each channel is active.
+    """Maps of a layer for a photograph, which show where each channel is active.
 
     It is recommended to use :meth:`from_estimator`.
 
@@ -165,7 +178,7 @@ class ActivationDisplay:
     layer : str, default=None
         Name of the layer, for the title.
     photograph : ndarray of shape (height, width, 3), default=None
-        What the network saw, drawn as the first picture.
+        Photograph as the network got it, drawn as the first picture.
 
     Attributes
     ----------
@@ -228,11 +241,18 @@ class ActivationDisplay:
         Returns
         -------
         display : ActivationDisplay
+            The display, which is drawn already.
 
         Raises
         ------
+        ImageError
+            If the image cannot be read.
+        ImportError
+            If matplotlib is not installed.
+        TypeError
+            If `estimator` has no DeCAFTransformer inside.
         ValueError
-            If the layer's output is a vector and not a map.
+            If the layer's output is a vector and not a map, or `image` is not one image.
         """
         caller = f"{cls.__name__}.from_estimator"
         import_pyplot(caller)  # before the computation
@@ -283,18 +303,24 @@ class ActivationDisplay:
         ax : matplotlib Axes, default=None
             Axes to draw on; None makes new ones.
         channels : int or array-like of int, default=15
-            Which channels; a number takes so many of those with the highest peaks, the strongest
-            first.
+            Indices of the channels to draw. A number n draws the n channels with the highest
+            peaks, the highest first.
         n_columns : int, default=None
             Pictures in a row; None makes about a square.
         cmap : str or Colormap, default="magma"
             Colours from the smallest to the largest value.
         share_scale : bool, default=False
-            One scale for all maps; otherwise each has its own.
+            Draw all maps at one scale; otherwise each is drawn at its own.
 
         Returns
         -------
         self : ActivationDisplay
+            The display, with `channels_`, `ax_` and `figure_`.
+
+        Raises
+        ------
+        ValueError
+            If a channel is not there.
         """
         from PIL import Image
 

@@ -1,4 +1,4 @@
-"""Labels grouped by a hierarchy, and how well labels agree with neighbourhoods, in numbers."""
+"""Groups of labels by a hierarchy, and measures of how well features separate classes."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def check_labels(y) -> np.ndarray:
-    """Labels as an array that can be sorted."""
+    """Convert labels to an array that can be sorted."""
     labels = np.asarray(y)
     try:
         np.unique(labels)
@@ -30,21 +30,21 @@ def check_labels(y) -> np.ndarray:
 
 
 def group_labels(y: ArrayLike, hierarchy: Hierarchy, *, level: int = 0) -> np.ndarray:
-    """Replace class labels by what they are kinds of.
+    """Replace class labels by groups of classes.
 
     Parameters
     ----------
     y : array-like of shape (n_samples,)
         Class labels.
     hierarchy : mapping of label to str or sequence of str
-        The group of each class; or all its ancestors, such as WordNet's, the widest first.
+        Group of each class; or all its ancestors, such as WordNet's, the widest first.
     level : int, default=0
-        Which ancestor: 0 is the widest, -1 the narrowest.
+        Index of the ancestor to take: 0 is the widest, -1 the narrowest.
 
     Returns
     -------
     groups : ndarray of shape (n_samples,), dtype=object
-        The group of each sample.
+        Group of each sample.
 
     Raises
     ------
@@ -84,7 +84,9 @@ def group_labels(y: ArrayLike, hierarchy: Hierarchy, *, level: int = 0) -> np.nd
 def cluster_quality(
     X: ArrayLike, y: ArrayLike, *, n_neighbors: int = 5, metric: str = "euclidean"
 ) -> Bunch:
-    """Say in numbers how well classes are separated, without training anything.
+    """Measure how well features separate classes, without training a classifier.
+
+    Time and memory grow with the square of the number of samples.
 
     Parameters
     ----------
@@ -93,19 +95,31 @@ def cluster_quality(
     y : array-like of shape (n_samples,)
         Labels; at least two different ones, and fewer than there are samples.
     n_neighbors : int, default=5
-        Neighbours that vote.
+        Number of neighbours that vote.
     metric : str, default="euclidean"
         Distance, such as "cosine".
 
     Returns
     -------
     quality : :class:`~sklearn.utils.Bunch`
+        Dictionary-like object, with the following attributes.
+
         silhouette : float
             Mean silhouette coefficient, from -1 to 1: how much closer samples are to their own
             class than to the nearest other.
         knn_accuracy : float
             Share of samples whose nearest other samples, by majority, have their label, from 0 to
             1. In a tie the label of the nearest of them counts.
+
+    Raises
+    ------
+    ValueError
+        If there are fewer than two classes, no class with two samples, or no more samples than
+        `n_neighbors`.
+
+    See Also
+    --------
+    EmbeddingDisplay : A picture of the features, which shows these numbers.
 
     Examples
     --------

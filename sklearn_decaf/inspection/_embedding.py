@@ -1,4 +1,4 @@
-"""Features in the plane, coloured by what they show: Figures 1, 2 and 5 of the DeCAF paper."""
+"""Display of features in the plane, as in Figures 1, 2 and 5 of the DeCAF paper."""
 
 from __future__ import annotations
 
@@ -31,21 +31,21 @@ _PCA_COMPONENTS = 50
 
 
 class EmbeddingDisplay:
-    """Samples as points, or as thumbnails, in the plane: similar features lie close together.
+    """Samples in the plane, as points or thumbnails; similar features lie close together.
 
-    It is recommended to use :meth:`from_estimator` or :meth:`from_features`. The figures 1, 2 and
-    5 of the DeCAF paper [1]_ are such pictures.
+    It is recommended to use :meth:`from_estimator` or :meth:`from_features`. Figures 1, 2 and 5 of
+    the DeCAF paper [1]_ are such pictures.
 
     Parameters
     ----------
     embedding : ndarray of shape (n_samples, 2)
         Coordinates.
     labels : array-like of shape (n_samples,), default=None
-        What the colours mean.
+        Labels, which are shown by colours.
     images : images, default=None
         Pictures for thumbnails, whatever :class:`~sklearn_decaf.DeCAFTransformer` takes.
     quality : Bunch, default=None
-        What :func:`cluster_quality` says of the features.
+        Result of :func:`cluster_quality` for the features.
 
     Attributes
     ----------
@@ -112,21 +112,22 @@ class EmbeddingDisplay:
         ----------
         estimator : transformer or Pipeline
             A :class:`~sklearn_decaf.DeCAFTransformer`, another fitted transformer, or a fitted
-            pipeline, of which the last step is left out if it is a classifier. Of a fitted search
-            its best estimator counts.
+            pipeline, whose last step is left out if it is a classifier. Of a fitted search, the
+            best estimator is taken.
         X : images
-            What `estimator` takes.
+            Images, in any form that `estimator` takes.
         y : array-like of shape (n_samples,), default=None
             Labels.
         hierarchy : mapping, default=None
-            Groups of the labels, for colours and for the quality. See :func:`group_labels`.
+            Groups of the labels, for the colours and the quality. See :func:`group_labels`.
         level : int, default=0
-            Which ancestor in `hierarchy`.
+            Index of the ancestor in `hierarchy`: 0 is the widest, -1 the narrowest.
         embedder : transformer, default=None
-            With ``fit_transform`` to two columns. None: the first 50 principal components (if
-            there are more features), then t-SNE with `random_state`.
+            Its ``fit_transform`` must return two columns. None: the first 50 principal components
+            (if there are more features), then t-SNE. t-SNE takes seconds for a thousand samples
+            and minutes for ten thousand.
         random_state : int, RandomState instance or None, default=None
-            For the default embedder.
+            Seed of the default embedder. Pass an int for the same picture at every call.
         thumbnails : bool, default=False
             Draw the images of `X` instead of points.
         ax : matplotlib Axes, default=None
@@ -137,6 +138,17 @@ class EmbeddingDisplay:
         Returns
         -------
         display : EmbeddingDisplay
+            The display, which is drawn already; see :meth:`from_features`.
+
+        Raises
+        ------
+        ImportError
+            If matplotlib is not installed.
+        TypeError
+            If `estimator` has no method ``transform`` and is no pipeline that begins with a
+            transformer.
+        ValueError
+            If images cannot be read, or for the reasons of :meth:`from_features`.
         """
         caller = f"{cls.__name__}.from_estimator"
         import_pyplot(caller)  # before the long computation
@@ -175,14 +187,15 @@ class EmbeddingDisplay:
         y : array-like of shape (n_samples,), default=None
             Labels.
         hierarchy : mapping, default=None
-            Groups of the labels, for colours and for the quality. See :func:`group_labels`.
+            Groups of the labels, for the colours and the quality. See :func:`group_labels`.
         level : int, default=0
-            Which ancestor in `hierarchy`.
+            Index of the ancestor in `hierarchy`: 0 is the widest, -1 the narrowest.
         embedder : transformer, default=None
-            With ``fit_transform`` to two columns. None: the first 50 principal components (if
-            there are more features), then t-SNE with `random_state`.
+            Its ``fit_transform`` must return two columns. None: the first 50 principal components
+            (if there are more features), then t-SNE. t-SNE takes seconds for a thousand samples
+            and minutes for ten thousand.
         random_state : int, RandomState instance or None, default=None
-            For the default embedder.
+            Seed of the default embedder. Pass an int for the same picture at every call.
         images : images, default=None
             Pictures to draw instead of points.
         ax : matplotlib Axes, default=None
@@ -193,8 +206,18 @@ class EmbeddingDisplay:
         Returns
         -------
         display : EmbeddingDisplay
-            Its `quality` is that of the features, not of the embedding; None where there are no
-            labels, or no two alike or unlike.
+            Its `quality` is that of the features, not of the embedding. It is None without labels,
+            if all labels are the same, or if no two are.
+
+        Raises
+        ------
+        ImportError
+            If matplotlib is not installed.
+        TypeError
+            If `hierarchy` is no mapping, or labels cannot be sorted.
+        ValueError
+            If there are fewer than three samples, features are NaN or infinite, or `y` does not
+            fit the features or the hierarchy.
         """
         import_pyplot(f"{cls.__name__}.from_features")  # before the long computation
         features = _check_features(features)
@@ -228,31 +251,39 @@ class EmbeddingDisplay:
         legend: bool | Literal["auto"] = "auto",
         show_quality: bool = True,
     ) -> Self:
-        """Draw.
+        """Draw the samples.
 
         Parameters
         ----------
         ax : matplotlib Axes, default=None
             Axes to draw on; None makes new ones.
         cmap : str or Colormap, default=None
-            Where the labels' colours come from. None: "tab10", "tab20" or "turbo", by how many
-            labels there are.
+            Colour map of the labels. None: "tab10", "tab20" or "turbo", depending on the number of
+            labels.
         colors : mapping of label to colour, default=None
-            Colours of single labels.
+            Colours of some labels, instead of those of `cmap`.
         marker_size : float, default=12
             Area of a point, in points squared.
         thumbnail_size : int, default=40
             Longer side of a thumbnail, in points of 1/72 inch.
         max_thumbnails : int, default=None
-            Draw at most so many, evenly spread over the samples; the others are points.
+            Largest number of thumbnails, evenly spread over the samples; the other samples are
+            points.
         legend : bool or "auto", default="auto"
-            Say which colour is which label; "auto" does so for up to 24 labels.
+            Draw a legend of the labels; "auto" does so for up to 24 labels.
         show_quality : bool, default=True
             Write silhouette and k-NN accuracy of the features below the picture.
 
         Returns
         -------
         self : EmbeddingDisplay
+            The display, with `ax_` and `figure_`.
+
+        Raises
+        ------
+        ValueError
+            If the embedding does not have two columns, or the numbers of samples, labels and
+            images differ.
         """
         ax = get_axes(self, ax, figsize=(7, 5.5))
         embedding = np.asarray(self.embedding)
@@ -284,7 +315,7 @@ class EmbeddingDisplay:
         return self
 
     def _colors(self, cmap, colors, n):
-        """A colour for each sample, and one for each label."""
+        """Choose a colour for each sample, and one for each label."""
         plt = import_pyplot(f"{type(self).__name__}.plot")
         if self.labels is None:
             return np.tile(plt.cm.tab10(0), (n, 1)), {}

@@ -1,4 +1,4 @@
-"""The transformer inside an estimator: what a display of a classifier is about."""
+"""The DeCAFTransformer inside an estimator, which displays are about."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _FITTED = ("best_estimator_", "estimator_", "classifier_", "regressor_")
 
 
 def _inner(estimator):
-    """The fitted estimator inside a search or another meta-estimator, or the estimator itself."""
+    """Return the fitted estimator inside a meta-estimator, or the estimator itself."""
     for name in _FITTED:
         if hasattr(estimator, name):
             return _inner(getattr(estimator, name))
@@ -19,7 +19,7 @@ def _inner(estimator):
 
 
 def find_transformer(estimator, caller: str) -> DeCAFTransformer:
-    """The DeCAFTransformer that is, or is somewhere inside, an estimator.
+    """Find the DeCAFTransformer that an estimator is, or has somewhere inside.
 
     Pipelines, column transformers, searches (once fitted, their best estimator) and whatever else
     names its parts in ``get_params`` are looked through.
@@ -44,7 +44,7 @@ def find_transformer(estimator, caller: str) -> DeCAFTransformer:
 
 
 def check_one_image(image):
-    """Refuse lists: a display of one image would not know which."""
+    """Refuse lists of images where one image is shown."""
     if isinstance(image, list | tuple) or getattr(image, "ndim", 3) not in (2, 3):
         n = f" of {len(image)}" if hasattr(image, "__len__") else ""
         raise ValueError(f"image must be one image; got a collection{n}. Pass one of its items.")
@@ -52,7 +52,7 @@ def check_one_image(image):
 
 
 def transform_with(estimator, X, caller: str):
-    """Features of images, by a transformer or by all that comes before a pipeline's classifier."""
+    """Compute features by a transformer, or by a pipeline without its classifier."""
     estimator = _inner(estimator)
     if hasattr(estimator, "transform"):
         return estimator.transform(X)

@@ -1,4 +1,4 @@
-"""Bars of the time that layers take: Figure 3 of the DeCAF paper."""
+"""Display of the times of layers, as in Figure 3 of the DeCAF paper."""
 
 from __future__ import annotations
 
@@ -28,15 +28,15 @@ _TYPES = (
 
 
 class LayerTimeDisplay:
-    """Bars of the time that each layer, or each type of layer, takes.
+    """Bars of the times that layers, or types of layers, take.
 
-    It is recommended to use :meth:`from_estimator`. The two kinds are Figures 3 (a) and (b) of the
-    DeCAF paper [1]_.
+    It is recommended to use :meth:`from_estimator`. The two kinds of pictures are Figures 3 (a)
+    and (b) of the DeCAF paper [1]_.
 
     Parameters
     ----------
     times : LayerTimes
-        What :func:`layer_times` returns.
+        Result of :func:`layer_times`.
 
     Attributes
     ----------
@@ -75,7 +75,9 @@ class LayerTimeDisplay:
         ax: Axes | None = None,
         **plot_parameters: Any,
     ) -> Self:
-        """Measure the network of a transformer and draw.
+        """Measure the times of a transformer's network and draw them.
+
+        The machine should have nothing else to do meanwhile.
 
         Parameters
         ----------
@@ -85,7 +87,7 @@ class LayerTimeDisplay:
         batch_size : int, default=None
             Images computed together; None is the transformer's own.
         n_repeats : int, default=5
-            Runs, of which the median counts.
+            Number of runs; their median counts.
         ax : matplotlib Axes, default=None
             Axes to draw on; None makes new ones.
         **plot_parameters : dict
@@ -94,6 +96,14 @@ class LayerTimeDisplay:
         Returns
         -------
         display : LayerTimeDisplay
+            The display, which is drawn already.
+
+        Raises
+        ------
+        ImportError
+            If matplotlib is not installed.
+        TypeError, ValueError
+            If `estimator` has no DeCAFTransformer inside, or several; or a number is not positive.
         """
         caller = f"{cls.__name__}.from_estimator"
         import_pyplot(caller)  # before the long computation
@@ -119,21 +129,22 @@ class LayerTimeDisplay:
     def plot(
         self, ax: Axes | None = None, *, kind: Literal["layer", "type"] = "layer", n_labels: int = 8
     ) -> Self:
-        """Draw.
+        """Draw the bars.
 
         Parameters
         ----------
         ax : matplotlib Axes, default=None
             Axes to draw on; None makes new ones.
         kind : {"layer", "type"}, default="layer"
-            A bar a step in the order of the network, the longest ones named; or a bar a type,
-            with its share and its rate.
+            "layer" draws a bar for each step, in the order of the network; "type" draws a bar for
+            each type of layer, with its share of the time and its rate.
         n_labels : int, default=8
-            How many of the longest steps are named.
+            Number of the longest steps that get their names.
 
         Returns
         -------
         self : LayerTimeDisplay
+            The display, with `ax_` and `figure_`.
         """
         check_option("kind", kind, ("layer", "type"))
         ax = get_axes(self, ax, figsize=(8, 4) if kind == "layer" else (6, 3.5))
@@ -152,7 +163,7 @@ class LayerTimeDisplay:
         return self
 
     def _type_colors(self):
-        """Colours of the types that occur, the same for all networks; the longest type first."""
+        """Choose colours of the types, the same for all networks; the longest type is first."""
         from matplotlib import colormaps
 
         palette = colormaps["tab10"]

@@ -1,4 +1,4 @@
-"""Where the time of a network goes: Figure 3 of the DeCAF paper."""
+"""Measurement of the times of a network's layers, for Figure 3 of the DeCAF paper."""
 
 from __future__ import annotations
 
@@ -38,12 +38,14 @@ def layer_times(
     exact: bool = False,
     random_state: RandomState = 0,
 ) -> LayerTimes:
-    """Measure where the time goes in a network, step by step.
+    """Measure the time of each step of a network.
+
+    The machine should have nothing else to do meanwhile.
 
     Parameters
     ----------
     weights : str or path, default="efficientnet_lite0"
-        Weights by name, or a file, as in :class:`~sklearn_decaf.DeCAFTransformer`.
+        Name of registered weights, or a file, as in :class:`~sklearn_decaf.DeCAFTransformer`.
     layer : int or str, default=7
         The last layer to compute.
     architecture : str, default=None
@@ -51,23 +53,35 @@ def layer_times(
     batch_size : int, default=32
         Images computed together.
     n_jobs : int, default=1
-        Threads. With several, times are those of the whole batch on all of them.
+        Number of threads. With several, times are those of the whole batch on all of them.
     n_repeats : int, default=5
-        The batch is run once to warm up and then so many times; the median counts.
+        Number of runs, after one that warms up; their median counts.
     exact : bool, default=False
         Compute convolutions by plain sums alone, as ``DeCAFTransformer(exact=True)`` does.
     random_state : int, RandomState instance or None, default=0
-        Draws the images, of random pixels.
+        Seed of the images, whose pixels are random.
 
     Returns
     -------
     times : LayerTimes
+        Times and operations of each step.
+
+    Raises
+    ------
+    ValueError
+        If `batch_size` or `n_repeats` is not a positive integer, or the network has no such layer.
+    WeightsError
+        If the weights cannot be found or read, or lack the layer.
+
+    See Also
+    --------
+    LayerTimeDisplay : Draws the times.
 
     Notes
     -----
-    The engine computes several layers in one step, a convolution and its ReLU for one: they cannot
-    be timed apart, and stand in one row. Where the engine cannot tell the times of its steps, the
-    layers are timed one by one in plain NumPy; `times.backend` says which it was.
+    The engine computes some layers together, such as a convolution and its ReLU. They have one
+    time, and one row. Without compiled kernels the layers are timed one by one in plain NumPy;
+    ``times.backend`` is "reference" then.
 
     Examples
     --------
@@ -123,7 +137,7 @@ def _measure(plan, network, parameters, last, images, n_jobs, n_repeats):
 
 
 def _time_reference(network, parameters, last, images):
-    """The same of the plain NumPy forward pass, one layer after the other."""
+    """Time the plain NumPy forward pass, one layer after the other."""
     layers = network.ancestors([last])
     last_use = {name: i for i, layer in enumerate(layers) for name in network.inputs(layer.name)}
     blobs, steps = {INPUT: preprocess(images, network.preprocessing)}, []
@@ -143,7 +157,7 @@ def _time_reference(network, parameters, last, images):
 
 
 def _type_of(layers: list[Layer], flops: dict[str, int]) -> str:
-    """The type of the layer of a step that computes most."""
+    """Type of that layer of a step which computes most."""
     if not layers:
         return "other"
     main = max(layers, key=lambda layer: flops[layer.name])
@@ -156,22 +170,20 @@ def _type_of(layers: list[Layer], flops: dict[str, int]) -> str:
 
 
 class LayerTimes:
-    """Times and operations of the steps of a network, for one image.
-
-    Made by :func:`layer_times`.
+    """Times and operations of the steps of a network, for one image, from :func:`layer_times`.
 
     Parameters
     ----------
     columns : dict of str to ndarray of shape (n_steps,)
-        The table, see Attributes.
+        Table of the steps; see Attributes.
     network : str
         Name of the architecture.
     batch_size : int
         Images computed together.
     n_threads : int
-        Threads.
+        Number of threads.
     backend : {"engine", "reference"}
-        What was timed: the compiled engine, or plain NumPy layer by layer.
+        Whether the compiled engine was timed, or plain NumPy layer by layer.
 
     Attributes
     ----------
@@ -217,8 +229,8 @@ class LayerTimes:
         Returns
         -------
         columns : dict of str to ndarray of shape (n_types,)
-            type, seconds, share (of all seconds, from 0 to 1), mflop and gflops, the longest
-            first.
+            Columns type, seconds, share (of all seconds, from 0 to 1), mflop and gflops; the type
+            with the longest time is first.
         """
         types, codes = np.unique(self.columns["type"], return_inverse=True)
         seconds = np.bincount(codes, self.columns["seconds"])
@@ -235,16 +247,17 @@ class LayerTimes:
         }
 
     def to_frame(self, *, by_type: bool = False) -> DataFrame:
-        """Give the table as a pandas data frame.
+        """Convert the table to a pandas data frame.
 
         Parameters
         ----------
         by_type : bool, default=False
-            A row a type instead of a row a step.
+            One row per type instead of one row per step.
 
         Returns
         -------
         frame : pandas.DataFrame
+            The columns of `columns`, or of :meth:`by_type`.
 
         Raises
         ------

@@ -1,4 +1,4 @@
-"""Which part of a photograph carries a decision: cover it, and see what becomes of the score."""
+"""Occlusion maps: the loss of a classifier's score where a part of a photograph is covered."""
 
 from __future__ import annotations
 
@@ -37,11 +37,13 @@ def occlusion_map(
     response_method: Literal["auto", "predict_proba", "decision_function"] = "auto",
     batch_size: int = 64,
 ) -> Bunch:
-    """Measure how much of a classifier's score each part of a photograph carries.
+    """Measure how much each part of a photograph contributes to a classifier's score.
 
-    A square slides over the photograph and covers a part of it at a time; what the score of a
-    class loses is what the covered part was worth to it [1]_. Nothing is known of the classifier
-    but its answers, so it can be any pipeline that takes images.
+    A square covers one part of the photograph at a time. The loss of the score of a class is the
+    contribution of the covered part [1]_. Any classifier or pipeline that takes images will do.
+
+    The classifier predicts one copy of the photograph for each place of the square, about 50 for a
+    square photograph by default. The number grows with the inverse square of `stride`.
 
     Parameters
     ----------
@@ -50,37 +52,52 @@ def occlusion_map(
     image : image
         One image: a path, encoded bytes, a PIL image or an array.
     target : label, default=None
-        The class whose score is looked at; None is the class that `estimator` predicts.
+        Class whose score is measured. None: the class that `estimator` predicts.
     patch : float or int, default=0.25
-        Side of the square: a share of the image's shorter side, or pixels.
+        Side of the square: a float is a share of the image's shorter side, an int is in pixels.
     stride : float or int, default=None
-        Distance between places of the square, likewise. None: half its side. Computing time goes
-        with the inverse of its square.
+        Distance between places of the square, in the same units. None: half its side.
     fill : "mean" or array-like of 3 values, default="mean"
-        What covers: the photograph's mean colour, or RGB values from 0 to 255.
+        Colour of the square: the photograph's mean colour, or RGB values from 0 to 255.
     response_method : {"auto", "predict_proba", "decision_function"}, default="auto"
-        The score; "auto" takes the first of these that `estimator` has.
+        Method that gives the score; "auto" takes the first of these that `estimator` has.
     batch_size : int, default=64
-        Covered copies held in memory at a time.
+        Number of covered copies held in memory at a time.
 
     Returns
     -------
     result : :class:`~sklearn.utils.Bunch`
+        Dictionary-like object, with the following attributes.
+
         importances : ndarray of shape (height, width)
             For each pixel, the mean loss of score over the squares that cover it, in the units of
             the score. Negative where covering helps the class.
         photograph : ndarray of shape (height, width, 3), uint8
             The image as it was read.
         target : label
-            The class.
+            Class whose score was measured.
         score : float
             Its score for the uncovered photograph.
         corners : ndarray of shape (n, 2)
             Top and left of the squares, in pixels.
         losses : ndarray of shape (n,)
-            What the score loses when the square there is covered.
+            Loss of the score where each square covers the photograph.
         patch : int
             Side of the squares in pixels.
+
+    Raises
+    ------
+    ImageError
+        If the image cannot be read.
+    NotFittedError
+        If `estimator` is not fitted.
+    ValueError
+        If a parameter has a value that is not listed above, `image` is not one image, or
+        `estimator` has no such score.
+
+    See Also
+    --------
+    OcclusionDisplay : Draws the map over the photograph.
 
     References
     ----------
@@ -142,7 +159,7 @@ def occlusion_map(
 
 
 def _length(name: str, value, photograph: np.ndarray) -> int:
-    """Pixels of a length given as pixels or as a share of the shorter side."""
+    """Convert a length, in pixels or as a share of the shorter side, to pixels."""
     shorter = min(photograph.shape[:2])
     if is_integer(value) and 1 <= value <= shorter:
         return int(value)
@@ -188,7 +205,7 @@ def _column_of(estimator, target) -> int:
 
 
 def _scores(respond, images, column: int) -> np.ndarray:
-    """Scores of one class; a decision function of two classes has one column for both."""
+    """Compute the scores of one class. A decision function of two classes has one column."""
     scores = np.asarray(respond(images))
     if scores.ndim == 1:
         return scores if column == 1 else -scores
@@ -196,7 +213,7 @@ def _scores(respond, images, column: int) -> np.ndarray:
 
 
 def _starts(length: int, side: int, step: int) -> list[int]:
-    """Where squares begin along a side; the last one ends with it."""
+    """List the starts of the squares along a side; the last square ends with it."""
     starts = list(range(0, length - side + 1, step))
     if starts[-1] != length - side:
         starts.append(length - side)
@@ -204,14 +221,14 @@ def _starts(length: int, side: int, step: int) -> list[int]:
 
 
 class OcclusionDisplay:
-    """A photograph under the map of what its parts are worth to a class.
+    """Occlusion map of a class, drawn over the photograph.
 
     It is recommended to use :meth:`from_estimator`.
 
     Parameters
     ----------
     result : Bunch
-        What :func:`occlusion_map` returns.
+        Result of :func:`occlusion_map`.
 
     Attributes
     ----------
@@ -264,21 +281,22 @@ class OcclusionDisplay:
         Parameters
         ----------
         estimator : classifier
-            See :func:`occlusion_map`, as for the parameters that follow.
+            A fitted classifier or pipeline that takes a list of images.
         image : image
-            One image.
+            One image: a path, encoded bytes, a PIL image or an array.
         target : label, default=None
-            The class.
+            Class whose score is measured. None: the class that `estimator` predicts.
         patch : float or int, default=0.25
-            Side of the square.
+            Side of the square: a float is a share of the image's shorter side, an int is in
+            pixels.
         stride : float or int, default=None
-            Distance between its places.
+            Distance between places of the square, in the same units. None: half its side.
         fill : "mean" or array-like of 3 values, default="mean"
-            What covers.
+            Colour of the square: the photograph's mean colour, or RGB values from 0 to 255.
         response_method : {"auto", "predict_proba", "decision_function"}, default="auto"
-            The score.
+            Method that gives the score; "auto" takes the first of these that `estimator` has.
         batch_size : int, default=64
-            Covered copies held in memory at a time.
+            Number of covered copies held in memory at a time.
         ax : matplotlib Axes, default=None
             Axes to draw on; None makes new ones.
         **plot_parameters : dict
@@ -287,6 +305,14 @@ class OcclusionDisplay:
         Returns
         -------
         display : OcclusionDisplay
+            The display, which is drawn already.
+
+        Raises
+        ------
+        ImportError
+            If matplotlib is not installed.
+        ValueError
+            For the reasons of :func:`occlusion_map`.
         """
         import_pyplot(f"{cls.__name__}.from_estimator")  # before the long computation
         result = occlusion_map(
@@ -316,15 +342,17 @@ class OcclusionDisplay:
         ax : matplotlib Axes, default=None
             Axes to draw on; None makes new ones.
         cmap : str or Colormap, default="RdBu_r"
-            Colours from "covering helps the class" to "covering hurts it"; 0 is in the middle.
+            Colours from a negative loss of score, where covering helps the class, to a positive
+            one, where it hurts. A loss of 0 has the middle colour.
         alpha : float, default=0.6
             Opacity of the map.
         colorbar : bool, default=True
-            Draw the scale.
+            Draw a colour bar.
 
         Returns
         -------
         self : OcclusionDisplay
+            The display, with `ax_` and `figure_`.
         """
         from PIL import Image
 

@@ -1,4 +1,4 @@
-"""What the displays share: matplotlib when it is first needed, axes, and tiles of pictures."""
+"""Helpers of the displays: import of matplotlib, axes, and tiles of pictures."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from .._utils.validation import check_integer
 
 
 def import_pyplot(caller: str):
-    """matplotlib's pyplot, imported when it is first needed."""
+    """Import pyplot of matplotlib when it is first needed."""
     try:
         import matplotlib.pyplot as plt
     except ImportError as error:
@@ -22,7 +22,7 @@ def import_pyplot(caller: str):
 
 
 def get_axes(display, ax, figsize=None):
-    """The given axes, or those of a new figure; the display remembers them."""
+    """Return the given axes, or those of a new figure, and store them in the display."""
     plt = import_pyplot(f"{type(display).__name__}.plot")
     if ax is None:
         _, ax = plt.subplots(figsize=figsize, layout="constrained")

@@ -23,15 +23,22 @@ def public_estimators():
     return [(name, cls) for cls, name in found.items()]
 
 
+PROGRAM = """
+import sys
+from importlib import import_module
+
+for name in sys.argv[1:]:
+    module, _, attribute = name.rpartition(".")
+    cls = getattr(import_module(module), attribute)
+    print(name, cls.__new__(cls)._get_doc_link())
+"""
+
+
 def links(**environment):
     """The link of each public estimator, as a process with these variables gives it."""
-    program = (
-        "import sys; sys.path.insert(0, sys.argv[1]); import test_doc_link as t\n"
-        "for name, cls in t.public_estimators(): print(name, cls.__new__(cls)._get_doc_link())"
-    )
     clean = {k: v for k, v in os.environ.items() if k != "SKLEARN_DECAF_DOC_URL"}
     printed = subprocess.run(
-        [sys.executable, "-c", program, os.path.dirname(__file__)],
+        [sys.executable, "-c", PROGRAM, *(name for name, _ in public_estimators())],
         env={**clean, **environment},
         cwd=os.path.dirname(os.path.dirname(sklearn_decaf.__file__)),
         capture_output=True,
