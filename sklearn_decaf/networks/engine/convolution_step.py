@@ -47,8 +47,10 @@ def compile_convolution_step(fused: FusedConv, builder: ProgramBuilder) -> Step:
         copies = [] if bordered is None else bordered.copy_up_to(rows_needed(end))
         return copies + algorithm.compute(first, end)
 
-    reads = tuple(Read(name, conv.stride, before, rows_needed) for name in fused.inputs)
-    return Step(fused.layers, reads, out, compute, algorithm.align, algorithm.reach)
+    reads = [Read(source, conv.stride, before, rows_needed)]
+    if fused.residual is not None:
+        reads.append(Read(fused.residual))  # row by row, whatever the convolution's stride
+    return Step(fused.layers, tuple(reads), out, compute, algorithm.align, algorithm.reach)
 
 
 def _bordered_copy(conv: Conv, source: str, builder: ProgramBuilder) -> _BorderedCopy | None:
