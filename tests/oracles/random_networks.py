@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 
 import numpy as np
 from hypothesis import strategies as st
@@ -76,16 +77,19 @@ def assert_close(architecture, actual, expected, tolerance: float, *, random=Fal
     assert not off, f"more than {tolerance} off, of the largest value: {off}"
 
 
+@dataclass(frozen=True)
 class Oblong(Architecture):
-    """A network for images that are wider than high, which tells rows from columns."""
+    """A network for images that are wider than high, or higher, which tells rows from columns."""
+
+    wider: int = 3
 
     @property
     def input_shape(self) -> Shape:
         h, w, c = super().input_shape
-        return (h, w + 3, c)
+        return (h, w + self.wider, c)
 
 
-class _Builder:
+class NetworkBuilder:
     """Draws layers one by one and keeps the shape of everything drawn so far."""
 
     def __init__(self, draw: Callable, input_shape: Shape):
@@ -166,6 +170,62 @@ class _Builder:
             k=self.pick(1.0, 2.0),
         )
 
+    def earlier(self, fits: Callable[[Shape], bool]) -> list[str]:
+        """What was drawn so far, the image aside, and has a fitting shape."""
+        return [layer.name for layer in self.layers if fits(self.shapes[layer.name])]
+
+    def any_map(self, x: str) -> str:
+        """x, or now and then any earlier map: there the network branches."""
+        maps = self.earlier(lambda shape: len(shape) == 3 and min(shape[:2]) > 1)
+        return self.draw(st.sampled_from(maps)) if maps and self.pick(0, 0, 0, 1) else x
+
+    def rejoin(self, x: str) -> str:
+        """x and an earlier map of its shape added, or one of its size beside it."""
+        shape = self.shapes[x]
+        if self.chance():
+            other = self.pick(*self.earlier(lambda found: found == shape))
+            return self.maybe_relu(self.add(Add, *self.shuffled(x, other)))
+        other = self.pick(*self.earlier(lambda found: found[:-1] == shape[:-1]))
+        return self.add(Concat, *self.shuffled(x, other))
+
+    def shuffled(self, *names: str) -> tuple[str, ...]:
+        return names if self.chance() else names[::-1]
+
+    def strided_residual(
+        self, x: str, *, filters: int | None = None, double: bool | None = None
+    ) -> str:
+        """A branch of two convolutions, and one that makes x fit, computed first or last."""
+        c = self.shapes[x][-1]
+        stride, filters = self.pick(1, 2, 2, 3), filters or self.pick(1, c, 2 * c)
+        odd = [k for k in (1, 3, 5) if k <= min(self.shapes[x][:2])]
+
+        def conv(source: str, stride: int) -> str:
+            k = self.pick(*odd)
+            return self.add(
+                Conv,
+                source,
+                filters=filters,
+                kernel_size=k,
+                stride=stride,
+                padding=k // 2,
+                double_precision=self.pick(0, 0, 1) == 1 if double is None else double,
+            )
+
+        def branch() -> str:
+            first = self.maybe_relu(conv(x, stride))
+            return conv(first, 1) if self.pick(0, 1, 1) else first
+
+        def projection() -> str:
+            if filters == c and self.pick(0, 0, 1):
+                return self.add(MaxPool, x, size=1, stride=stride, ceil_mode=False)
+            return conv(x, stride)
+
+        if self.pick(0, 1, 1):
+            pair = branch(), projection()
+        else:
+            pair = projection(), branch()
+        return self.maybe_relu(self.add(Add, *self.shuffled(*pair)))
+
     def residual(self, x: str) -> str:
         """A branch, and x or another branch added to it, in either order."""
         c = self.shapes[x][-1]
@@ -201,6 +261,15 @@ class _Builder:
         return self.add(Concat, *members)
 
 
+def outputs_of(architecture: Architecture) -> st.SearchStrategy[list[str]]:
+    """Layers to ask for: the last, all ends of branches, a few, or all."""
+    names = architecture.layer_names
+    read = {name for layer in architecture.layers for name in architecture.inputs(layer.name)}
+    ends = [name for name in names if name not in read]
+    some = st.lists(st.sampled_from(names), min_size=1, max_size=3, unique=True)
+    return st.one_of(st.just([names[-1]]), st.just(ends), some, st.just(list(names)))
+
+
 @st.composite
 def preprocessings(draw) -> Preprocessing:
     """Any channel order, mean, deviation and orientation, for small inputs."""
@@ -217,10 +286,11 @@ def preprocessings(draw) -> Preprocessing:
 
 @st.composite
 def architectures(draw, max_blocks: int = 5) -> Architecture:
-    """Small networks that begin with one convolution and go on with anything."""
+    """Small networks that begin with one convolution and go on with anything, in branches."""
     preprocessing = draw(preprocessings())
-    kind = draw(st.sampled_from([Architecture, Oblong]))
-    builder = _Builder(draw, kind("empty", (), preprocessing, {}).input_shape)
+    wider = draw(st.sampled_from([0, 0, 3, -3, 8]).filter(lambda n: preprocessing.crop + n > 3))
+    empty = Oblong("random", (), preprocessing, {}, wider=wider)
+    builder = NetworkBuilder(draw, empty.input_shape)
     x = builder.pick(builder.conv, builder.depthwise)(INPUT)
     x = builder.maybe_relu(x)
     blocks = (
@@ -230,10 +300,12 @@ def architectures(draw, max_blocks: int = 5) -> Architecture:
         builder.pool,
         builder.lrn,
         builder.residual,
+        builder.strided_residual,
+        builder.rejoin,
         builder.concat,
     )
     for _ in range(draw(st.integers(0, max_blocks))):
-        x = builder.maybe_relu(builder.pick(*blocks)(x))
+        x = builder.maybe_relu(builder.pick(*blocks)(builder.any_map(x)))
     ending = builder.pick("map", "average", "maximum", "both", "flat")
     if ending == "average":
         x = builder.add(GlobalAveragePool, x)
@@ -247,4 +319,4 @@ def architectures(draw, max_blocks: int = 5) -> Architecture:
             x = builder.maybe_relu(builder.add(Dense, x, units=builder.pick(1, 3, 8)))
         if len(builder.shapes[x]) == 1 and builder.chance():
             x = builder.add(Softmax, x)
-    return kind("random", tuple(builder.layers), preprocessing, decaf_layers={})
+    return replace(empty, layers=tuple(builder.layers))

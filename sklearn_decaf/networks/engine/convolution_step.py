@@ -53,8 +53,10 @@ def compile_convolution_step(fused: FusedConv, builder: ProgramBuilder) -> Step:
             phases.append([[bind(view, view)] for part in parts for view in part])
         return phases
 
-    reads = tuple(Read(name, stride, before, rows_needed) for name in fused.inputs)
-    return Step(fused.layers, reads, out, compute, algorithm.align, algorithm.reach)
+    reads = [Read(source, stride, before, rows_needed)]
+    if fused.residual is not None:
+        reads.append(Read(fused.residual))  # row by row, whatever the convolution's stride
+    return Step(fused.layers, tuple(reads), out, compute, algorithm.align, algorithm.reach)
 
 
 def _bordered_copy(conv: Conv, source: str, builder: ProgramBuilder) -> _BorderedCopy | None:

@@ -112,15 +112,25 @@ class Maps:
         _, w, c = self.shape
         columns = slice(self.left, self.left + w)
         channels = slice(self.channel, self.channel + c)
-        return self.storage.array[:, self.row(first) : self.row(end), columns, channels]
+        return self.storage.array[:, self._rows(first, end), columns, channels]
 
     def image(self, i: int, first: int = 0, end: int | None = None) -> np.ndarray:
         """Whole rows of one image's array, (rows, wp, channels), from row `first` of the value on.
 
         A negative `first` reaches into the border.
         """
-        stop = None if end is None else self.row(end)
-        return self.storage.array[i, self.row(first) : stop]
+        return self.storage.array[i, self._rows(first, end)]
+
+    def _rows(self, first: int, end: int | None) -> slice:
+        """Where in the array some rows are; an error if the window is elsewhere."""
+        n_rows = self.storage.array.shape[1]
+        start, stop = self.row(first), n_rows if end is None else self.row(end)
+        if not 0 <= start <= stop <= n_rows:
+            raise IndexError(
+                f"rows {first} to {end} of a map of shape {self.shape} are not among the {n_rows} "
+                f"rows, borders included, that are in memory from row {self.storage.base} on"
+            )
+        return slice(start, stop)
 
     def allocate(self, arena: Arena, n_rows: int | None = None) -> None:
         """Take memory for all rows, or for a window of `n_rows`, border included."""

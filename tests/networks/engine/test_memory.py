@@ -72,6 +72,18 @@ def test_bordered_arrays_keep_their_zeros(actions):
             assert array.sum(dtype=np.float64) == mark * inner.size
 
 
+def test_rows_that_have_left_a_window():
+    """Or are not there yet: never are others taken for them."""
+    maps = memory.Maps(1, (9, 2, 3), ((1, 1), (0, 0)))
+    maps.allocate(memory.Arena(), 4)
+    maps.base = 3  # rows 2 to 5
+    for read in (maps.rows, lambda first, end: maps.image(0, first, end)):
+        assert 4 in read(2, 6).shape
+        for first, end in [(1, 3), (0, 1), (-1, 2), (5, 7), (7, 8), (4, 3)]:
+            with pytest.raises(IndexError, match=f"rows {first} to {end} of a map of shape"):
+                read(first, end)
+
+
 def memory_of_a_run(architecture):
     """The most bytes that a new plan and a first run took, the result aside."""
     parameters, images = he_parameters(architecture), random_images(architecture, 1)

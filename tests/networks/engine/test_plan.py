@@ -12,7 +12,13 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from oracles.random_networks import architectures, assert_close, he_parameters, random_images
+from oracles.random_networks import (
+    architectures,
+    assert_close,
+    he_parameters,
+    outputs_of,
+    random_images,
+)
 from oracles.small_networks import CLASSIFIER, NETWORKS, assert_same_bits, reference_of
 from threadpoolctl import threadpool_info
 
@@ -26,9 +32,7 @@ from sklearn_decaf.networks.engine.numpy_fallback import BLOCK_ROWS
 def test_random_networks(data):
     """Any small network, any wanted layers, and products cut at any row."""
     architecture = data.draw(architectures())
-    names = architecture.layer_names
-    some = st.lists(st.sampled_from(names), min_size=1, unique=True)
-    outputs = data.draw(st.one_of(st.just(names[-1:]), some, st.just(names)))
+    outputs = data.draw(outputs_of(architecture))
     parameters, images, expected = reference_of(architecture)
     limits = Limits(product_rows=data.draw(st.sampled_from([1, 7, 30, 1024])))
     exact = data.draw(st.booleans())

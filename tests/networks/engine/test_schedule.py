@@ -8,14 +8,23 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from oracles.cut_networks import SMALL, UNCUT, chain_of, cuts, images_of, winograd_networks
-from oracles.random_networks import architectures, assert_close, he_parameters
+from oracles.cut_networks import (
+    SMALL,
+    UNCUT,
+    chain_of,
+    cuts,
+    images_of,
+    residual_network,
+    winograd_networks,
+)
+from oracles.random_networks import architectures, assert_close, he_parameters, outputs_of
 from oracles.small_networks import assert_same_bits
 
 from sklearn_decaf import _kernels
 from sklearn_decaf.networks import reference
 from sklearn_decaf.networks.architecture import INPUT
 from sklearn_decaf.networks.engine import Limits, Plan, program
+from sklearn_decaf.networks.engine.fusion import FusedConv, fuse
 from sklearn_decaf.networks.engine.schedule import strip_ranges
 from sklearn_decaf.networks.layers import LRN, Conv, MaxPool, ReLU
 
@@ -38,9 +47,8 @@ def test_the_bits_are_the_same_however_the_work_is_cut(
 ):
     """And close to the reference, in strips, windows, blocks of tiles, stages and threads."""
     parameters, images = he_parameters(architecture), images_of(architecture, n)
+    outputs = data.draw(outputs_of(architecture))
     names = architecture.layer_names
-    some = st.lists(st.sampled_from(names), min_size=1, max_size=3, unique=True)
-    outputs = data.draw(st.one_of(st.just(names[-1:]), some, st.just(names)))
     everything = reference.forward(architecture, parameters, images, names, np.float64)
 
     def prepare(outputs, limits):
@@ -58,17 +66,17 @@ def test_the_bits_are_the_same_however_the_work_is_cut(
 
 
 @settings(deadline=None, max_examples=50)
-@given(winograd_networks(), cuts, st.booleans(), st.integers(1, 3))
-def test_a_profile_names_each_layer_once(architecture, limits, exact, n):
+@given(winograd_networks(), st.data(), cuts, st.booleans(), st.integers(1, 3))
+def test_a_profile_names_each_layer_once(architecture, data, limits, exact, n):
     parameters, images = he_parameters(architecture), images_of(architecture, n)
-    outputs = architecture.layer_names[-1:]
+    outputs = data.draw(outputs_of(architecture))
     plan = Plan(architecture, parameters, outputs, exact=exact, limits=limits)
     before = plan.run(images)
     profile = plan.profile(images)
     assert_same_bits(plan.run(images), before)
     assert profile[0][:2] == (INPUT, ())
     named = [layer for _, layers, _ in profile for layer in layers]
-    assert sorted(named) == sorted(architecture.layer_names)
+    assert sorted(named) == sorted(layer.name for layer in architecture.ancestors(outputs))
     assert len({name for name, _, _ in profile}) == len(profile)
     for name, layers, seconds in profile:
         assert seconds >= 0
@@ -135,6 +143,56 @@ def test_windows_save_memory(exact):
     assert rows(replace(SMALL, window_share=0.9)) < 0.9 * 40
 
 
+# Residuals --------------------------------------------------------------------------------------
+
+
+def windows_of(plan):
+    """The layers of which only a window of rows was kept."""
+    return {
+        name
+        for stage in plan.stages
+        for programs in stage.idle.values()
+        for name, maps in programs[0].maps.items()
+        if maps.storage.array.shape[1] < maps.height
+    }
+
+
+@pytest.mark.parametrize("exact", [False, True])
+@pytest.mark.parametrize("projected_last", [False, True])
+@pytest.mark.parametrize(("projection", "stride"), [(1, 2), (3, 2), (5, 2), (1, 3), (3, 3)])
+def test_a_strided_projection_in_strips(projection, stride, projected_last, exact):
+    """The other branch, in a window, is read row by row, not with the projection's stride."""
+    architecture = residual_network(
+        projection=projection, stride=stride, projected_last=projected_last, crop=95, filters=8
+    )
+    parameters, images = he_parameters(architecture), images_of(architecture, 2)
+    outputs = ["block2", "average"]
+    expected = Plan(architecture, parameters, outputs, exact=exact, limits=UNCUT).run(images)
+    everything = reference.forward(
+        architecture, parameters, images, architecture.layer_names, np.float64
+    )
+    assert_close(architecture, dict(zip(outputs, expected)), everything, 1e-5, random=True)
+    limits = replace(UNCUT, strip_bytes=2_000, small_map=0, window_share=0.9, tile_bytes=1)
+    plan = Plan(architecture, parameters, outputs, exact=exact, limits=limits)
+    assert_same_bits(plan.run(images), expected)
+    assert_same_bits(plan.run(images, n_threads=3), expected)
+    assert windows_of(plan) >= {"c4" if projected_last else "projection"}
+
+
+def test_a_strided_projection_of_photographs():
+    """With the limits that users have, at a size at which they cut."""
+    architecture = residual_network(
+        projection=1, stride=2, projected_last=True, crop=225, filters=64
+    )
+    parameters, images = he_parameters(architecture), images_of(architecture, 1)
+    names = architecture.layer_names
+    everything = reference.forward(architecture, parameters, images, names, np.float64)
+    plan = Plan(architecture, parameters, ["average"])
+    actual = {"average": plan.run(images)[0]}
+    assert_close(architecture, actual, everything, 1e-5, random=True)
+    assert "c4" in windows_of(plan)
+
+
 def test_the_random_networks_have_all_that_is_cut():
     """Or the tests above would show nothing."""
     found = set()
@@ -153,10 +211,13 @@ def test_the_random_networks_have_all_that_is_cut():
                 for algorithm in (packed.algorithm for packed in stage.packed.values()):
                     found.update({algorithm.kind, f"block {algorithm.block}"})
                     found.add((algorithm.m, algorithm.r))
-                for programs in stage.idle.values():
-                    for maps in programs[0].maps.values():
-                        if maps.storage.array.shape[1] < maps.height:
-                            found.add("window")
+            fused = fuse(architecture, architecture.ancestors(last), last)
+            for layer in fused:
+                if isinstance(layer, FusedConv) and layer.has_residual:
+                    strided = layer.conv.stride > 1 and layer.residual in windows_of(plan)
+                    found.add("strided residual, in a window" if strided else "residual")
+            if windows_of(plan):
+                found.add("window")
 
     look()
     kinds = {
@@ -167,6 +228,8 @@ def test_the_random_networks_have_all_that_is_cut():
         "patches",
         "grouped",
         "window",
+        "residual",
+        "strided residual, in a window",
         "block 4",
     }
     assert found >= {*kinds, *_kernels._functions.WINOGRAD_SIZES}
