@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import argparse
 import csv
+import itertools
 from pathlib import Path
 
 import numpy as np
@@ -27,9 +28,12 @@ from sklearn.metrics import top_k_accuracy_score
 from sklearn_decaf import DeCAFTransformer
 from sklearn_decaf.images import iter_batches
 from sklearn_decaf.networks import reference
-from sklearn_decaf.networks.weights import load_weights
+from sklearn_decaf.networks.weights import list_weights, load_weights
 
-WEIGHTS = ("efficientnet_lite0", "squeezenet1_1")
+# those of extras where they are installed
+WEIGHTS = tuple(
+    one["name"] for one in list_weights() if one["path"] is not None and not one["urls"]
+)
 
 # Top-1 and top-5 found with independent implementations of the networks on 100 images, every
 # tenth class of github.com/EliSchwartz/imagenet-sample-images. They may be training images.
@@ -52,7 +56,8 @@ def read_labels(folder: Path) -> tuple[list[Path], np.ndarray]:
 def accuracy_table(paths: list[Path], target: np.ndarray) -> str:
     """Top-1 and top-5 accuracy of every network and way of resizing."""
     rows = []
-    for (weights, resize), expected in EXPECTED.items():
+    for weights, resize in itertools.product(WEIGHTS, ("warp", "crop")):
+        expected = EXPECTED.get((weights, resize), "")
         transformer = DeCAFTransformer(layer="prob", weights=weights, resize=resize)
         probabilities = transformer.transform(paths)  # (n, 1000)
         top1, top5 = (

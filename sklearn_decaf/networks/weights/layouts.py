@@ -274,7 +274,7 @@ LAYOUTS = (
     ),
     Layout(
         "torch EfficientNet by L. Melas-Kyriazi",
-        ("efficientnet_lite0",),
+        tuple(f"efficientnet_lite{number}" for number in range(5)),
         _lukemelas_efficientnet,
         axes="oihw",
         ignored=r".*\.num_batches_tracked",

