@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
-import threading
 import warnings
 from collections.abc import Mapping, Sequence
 from numbers import Integral
 from typing import TYPE_CHECKING
 
+from .._utils.locks import Lock, after_fork
 from ..exceptions import CacheWarning
 
 if TYPE_CHECKING:
@@ -188,15 +188,10 @@ class ActivationCache:
 _MAX_OPEN = 4
 _stores: dict[str, Store] = {}
 _warned: set[str] = set()
-_lock = threading.Lock()
+_lock = Lock()
 
 
-def _after_fork() -> None:
-    global _lock
-    _lock = threading.Lock()
+@after_fork
+def _forget_stores() -> None:
     for store in _stores.values():
         store.forget()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork)

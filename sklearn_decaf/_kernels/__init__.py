@@ -11,13 +11,13 @@ asked for: the network then runs on NumPy. `kernels` holds the functions, see
 from __future__ import annotations
 
 import os
-import threading
 import warnings
 from importlib.util import find_spec
 from pathlib import Path
 
 from numpy._core._multiarray_umath import __cpu_features__ as _cpu_features
 
+from .._utils.locks import Lock
 from ..exceptions import KernelWarning
 from ._functions import MODULES, Kernels
 
@@ -80,7 +80,7 @@ if KERNEL_SET is not None:
 else:
     kernels = None
 
-_warning_lock = threading.Lock()
+_warning_lock = Lock()
 _warned = False
 
 

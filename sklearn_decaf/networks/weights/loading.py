@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import math
 import os
-import threading
 import uuid
 import weakref
 from collections import deque
@@ -16,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from ..._utils.locks import Lock
 from ...exceptions import WeightsError
 from ..architecture import INPUT, Architecture
 from ..architectures import get_architecture
@@ -115,7 +115,7 @@ class Weights:
         return f"Weights({self.architecture.name}, {count:,} parameters, from {self.source!r})"
 
 
-_lock = threading.RLock()
+_lock = Lock(reentrant=True)
 _loaded: weakref.WeakValueDictionary[tuple, Weights] = weakref.WeakValueDictionary()
 # the last few stay in memory even if nobody uses them just now
 _recent: deque[Weights] = deque(maxlen=4)
