@@ -15,6 +15,7 @@ from sklearn.base import clone
 from sklearn.utils import Bunch
 
 from .. import __version__, _kernels
+from .._utils.data_home import expand_user
 from .._utils.progress import Progress
 from ..transformers import DeCAFTransformer
 from .blocks import computed_blocks
@@ -132,7 +133,7 @@ def extract(
     ((3, 320), 1)
     """
     transformer = _check_transformer(transformer)
-    out = Path(os.path.abspath(os.path.expanduser(os.fsdecode(out))))
+    out = Path(os.path.abspath(expand_user(out)))
     if format is None:
         format = "parquet" if out.suffix == ".parquet" else "npy"
     if format not in _FORMATS:

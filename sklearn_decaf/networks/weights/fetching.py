@@ -6,7 +6,7 @@ import multiprocessing
 import os
 from pathlib import Path
 
-from ..._utils.data_home import get_data_home
+from ..._utils.data_home import find_data_home
 from ..._utils.download import download
 from ...exceptions import DownloadError, WeightsError
 from .registry import WeightsEntry, get_entry
@@ -66,11 +66,11 @@ def fetch_weights(
     Weights(caffenet, 60,965,224 parameters, from 'caffenet')
     """
     entry = get_entry(name)
-    folder = get_data_home(data_home) / FOLDER
+    folder = _folder(data_home)
     found = entry.paths(folder)
     if found is not None:
         return found[0]
-    if not download_if_missing or entry.distribution:
+    if not download_if_missing or entry.distribution or folder is None:
         raise WeightsError(_missing(entry, folder))
     if multiprocessing.parent_process() is not None:
         raise WeightsError(
@@ -97,8 +97,13 @@ def fetch_weights(
 
 def find_weights(name: str) -> tuple[Path, Path | None] | None:
     """Paths of registered weights and of their mean image, or None if one of them is missing."""
-    return get_entry(name).paths(get_data_home() / FOLDER)
+    return get_entry(name).paths(_folder())
 
 
-def _missing(entry: WeightsEntry, folder: Path) -> str:
+def _folder(data_home: str | os.PathLike | None = None) -> Path | None:
+    home = find_data_home(data_home)
+    return None if home is None else home / FOLDER
+
+
+def _missing(entry: WeightsEntry, folder: Path | None) -> str:
     return f"the weights {entry.name!r} are not on this machine: {entry.how_to_get(folder)}"
