@@ -13,8 +13,9 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.extmath import safe_sparse_dot
 from sklearn.utils.validation import check_is_fitted, validate_data
 
+from .._utils.labels import shown
 from .base import AdaptationEstimator
-from .domains import check_labels, fit_domains, plain_labels, predict_domains, require_rows, shown
+from .domains import check_labels, fit_domains, predict_domains, require_rows
 from .geodesic_flow import flow_components
 from .subspaces import pca_basis, pls_basis, subspace_disagreement
 
@@ -223,8 +224,8 @@ class GeodesicFlowKernel(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Adap
             The rows of all domains.
 
         y : array-like of shape (n_samples,), default=None
-            Class labels, -1 or NaN for none. Needed for ``source_basis="pls"``, and to tell the
-            domains apart if `sample_domain` is None.
+            Class labels; -1, None, NaN and NA are no label. Needed for ``source_basis="pls"``, and
+            to tell the domains apart if `sample_domain` is None.
 
         sample_domain : int or array-like of shape (n_samples,), default=None
             Domain labels, >= 0 for source rows and < 0 for target rows. None: the rows without a
@@ -249,10 +250,10 @@ class GeodesicFlowKernel(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Adap
         require_rows(target, "target", domains, type(self).__name__)
         labels = None
         if self.source_basis == "pls":
-            y, labelled = check_labels(y, X.shape[0], self)
+            labels, labelled = check_labels(y, X.shape[0], self)
             source &= labelled
             require_rows(source, "labelled source", domains, type(self).__name__)
-            labels = plain_labels(y[source])
+            labels = labels[source]
             if len(np.unique(labels)) < 2:
                 raise ValueError(
                     "source_basis='pls' needs source rows of two classes or more; all labelled "

@@ -11,6 +11,7 @@ from sklearn.decomposition import PCA
 from sklearn.manifold import TSNE
 from sklearn.utils import check_array, check_consistent_length
 
+from .._utils.labels import plain_labels
 from ..images import check_images, read_image
 from ._clusters import check_labels, cluster_quality, group_labels
 from ._find import transform_with
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from .._utils.types import Hierarchy, Images, RandomState
 
 _PCA_COMPONENTS = 50
+_UNLABELLED = (0.75, 0.75, 0.75, 1.0)  # light grey
 
 
 class EmbeddingDisplay:
@@ -41,7 +43,7 @@ class EmbeddingDisplay:
     embedding : ndarray of shape (n_samples, 2)
         Coordinates.
     labels : array-like of shape (n_samples,), default=None
-        Labels, which are shown by colours.
+        Labels, which are shown by colours; samples without one are grey.
     images : images, default=None
         Pictures for thumbnails, whatever :class:`~sklearn_decaf.DeCAFTransformer` takes.
     quality : Bunch, default=None
@@ -117,7 +119,7 @@ class EmbeddingDisplay:
         X : images
             Images, in any form that `estimator` takes.
         y : array-like of shape (n_samples,), default=None
-            Labels.
+            Labels. Samples without one (None, NaN or NA) are drawn in grey.
         hierarchy : mapping, default=None
             Groups of the labels, for the colours and the quality. See :func:`group_labels`.
         level : int, default=0
@@ -185,7 +187,7 @@ class EmbeddingDisplay:
         features : array-like of shape (n_samples, n_features)
             Rows of any transformer.
         y : array-like of shape (n_samples,), default=None
-            Labels.
+            Labels. Samples without one (None, NaN or NA) are drawn in grey.
         hierarchy : mapping, default=None
             Groups of the labels, for the colours and the quality. See :func:`group_labels`.
         level : int, default=0
@@ -221,7 +223,7 @@ class EmbeddingDisplay:
         """
         import_pyplot(f"{cls.__name__}.from_features")  # before the long computation
         features = _check_features(features)
-        labels = None if y is None else check_labels(y)
+        labels = None if y is None else check_labels(y)[0]
         if hierarchy is not None and not hasattr(hierarchy, "keys"):
             raise TypeError(
                 f"hierarchy={hierarchy!r:.100}: it must be a mapping of each label to its group."
@@ -233,8 +235,8 @@ class EmbeddingDisplay:
         elif hierarchy is not None:
             raise ValueError("hierarchy groups the labels in y, and y is None: pass y too.")
         quality = None
-        if labels is not None and 1 < len(np.unique(labels)) < len(labels):
-            quality = cluster_quality(features, labels, n_neighbors=min(5, len(features) - 1))
+        if labels is not None:
+            quality = _quality(features, labels)
         embedding = _embed(features, embedder, random_state)
         display = cls(embedding, labels=labels, images=images, quality=quality)
         return display.plot(ax=ax, **plot_parameters)
@@ -319,9 +321,9 @@ class EmbeddingDisplay:
         plt = import_pyplot(f"{type(self).__name__}.plot")
         if self.labels is None:
             return np.tile(plt.cm.tab10(0), (n, 1)), {}
-        labels = np.asarray(self.labels)
+        labels, labelled = check_labels(self.labels)
         check_consistent_length(np.empty(n), labels)
-        classes, codes = np.unique(labels, return_inverse=True)
+        classes, codes = np.unique(plain_labels(labels[labelled]), return_inverse=True)
         if cmap is None:
             cmap = "tab10" if len(classes) <= 10 else "tab20" if len(classes) <= 20 else "turbo"
         cmap = plt.get_cmap(cmap)
@@ -333,7 +335,9 @@ class EmbeddingDisplay:
                 from matplotlib.colors import to_rgba
 
                 palette[i] = to_rgba(colors[label])
-        return palette[codes], dict(zip(classes.tolist(), palette))
+        point_colors = np.tile(_UNLABELLED, (n, 1))
+        point_colors[labelled] = palette[codes]
+        return point_colors, dict(zip(classes.tolist(), palette))
 
     def _draw_thumbnails(self, ax, embedding, colors, size, max_thumbnails) -> np.ndarray:
         """Draw pictures at points; return which points have one."""
@@ -385,6 +389,15 @@ def _check_features(features) -> np.ndarray:
             f"{bad[0]}: leave out the images that could not be read."
         )
     return features
+
+
+def _quality(features: np.ndarray, labels: np.ndarray):
+    """The quality of the features, or None where no two labels are alike or no two differ."""
+    labelled = check_labels(labels)[1]
+    n = int(labelled.sum())
+    if not 1 < len(np.unique(plain_labels(labels[labelled]))) < n:
+        return None
+    return cluster_quality(features, labels, n_neighbors=min(5, n - 1))
 
 
 def _random_order(n: int) -> np.ndarray:
