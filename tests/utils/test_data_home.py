@@ -5,10 +5,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import sklearn_decaf
 from sklearn_decaf import ActivationCache, DeCAFTransformer, extract, show_versions
 from sklearn_decaf._utils.data_home import expand_user, find_data_home
 from sklearn_decaf._utils.download import download
-from sklearn_decaf.datasets import get_data_home
+from sklearn_decaf.datasets import fetch_caltech101, get_data_home
 from sklearn_decaf.exceptions import WeightsError
 from sklearn_decaf.networks import disk_cache, fetch_weights, list_weights, load_weights
 from sklearn_decaf.networks.weights import save_weights
@@ -94,3 +95,23 @@ def test_only_downloads_want_a_home(no_home, tmp_path, capsys):
             fails()
     show_versions()
     assert "kernels" in capsys.readouterr().out
+
+
+def test_a_copy_of_a_data_set_needs_no_home(no_home, tmp_path, shared_data):
+    folder = shared_data("caltech101_20x60")
+    assert len(fetch_caltech101(local=folder, allow_incomplete=True).filenames) > 0
+    with pytest.raises(FileNotFoundError, match="SKLEARN_DECAF_DATA"):
+        fetch_caltech101()
+    with pytest.raises(FileNotFoundError, match="download_if_missing is False"):
+        fetch_caltech101(data_home=tmp_path, download_if_missing=False)
+
+
+def test_home_directories_are_looked_for_in_one_place():
+    package = Path(sklearn_decaf.__file__).parent
+    users = {
+        path.relative_to(package).as_posix()
+        for path in package.rglob("*.py")
+        if ".expanduser(" in path.read_text(encoding="utf-8")
+    }
+    # the second only tells its users to call it
+    assert users <= {"_utils/data_home.py", "images/_reading.py"}
