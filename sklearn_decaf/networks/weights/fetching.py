@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 from pathlib import Path
 
@@ -26,8 +25,9 @@ def fetch_weights(
 ) -> Path:
     """Make sure that registered weights are on this machine; download them if they are not.
 
-    :class:`~sklearn_decaf.DeCAFTransformer` does this by itself. Call it before work is spread
-    over processes, which download nothing, or before the network is gone.
+    ``DeCAFTransformer.fit`` and :func:`~sklearn_decaf.extract` do this by themselves; ``transform``
+    does not, nor anything in a worker process. Call it once a machine before work is spread over
+    processes, or before the network is gone.
 
     Parameters
     ----------
@@ -70,14 +70,14 @@ def fetch_weights(
     found = entry.paths(folder)
     if found is not None:
         return found[0]
-    if not download_if_missing or entry.distribution or folder is None:
+    if entry.distribution or folder is None:
         raise WeightsError(_missing(entry, folder))
-    if multiprocessing.parent_process() is not None:
-        raise WeightsError(
-            f"{_missing(entry, folder)}. This is a worker process "
-            f"({multiprocessing.current_process().name}), which downloads nothing: call "
-            f"sklearn_decaf.networks.fetch_weights({name!r}) once, before the work is spread"
+    if not download_if_missing:
+        advice = (
+            f"call sklearn_decaf.networks.fetch_weights({name!r}), which downloads them "
+            "(transform and worker processes download nothing), or "
         )
+        raise WeightsError(_missing(entry, folder, advice))
     try:
         for file in entry.files:
             download(
@@ -105,5 +105,5 @@ def _folder(data_home: str | os.PathLike | None = None) -> Path | None:
     return None if home is None else home / FOLDER
 
 
-def _missing(entry: WeightsEntry, folder: Path | None) -> str:
-    return f"the weights {entry.name!r} are not on this machine: {entry.how_to_get(folder)}"
+def _missing(entry: WeightsEntry, folder: Path | None, advice: str = "") -> str:
+    return f"the weights {entry.name!r} are not on this machine: {advice}{entry.how_to_get(folder)}"
