@@ -15,7 +15,7 @@ from sklearn.utils.metadata_routing import (
     MethodMapping,
     process_routing,
 )
-from sklearn.utils.validation import _num_samples
+from sklearn.utils.validation import _num_samples, validate_data
 
 from .._utils.doc_link import doc_link_template
 from .domains import is_unlabelled, labels_and_predictions
@@ -29,6 +29,18 @@ class AdaptationEstimator(BaseEstimator):
 
     _doc_link_module = "sklearn_decaf"
     _doc_link_template = doc_link_template("sklearn_decaf.adaptation")
+
+    def _check_rows(self, X, *, reset: bool):
+        """Rows of floats in C order: those of a frame come by columns, and sums of them would be
+        rounded otherwise."""
+        return validate_data(
+            self,
+            X,
+            accept_sparse="csr",
+            dtype=[np.float64, np.float32],
+            order="C",
+            reset=reset,
+        )
 
 
 class DomainClassifierMixin(ClassifierMixin):

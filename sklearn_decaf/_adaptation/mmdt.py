@@ -11,7 +11,7 @@ from scipy import sparse
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.extmath import row_norms, safe_sparse_dot
-from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
+from sklearn.utils.validation import _check_sample_weight, check_is_fitted
 
 from .._utils.labels import shown
 from .base import AdaptationEstimator, DomainClassifierMixin
@@ -213,7 +213,7 @@ class MMDTClassifier(DomainClassifierMixin, AdaptationEstimator):
             `n_components` is more than the directions in which the rows vary.
         """
         self._validate_params()
-        X = validate_data(self, X, accept_sparse="csr", dtype=[np.float64, np.float32])
+        X = self._check_rows(X, reset=True)
         n = X.shape[0]
         labels, labelled = check_labels(y, n, self)
         domains = fit_domains(sample_domain, y, n)
@@ -333,7 +333,7 @@ class MMDTClassifier(DomainClassifierMixin, AdaptationEstimator):
             The scores; one column, positive for the second class, if there are two classes.
         """
         check_is_fitted(self)
-        X = validate_data(self, X, accept_sparse="csr", dtype=[np.float64, np.float32], reset=False)
+        X = self._check_rows(X, reset=False)
         source = predict_domains(sample_domain, X.shape[0]) >= 0
         scores = _product(X, self.coef_) + self.intercept_
         if source.any():
@@ -375,7 +375,7 @@ class MMDTClassifier(DomainClassifierMixin, AdaptationEstimator):
             The constant feature, which the map may change as well, is left out.
         """
         check_is_fitted(self)
-        X = validate_data(self, X, accept_sparse="csr", dtype=[np.float64, np.float32], reset=False)
+        X = self._check_rows(X, reset=False)
         if self.n_components is not None:
             X = _product(X, self.components_)
         left, W = self._map

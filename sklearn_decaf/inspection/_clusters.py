@@ -136,7 +136,7 @@ def cluster_quality(
     >>> round(quality.silhouette, 2), round(quality.knn_accuracy, 2)
     (0.5, 0.97)
     """
-    X = check_array(X)
+    X = check_array(X, order="C")
     labels, labelled = check_labels(y)
     check_consistent_length(X, labels)
     X = X[labelled]

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
+from sklearn import config_context
 from sklearn.base import clone
 from sklearn.decomposition import PCA
 from sklearn.manifold import TSNE
@@ -380,7 +381,7 @@ class EmbeddingDisplay:
 
 def _check_features(features) -> np.ndarray:
     features = check_array(
-        features, ensure_min_samples=3, ensure_all_finite=False, input_name="features"
+        features, order="C", ensure_min_samples=3, ensure_all_finite=False, input_name="features"
     )
     bad = np.flatnonzero(~np.isfinite(features).all(axis=1))
     if len(bad):
@@ -405,14 +406,15 @@ def _random_order(n: int) -> np.ndarray:
 
 
 def _embed(features: np.ndarray, embedder, random_state) -> np.ndarray:
-    if embedder is not None:
-        return np.asarray(clone(embedder).fit_transform(features))
-    n, width = features.shape
-    components = min(_PCA_COMPONENTS, n)
-    if width > components:
-        # as van der Maaten and Hinton (2008) do before t-SNE: less noise, and faster
-        features = PCA(components, random_state=random_state).fit_transform(features)
-    perplexity = min(30.0, (n - 1) / 3)
-    return TSNE(perplexity=perplexity, init="pca", random_state=random_state).fit_transform(
-        features
-    )
+    # Frames, whose columns lie one after another, are summed up in another order, and t-SNE makes
+    # much of the last digits.
+    with config_context(transform_output="default"):
+        if embedder is not None:
+            return np.asarray(clone(embedder).fit_transform(features))
+        n, width = features.shape
+        components = min(_PCA_COMPONENTS, n)
+        if width > components:
+            # as van der Maaten and Hinton (2008) do before t-SNE: less noise, and faster
+            features = PCA(components, random_state=random_state).fit_transform(features)
+        t_sne = TSNE(perplexity=min(30.0, (n - 1) / 3), init="pca", random_state=random_state)
+        return t_sne.fit_transform(features)
