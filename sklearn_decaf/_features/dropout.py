@@ -16,6 +16,7 @@ from sklearn.utils.validation import validate_data
 from .._utils.doc_link import DOC_LINK_TEMPLATE
 
 if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
     from typing_extensions import Self
 
     from .._utils.types import MatrixLike, RandomState, SparseMatrix
@@ -168,7 +169,7 @@ class ActivationDropout(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         scale_down(X, self.p)
         return X
 
-    def get_feature_names_out(self, input_features=None):
+    def get_feature_names_out(self, input_features: ArrayLike | None = None) -> np.ndarray:
         """Names of the output columns: those of the input.
 
         Parameters

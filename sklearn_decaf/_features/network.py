@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from numbers import Integral
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from sklearn.utils import check_random_state
@@ -12,13 +13,28 @@ from .dropout import drop_at_random, scale_down
 from .pickling import PickledByReference
 from .recipe import Recipe
 
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
+
+    from .._utils.types import RandomState
+
 DROPOUT = 0.5  # probability of a zero, as in the paper
 
 
 class NetworkFeatures(PickledByReference):
     """Base of estimators with the parameters of :class:`~sklearn_decaf.DeCAFTransformer`."""
 
-    def get_feature_names_out(self, input_features=None):
+    layer: int | str | tuple[int | str, ...]
+    dropout: bool | Literal["auto"]
+    pooling: str | None
+    resize: Literal["warp", "crop"] | None
+    ten_crop: bool
+    exif_transpose: bool
+    exact: bool
+    draft: bool
+    random_state: RandomState
+
+    def get_feature_names_out(self, input_features: ArrayLike | None = None) -> np.ndarray:
         """Names of the output columns.
 
         Parameters
@@ -85,7 +101,8 @@ class NetworkFeatures(PickledByReference):
 
     def _apply_dropout(self, features: np.ndarray, *, training: bool) -> None:
         """Drop or scale, in place, the columns of the blocks that have dropout."""
-        random_state = check_random_state(self.random_state) if training else None
+        # test rows draw nothing
+        random_state = check_random_state(self.random_state if training else 0)
         for block in filter(self._has_dropout, self._blocks()):
             columns = features[:, block.columns]
             if training:

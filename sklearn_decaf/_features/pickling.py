@@ -16,7 +16,7 @@ import warnings
 from pathlib import Path, PurePath
 from typing import Any
 
-from sklearn.base import clone
+from sklearn.base import BaseEstimator, clone
 
 from .. import _kernels
 from .._utils.locks import Lock
@@ -28,8 +28,8 @@ _warned: set[tuple[str, str]] = set()  # pairs of kernels, once a process
 _warned_lock = Lock()
 
 
-class PickledByReference:
-    """Mixin of estimators with the parameters `weights`, `architecture` and `cache`.
+class PickledByReference(BaseEstimator):
+    """Base of estimators with the parameters `weights`, `architecture` and `cache`.
 
     `weights_sha256_` is what they learn in ``fit``. Two further attributes are there where they
     say something:
@@ -43,6 +43,9 @@ class PickledByReference:
     weights: str | os.PathLike
     architecture: str | None
     cache: Any
+    weights_sha256_: str
+    _origin: dict[str, Any]
+    _folders: dict[str, str]
 
     # Weights -------------------------------------------------------------------------------
 
@@ -76,7 +79,8 @@ class PickledByReference:
         """Be as if never fitted, here or elsewhere; what is fitted anew belongs here."""
         if hasattr(self, "weights_sha256_"):
             del self.weights_sha256_
-            vars(self).pop("_folders", None)
+            if hasattr(self, "_folders"):
+                del self._folders
             if "_origin" in vars(self):
                 self._origin = {}
 
