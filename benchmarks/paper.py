@@ -361,6 +361,14 @@ TABLES = {
 }
 
 
+def ignore_expected_warnings() -> None:
+    """Leave out warnings of what the protocols are: a run prints them hundreds of times."""
+    # liblinear stops after so many passes without reaching its tolerance now and then
+    warnings.simplefilter("ignore", ConvergenceWarning)
+    # one or two images a class look like a regression to scikit-learn
+    warnings.filterwarnings("ignore", "The number of unique classes is greater than 50%")
+
+
 def main(argv=None) -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -385,8 +393,7 @@ def main(argv=None) -> None:
     parser.add_argument("--cache", help="folder for the features")
     parser.add_argument("--n-jobs", type=int, default=1, help="processes of the searches")
     arguments = parser.parse_args(argv)
-    # liblinear stops after so many passes without reaching its tolerance now and then
-    warnings.simplefilter("ignore", ConvergenceWarning)
+    ignore_expected_warnings()
 
     load, make = TABLES[arguments.table]
     run = Run(arguments, *load(arguments))

@@ -1,10 +1,10 @@
 """Domain adaptation: classifiers for the images of one camera that learn from those of another.
 
 All estimators follow one rule. `sample_domain` has one integer per row, ``>= 0`` for source rows
-and ``< 0`` for target rows. A class label of -1 (or NaN) means that a row has none. Without
-`sample_domain`, `fit` takes the rows without a class label for target rows, and `transform`,
-`predict` and `score` take all rows for target rows. The rule is skada's, so its splitters and
-pipelines work with these estimators.
+and ``< 0`` for target rows. A class label of -1, or a missing one (None, NaN, NA), means that a row
+has none. Without `sample_domain`, `fit` takes the rows without a class label for target rows, and
+`transform`, `predict` and `score` take all rows for target rows. The rule is skada's, so its
+splitters and pipelines work with these estimators.
 
 With metadata routing on (``sklearn.set_config(enable_metadata_routing=True)``) `sample_domain`
 reaches every step of a pipeline or a search by itself. With routing off, pass it to a step of a

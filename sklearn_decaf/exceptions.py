@@ -22,8 +22,19 @@ class ArchiveError(ValueError):
     """Error of a data set's archive that is damaged, unsafe, or not the published one."""
 
 
+class KernelError(RuntimeError):
+    """Error of kernels in use that are not those asked for, so that rows would differ.
+
+    A transformer that was pickled in a process with ``SKLEARN_DECAF_KERNELS`` set asks for these
+    kernels wherever it is loaded.
+    """
+
+
 class KernelWarning(UserWarning):
-    """Warning that compiled kernels are missing, so that networks run on NumPy, which is slow."""
+    """Warning that compiled kernels are missing, or others than where a transformer was fitted.
+
+    Without any, networks run on NumPy, which is slow.
+    """
 
 
 class ImageWarning(UserWarning):

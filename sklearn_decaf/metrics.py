@@ -24,7 +24,13 @@ from sklearn.utils import _safe_indexing
 from sklearn.utils.metadata_routing import get_routing_for_object
 from sklearn.utils.validation import _num_samples
 
-from ._adaptation.domains import is_unlabelled, plain_labels, predict_domains, require_rows
+from ._adaptation.domains import (
+    is_unlabelled,
+    labels_and_predictions,
+    predict_domains,
+    require_rows,
+)
+from ._utils.labels import as_labels
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
@@ -39,9 +45,9 @@ __all__ = [
 
 
 def _target_rows(y_true, sample_domain):
-    y_true = np.asarray(y_true)
-    domains = predict_domains(sample_domain, len(y_true))
-    rows = (domains < 0) & ~is_unlabelled(y_true)
+    labelled = ~is_unlabelled(y_true)
+    domains = predict_domains(sample_domain, len(labelled))
+    rows = (domains < 0) & labelled
     require_rows(rows, "labelled target", domains, "a score of the target", fold="test")
     return np.flatnonzero(rows)
 
@@ -58,7 +64,7 @@ def target_accuracy_score(
     Parameters
     ----------
     y_true : array-like of shape (n_samples,)
-        True class labels. Rows with -1 or NaN are left out.
+        True class labels. Rows without one (-1, None, NaN or NA) are left out.
 
     y_pred : array-like of shape (n_samples,)
         Predicted class labels.
@@ -100,7 +106,7 @@ def target_mean_class_accuracy_score(
     Parameters
     ----------
     y_true : array-like of shape (n_samples,)
-        True class labels. Rows with -1 or NaN are left out.
+        True class labels. Rows without one (-1, None, NaN or NA) are left out.
 
     y_pred : array-like of shape (n_samples,)
         Predicted class labels.
@@ -133,11 +139,8 @@ def target_mean_class_accuracy_score(
 
 def _score(metric, y_true, y_pred, sample_domain, sample_weight):
     rows = _target_rows(y_true, sample_domain)
-    y_true, y_pred = plain_labels(np.asarray(y_true)[rows]), np.asarray(y_pred)[rows]
     weight = None if sample_weight is None else np.asarray(sample_weight)[rows]
-    if y_true.dtype.kind == "f" and y_pred.dtype.kind in "iu":
-        y_pred = y_pred.astype(float)  # labels that were read beside NaN
-    return float(metric(y_true, y_pred, sample_weight=weight))
+    return float(metric(*labels_and_predictions(y_true, y_pred, rows), sample_weight=weight))
 
 
 class TargetScorer(BaseEstimator):
@@ -189,7 +192,7 @@ class TargetScorer(BaseEstimator):
             The rows.
 
         y : array-like of shape (n_samples,)
-            Their class labels. Rows with -1 or NaN are left out.
+            Their class labels. Rows without one (-1, None, NaN or NA) are left out.
 
         sample_domain : int or array-like of shape (n_samples,), default=None
             Domain labels; source rows (>= 0) are left out. None: all rows are of the target. Passed
@@ -214,7 +217,7 @@ class TargetScorer(BaseEstimator):
             params["sample_domain"] = predict_domains(sample_domain, _num_samples(X))[rows]
         predicted = estimator.predict(_safe_indexing(X, rows), **params)
         weight = None if sample_weight is None else np.asarray(sample_weight)[rows]
-        return _score(self.metric, np.asarray(y)[rows], predicted, None, weight)
+        return _score(self.metric, as_labels(y)[rows], predicted, None, weight)
 
     def score(
         self,

@@ -7,25 +7,21 @@ from numbers import Integral
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
-from sklearn.base import BaseEstimator, TransformerMixin, _fit_context, clone
-from sklearn.utils import check_random_state
+from sklearn.base import BaseEstimator, TransformerMixin, _fit_context
 from sklearn.utils._param_validation import Interval, StrOptions
 
 from ._cache.activation_cache import ActivationCache
 from ._cache.cached_rows import cached_rows
 from ._features.dropout import ActivationDropout
-from ._features.recipe import Recipe
+from ._features.network import NetworkFeatures
 from ._utils.doc_link import DOC_LINK_TEMPLATE
 from ._utils.parallel import effective_n_threads
 from ._utils.progress import Progress
-from .exceptions import WeightsError
 from .images._estimator import ImageInputMixin, warn_of_failures
-from .networks.features import POOLINGS, FeatureBlock, feature_blocks
+from .networks.features import POOLINGS
 from .networks.imagenet import imagenet_classes
-from .networks.weights.loading import Weights, load_weights
 
 if TYPE_CHECKING:
-    from numpy.typing import ArrayLike
     from typing_extensions import Self
 
     from ._utils.types import FilePath, Images, ImageShape, RandomState
@@ -33,7 +29,7 @@ if TYPE_CHECKING:
 __all__ = ["ActivationCache", "ActivationDropout", "DeCAFTransformer"]
 
 
-class DeCAFTransformer(ImageInputMixin, TransformerMixin, BaseEstimator):
+class DeCAFTransformer(NetworkFeatures, ImageInputMixin, TransformerMixin, BaseEstimator):
     """Turn photographs into activations of a frozen, ImageNet-trained convolutional network.
 
     Each image becomes one row: the activations of a hidden layer, which carry over to other
@@ -56,12 +52,12 @@ class DeCAFTransformer(ImageInputMixin, TransformerMixin, BaseEstimator):
         is decided for each.
     weights : str or path, default="efficientnet_lite0"
         A network whose weights come with the installation, ``"efficientnet_lite0"`` or
-        ``"squeezenet1_1"``; one that is downloaded when it is first used, ``"alexnet"``,
-        ``"caffenet"``, ``"bvlc_alexnet"`` or ``"decaf"``, though never by a worker process
-        (see :func:`~sklearn_decaf.networks.fetch_weights`); or the path of a file with weights
-        of a known architecture: npz, safetensors, torch state dict, caffemodel, ONNX or the 2013
-        DeCAF pickle, recognised by content. A file without the last layers serves every layer it
-        can reach.
+        ``"squeezenet1_1"``; one that ``fit`` downloads where it is missing, ``"alexnet"``,
+        ``"caffenet"``, ``"bvlc_alexnet"`` or ``"decaf"`` (``transform`` and worker processes
+        download nothing, see :func:`~sklearn_decaf.networks.fetch_weights`); or the path of a
+        file with weights of a known architecture: npz, safetensors, torch state dict, caffemodel,
+        ONNX or the 2013 DeCAF pickle, recognised by content. A file without the last layers serves
+        every layer it can reach.
     architecture : str, default=None
         Architecture of a weight file that fits several, such as ``"caffenet"``.
     pooling : {"auto", "avg", "max", "avg+max", None}, default="auto"
@@ -79,15 +75,14 @@ class DeCAFTransformer(ImageInputMixin, TransformerMixin, BaseEstimator):
     exif_transpose : bool, default=True
         Turn a photograph upright as its EXIF orientation says.
     exact : bool, default=False
-        Compute convolutions by plain sums alone. As it is, many are computed by Winograd's
-        algorithm, which is faster and rounds a little more: for AlexNets and SqueezeNet, by 2e-6 of
-        a layer's largest value instead of 1e-6. EfficientNet-Lite0 is the same either way.
+        If True, never use Winograd's algorithm for convolutions, which is faster and rounds a
+        little more: for AlexNets and SqueezeNet the error is 2e-6 of a layer's largest value with
+        it and 1e-6 without. EfficientNet-Lite0 is the same either way.
     draft : bool, default=False
-        Let the decoder itself reduce JPEG files of more than about four times the size needed
+        If True, let the decoder reduce JPEG files of more than about four times the size needed
         (1024 pixels on the shorter side): those of 12 megapixels are read in a third of the time.
-        Features move by 2 %, about as much as by one grey level more or less here and there, and
-        accuracies do not; but the same picture passed as a PIL image or an array, which nothing
-        reduces, then gives features that differ so much. Without it they are the same.
+        Changes features by about 2 % and no accuracy that was measured. PIL images and arrays are
+        never reduced, so they then differ from the file by as much.
     image_shape : tuple (height, width) or (height, width, channels), default=None
         Shape of the images in rows of pixels. Only with it is a 2-D array taken as images.
     on_error : {"raise", "nan"}, default="raise"
@@ -96,7 +91,8 @@ class DeCAFTransformer(ImageInputMixin, TransformerMixin, BaseEstimator):
     cache : str, path or ActivationCache, default=None
         A folder in which activations are kept: each distinct image is computed once, for all
         layers by number, all values of `dropout` and all classifiers of a search, its folds and
-        its processes, and for later runs. Changes speed, not results.
+        its processes, and for later runs. Changes speed, not results. A relative path starts from
+        the folder in which the transformer was fitted, or pickled before that.
     batch_size : int, default=32
         Images that a thread decodes and holds at a time. Changes memory and speed, not results.
     n_jobs : int, default=None
@@ -110,8 +106,7 @@ class DeCAFTransformer(ImageInputMixin, TransformerMixin, BaseEstimator):
     Attributes
     ----------
     weights_sha256_ : str
-        Checksum of the weight file seen in ``fit``. A copy of this estimator, pickled and loaded
-        elsewhere, refuses weights with another checksum.
+        Checksum of the weight file seen in ``fit``.
     n_features_in_ : int
         Number of columns seen in ``fit``; only for 2-D inputs.
     feature_names_in_ : ndarray of shape (n_features_in_,)
@@ -132,7 +127,11 @@ class DeCAFTransformer(ImageInputMixin, TransformerMixin, BaseEstimator):
     ``fit(X).transform(X)`` equals ``fit_transform(X)`` only without dropout. See
     :class:`ActivationDropout` for what that means inside pipelines.
 
-    Weights are not part of a pickle: it carries their name or path and the checksum.
+    Weights are not part of a pickle: it carries their name or path and their checksum, fitted or
+    not, and weights with another checksum are refused where it is loaded. It carries the kernel
+    set too. Where another one is in use, rows differ in their last digits (v3 and v4 agree), and
+    a :class:`~sklearn_decaf.exceptions.KernelWarning` names both; if ``SKLEARN_DECAF_KERNELS`` was
+    set where it was pickled, a :class:`~sklearn_decaf.exceptions.KernelError` does.
 
     ``Pipeline(memory=...)`` and other caches of joblib know a photograph by what is passed: of a
     path that is its text, so a file that was edited since gives its old features. `cache` knows a
@@ -343,88 +342,12 @@ class DeCAFTransformer(ImageInputMixin, TransformerMixin, BaseEstimator):
         classes = imagenet_classes()
         if not isinstance(top, Integral) or isinstance(top, bool) or not 1 <= top <= len(classes):
             raise ValueError(f"top={top!r} must be an integer from 1 to {len(classes)}")
-        network = clone(self).set_params(layer="prob", dropout=False)
-        if hasattr(self, "weights_sha256_"):
-            network.weights_sha256_ = self.weights_sha256_
+        network = self._variant(layer="prob", dropout=False).set_output(transform="default")
         labels = []
-        for row in network.set_output(transform="default").transform(X):
+        for row in network.transform(X):
             best = [] if np.isnan(row).any() else np.argsort(-row, kind="stable")[:top]
             labels.append([(classes[i], float(row[i])) for i in best])
         return labels
-
-    def get_feature_names_out(self, input_features: ArrayLike | None = None) -> np.ndarray:
-        """Names of the output columns.
-
-        Parameters
-        ----------
-        input_features : None
-            Ignored.
-
-        Returns
-        -------
-        names : ndarray of str
-            Such as ``decaf6_0000`` for a layer given by number, ``pool5_0000`` for one given by
-            name; class scores and probabilities end in the class: ``prob_0000_tench``.
-        """
-        architecture = self._weights().architecture
-        class_layers = {architecture.decaf_layers[8], "prob"}
-        names = []
-        for block in self._blocks():
-            prefix = block.layer if isinstance(block.layer, str) else f"decaf{block.layer}"
-            digits = max(4, len(str(block.width - 1)))
-            suffixes = [""] * block.width
-            if block.name in class_layers:
-                first_words = (name.split(",")[0] for name in imagenet_classes())
-                suffixes = ["_" + word.replace(" ", "_") for word in first_words]
-            names += [f"{prefix}_{i:0{digits}}{suffix}" for i, suffix in enumerate(suffixes)]
-        return np.asarray(names, dtype=object)
-
-    @property
-    def _n_features_out(self) -> int:
-        try:
-            return self._blocks()[-1].columns.stop
-        except (ValueError, TypeError) as error:  # dir() and hasattr() ask, whatever the parameters
-            raise AttributeError(str(error)) from error
-
-    # The network -----------------------------------------------------------------------------
-
-    def _layers(self) -> tuple[int | str, ...]:
-        layers = tuple(self.layer) if isinstance(self.layer, tuple | list) else (self.layer,)
-        for layer in layers:
-            if isinstance(layer, bool) or not isinstance(layer, Integral | str):
-                raise ValueError(
-                    f"layer={self.layer!r} must be a number, a name or a tuple of these; "
-                    f"found {layer!r}"
-                )
-        if not layers:
-            raise ValueError("layer=() names no layer")
-        return layers
-
-    def _weights(self, *, download_if_missing: bool = False) -> Weights:
-        weights = load_weights(
-            self.weights,
-            architecture=self.architecture,
-            download_if_missing=download_if_missing,
-        )
-        seen = getattr(self, "weights_sha256_", weights.sha256)
-        if weights.sha256 != seen:
-            raise WeightsError(
-                f"weights={self.weights!r} have changed since this transformer was fitted: the "
-                f"file's sha256 is {weights.sha256}, it was {seen}. Restore the file, or fit again."
-            )
-        return weights
-
-    def _remember_weights(self) -> None:
-        if hasattr(self, "weights_sha256_"):
-            del self.weights_sha256_
-        weights = self._weights(download_if_missing=True)
-        weights.require([block.name for block in self._blocks()])
-        self.weights_sha256_ = weights.sha256
-
-    def _blocks(self) -> tuple[FeatureBlock, ...]:
-        return feature_blocks(self._weights().architecture, self._layers(), self.pooling)[1]
-
-    # The images ------------------------------------------------------------------------------
 
     def _extract(self, images) -> np.ndarray:
         """Features of all images, without dropout: (n, n_features)."""
@@ -440,7 +363,7 @@ class DeCAFTransformer(ImageInputMixin, TransformerMixin, BaseEstimator):
         if self.cache is not None:
             cache = self.cache
             if not isinstance(cache, ActivationCache):
-                cache = ActivationCache(cache)
+                cache = ActivationCache(self._located(cache))
             return cached_rows(images, recipe, cache, count=count, **self._how())
         features = np.empty((len(images), recipe.n_features), np.float32)
         failures: list[tuple[int, str]] = []
@@ -454,32 +377,3 @@ class DeCAFTransformer(ImageInputMixin, TransformerMixin, BaseEstimator):
         """What changes no feature."""
         n_threads = effective_n_threads(self.n_jobs)
         return {"batch_size": self.batch_size, "n_threads": n_threads, "on_error": self.on_error}
-
-    def _recipe(self) -> Recipe:
-        return Recipe(
-            self._weights(download_if_missing=True),
-            self._layers(),
-            self.pooling,
-            resize=self.resize,
-            # NumPy's booleans are booleans too, but not to JSON
-            ten_crop=bool(self.ten_crop),
-            exif_transpose=bool(self.exif_transpose),
-            exact=bool(self.exact),
-            draft=bool(self.draft),
-        )
-
-    # Dropout ---------------------------------------------------------------------------------
-
-    def _drops(self, block: FeatureBlock) -> bool:
-        if self.dropout == "auto":
-            return block.name in self._weights().architecture.dropout_layers
-        return bool(self.dropout)
-
-    def _apply_dropout(self, features: np.ndarray, *, training: bool) -> None:
-        """Drop or scale, in place, the columns of the blocks that have dropout."""
-        random_state = check_random_state(self.random_state) if training else None
-        dropout = ActivationDropout(random_state=random_state)
-        apply = dropout.fit_transform if training else dropout.transform
-        for block in self._blocks():
-            if self._drops(block):
-                features[:, block.columns] = apply(features[:, block.columns])

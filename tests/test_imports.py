@@ -25,7 +25,8 @@ PACKAGE = Path(sklearn_decaf.__file__).parent
 # one floor do not know each other.
 FLOORS = (
     ("exceptions",),
-    ("_utils", "_kernels"),
+    ("_utils",),
+    ("_kernels",),
     ("images", "networks", "_adaptation"),
     ("_features", "_descriptors", "_model_selection", "_show_versions"),
     ("_cache", "descriptors", "adaptation", "model_selection", "metrics"),

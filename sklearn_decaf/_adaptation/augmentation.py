@@ -8,7 +8,7 @@ import numpy as np
 from scipy import sparse
 from sklearn.base import TransformerMixin
 from sklearn.utils import check_array
-from sklearn.utils.validation import _check_feature_names_in, check_is_fitted, validate_data
+from sklearn.utils.validation import _check_feature_names_in, check_is_fitted
 
 from .base import AdaptationEstimator
 from .domains import check_sample_domain, fit_domains, known_domains, ordered_domains, require_rows
@@ -168,7 +168,7 @@ class FeatureAugmentation(TransformerMixin, AdaptationEstimator):
         return self
 
     def _fit(self, X, y, sample_domain):
-        X = self._check(X, reset=True)
+        X = self._check_rows(X, reset=True)
         domains = fit_domains(sample_domain, y, X.shape[0])
         require_rows(domains >= 0, "source", domains, type(self).__name__)
         require_rows(domains < 0, "target", domains, type(self).__name__)
@@ -224,14 +224,9 @@ class FeatureAugmentation(TransformerMixin, AdaptationEstimator):
             If a domain was not there in `fit`, or the target domain is ambiguous.
         """
         check_is_fitted(self)
-        X = self._check(X, reset=False)
+        X = self._check_rows(X, reset=False)
         domains = known_domains(sample_domain, X.shape[0], self.domains_, type(self).__name__)
         return self._augment(X, domains)
-
-    def _check(self, X, reset):
-        return validate_data(
-            self, X, accept_sparse="csr", dtype=[np.float64, np.float32], reset=reset
-        )
 
     def _augment(self, X, domains):
         if sparse.issparse(X):

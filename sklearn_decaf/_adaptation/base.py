@@ -15,10 +15,10 @@ from sklearn.utils.metadata_routing import (
     MethodMapping,
     process_routing,
 )
-from sklearn.utils.validation import _num_samples
+from sklearn.utils.validation import _num_samples, validate_data
 
 from .._utils.doc_link import doc_link_template
-from .domains import is_unlabelled, plain_labels
+from .domains import is_unlabelled, labels_and_predictions
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
@@ -29,6 +29,18 @@ class AdaptationEstimator(BaseEstimator):
 
     _doc_link_module = "sklearn_decaf"
     _doc_link_template = doc_link_template("sklearn_decaf.adaptation")
+
+    def _check_rows(self, X, *, reset: bool):
+        """Rows of floats in C order: those of a frame come by columns, and sums of them would be
+        rounded otherwise."""
+        return validate_data(
+            self,
+            X,
+            accept_sparse="csr",
+            dtype=[np.float64, np.float32],
+            order="C",
+            reset=reset,
+        )
 
 
 class DomainClassifierMixin(ClassifierMixin):
@@ -57,7 +69,7 @@ class DomainClassifierMixin(ClassifierMixin):
             The rows.
 
         y : array-like of shape (n_samples,)
-            Their class labels. Rows with -1 or NaN are left out.
+            Their class labels. Rows without one (-1, None, NaN or NA) are left out.
 
         sample_domain : int or array-like of shape (n_samples,), default=None
             Domain labels, >= 0 for source rows and < 0 for target rows. None: all are target.
@@ -75,14 +87,14 @@ class DomainClassifierMixin(ClassifierMixin):
         ValueError
             If no row has a label.
         """
-        y = np.asarray(y)
         labelled = ~is_unlabelled(y)
         if not labelled.any():
             raise ValueError("score needs labelled rows, and every y is -1 or missing.")
         predicted = self.predict(X, sample_domain=sample_domain)
         if sample_weight is not None:
             sample_weight = np.asarray(sample_weight)[labelled]
-        return accuracy_score(y[labelled], predicted[labelled], sample_weight=sample_weight)
+        pair = labels_and_predictions(y, predicted, labelled)
+        return accuracy_score(*pair, sample_weight=sample_weight)
 
 
 class DomainMetaClassifier(DomainClassifierMixin, MetaEstimatorMixin, AdaptationEstimator):
@@ -126,7 +138,7 @@ class DomainMetaClassifier(DomainClassifierMixin, MetaEstimatorMixin, Adaptation
         X = _indexable(X)
         return clone(self.estimator).fit(
             _safe_indexing(X, chosen),
-            plain_labels(y[chosen]),
+            y[chosen],
             **{name: _rows_of(value, chosen, n_samples) for name, value in params.items()},
         )
 

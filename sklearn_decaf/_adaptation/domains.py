@@ -1,17 +1,19 @@
 """Checks of domain labels and class labels: source or target, labelled or not.
 
 The rule, shared with skada: a domain label is an integer, `>= 0` for a source domain and `< 0` for
-a target domain; the class label -1 (or NaN, or None) means that a row has no label.
+a target domain; the class label -1, or a missing one, means that a row has no label.
 """
 
 from __future__ import annotations
 
 import numbers
+from numbers import Real
 
 import numpy as np
 from scipy import sparse
-from sklearn.utils import column_or_1d
 from sklearn.utils.multiclass import check_classification_targets
+
+from .._utils.labels import as_labels, is_missing, plain_labels
 
 #: The domains of rows that come without domain labels, as in skada.
 DEFAULT_SOURCE, DEFAULT_TARGET = 1, -2
@@ -26,6 +28,8 @@ def check_sample_domain(sample_domain, n_samples: int) -> np.ndarray:
             f"sample_domain must be {_RULE}, one per row of X; got a sparse matrix. "
             "Pass sample_domain.toarray().ravel()."
         )
+    if isinstance(sample_domain, np.ma.MaskedArray) and np.ma.is_masked(sample_domain):
+        raise ValueError(f"sample_domain must be {_RULE}; got masked values.")
     labels = np.asarray(sample_domain)
     if labels.dtype == object:
         # a pandas column of integers, or a mixture: look at each value
@@ -67,27 +71,15 @@ def check_sample_domain(sample_domain, n_samples: int) -> np.ndarray:
 
 
 def is_unlabelled(y) -> np.ndarray:
-    """Mask of the rows without a class label: -1, NaN or None ("-1" among strings)."""
-    y = np.asarray(y)
-    if y.dtype.kind == "f":
-        return np.isnan(y) | (y == -1)
-    if y.dtype.kind in "iu":
-        return y == -1
+    """Mask of the rows without a class label: those missing, and -1 ("-1" among strings)."""
+    y = as_labels(y)
+    if y.dtype.kind == "O":
+        minus_one = np.array([isinstance(label, str | Real) and label in (-1, "-1") for label in y])
+        return is_missing(y) | minus_one.astype(bool)
     if y.dtype.kind in "US":
         # np.array(["mug", -1]) writes the integer as a string
-        return y == ("-1" if y.dtype.kind == "U" else b"-1")
-    if y.dtype.kind == "O":
-        return np.array([_is_missing(value) for value in y], dtype=bool).reshape(y.shape)
-    return np.zeros(y.shape, dtype=bool)
-
-
-def _is_missing(value) -> bool:
-    if isinstance(value, str):
-        return value == "-1"
-    # pandas.NA is equal to nothing, not even in a boolean sense
-    if value is None or type(value).__name__ in ("NAType", "NaTType"):
-        return True
-    return isinstance(value, numbers.Real) and (value == -1 or value != value)
+        return is_missing(y) | (y == ("-1" if y.dtype.kind == "U" else b"-1"))
+    return is_missing(y) | (y == -1) if y.dtype.kind in "iuf" else is_missing(y)
 
 
 def fit_domains(sample_domain, y, n_samples: int) -> np.ndarray:
@@ -97,8 +89,8 @@ def fit_domains(sample_domain, y, n_samples: int) -> np.ndarray:
     unlabelled = np.zeros(n_samples, dtype=bool) if y is None else is_unlabelled(y)
     if not unlabelled.any():
         raise ValueError(
-            "sample_domain is missing, and no row of y is unlabelled (-1 or NaN), so source and "
-            "target rows cannot be told apart. Pass sample_domain to fit: "
+            "sample_domain is missing, and no row of y is unlabelled (-1 or no label), so source "
+            "and target rows cannot be told apart. Pass sample_domain to fit: "
             f"{_RULE}. In a Pipeline, enable metadata routing and pass sample_domain to the "
             "pipeline's fit, or write <step>__sample_domain with routing off."
         )
@@ -113,37 +105,38 @@ def predict_domains(sample_domain, n_samples: int) -> np.ndarray:
 
 
 def check_labels(y, n_samples: int, estimator) -> tuple[np.ndarray, np.ndarray]:
-    """Class labels as a 1-D array, and the mask of the rows that have one."""
+    """Class labels as a 1-D array, and the mask of the rows that have one.
+
+    What stands in the other rows means nothing.
+    """
     if y is None:
         raise ValueError(
             f"{type(estimator).__name__} requires y to be passed, but the target y is None."
         )
     if sparse.issparse(y):
         raise ValueError("y must be one class label per row; got a sparse matrix.")
-    y = column_or_1d(y, warn=True)
+    y = as_labels(y, warn=True)
     if len(y) != n_samples:
         raise ValueError(f"y must have one label per row of X: got {len(y)} for {n_samples} rows.")
-    if y.dtype.kind == "f" and np.isinf(y).any():
-        raise ValueError("Input y contains infinity.")
     labelled = ~is_unlabelled(y)
     if not labelled.any():
         raise ValueError("y has no labelled row: every label is -1 or missing.")
-    check_classification_targets(plain_labels(y[labelled]))
-    return y, labelled
+    known = plain_labels(y[labelled])
+    if known.dtype.kind == "f" and np.isinf(known).any():
+        raise ValueError("Input y contains infinity.")
+    check_classification_targets(known)
+    labels = np.zeros(n_samples, dtype=known.dtype)
+    labels[labelled] = known
+    return labels, labelled
 
 
-def plain_labels(y: np.ndarray) -> np.ndarray:
-    """Labels of labelled rows, as strings or integers where an object array holds those."""
-    if y.dtype == object:
-        for kind, dtype in ((str, str), (numbers.Integral, np.int64)):
-            if all(isinstance(value, kind) for value in y):
-                return y.astype(dtype)
-    return y
-
-
-def shown(label) -> str:
-    """A class label as an error message shows it."""
-    return repr(label.item() if isinstance(label, np.generic) else label)
+def labels_and_predictions(y, predicted, rows) -> tuple[np.ndarray, np.ndarray]:
+    """Labels and predictions of labelled rows, of types that a metric can compare."""
+    labels = plain_labels(as_labels(y)[rows])
+    predicted = plain_labels(as_labels(predicted)[rows])
+    if labels.dtype.kind == "f" and predicted.dtype.kind in "iu":
+        predicted = predicted.astype(float)  # labels that were read beside NaN
+    return labels, predicted
 
 
 def require_rows(

@@ -11,10 +11,11 @@ from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.utils import check_array
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.extmath import safe_sparse_dot
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted
 
+from .._utils.labels import shown
 from .base import AdaptationEstimator
-from .domains import check_labels, fit_domains, plain_labels, predict_domains, require_rows, shown
+from .domains import check_labels, fit_domains, predict_domains, require_rows
 from .geodesic_flow import flow_components
 from .subspaces import pca_basis, pls_basis, subspace_disagreement
 
@@ -223,8 +224,8 @@ class GeodesicFlowKernel(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Adap
             The rows of all domains.
 
         y : array-like of shape (n_samples,), default=None
-            Class labels, -1 or NaN for none. Needed for ``source_basis="pls"``, and to tell the
-            domains apart if `sample_domain` is None.
+            Class labels; -1, None, NaN and NA are no label. Needed for ``source_basis="pls"``, and
+            to tell the domains apart if `sample_domain` is None.
 
         sample_domain : int or array-like of shape (n_samples,), default=None
             Domain labels, >= 0 for source rows and < 0 for target rows. None: the rows without a
@@ -242,17 +243,17 @@ class GeodesicFlowKernel(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Adap
             than the directions in which the rows of a domain vary.
         """
         self._validate_params()
-        X = self._check(X, reset=True)
+        X = self._check_rows(X, reset=True)
         domains = fit_domains(sample_domain, y, X.shape[0])
         source, target = domains >= 0, domains < 0
         require_rows(source, "source", domains, type(self).__name__)
         require_rows(target, "target", domains, type(self).__name__)
         labels = None
         if self.source_basis == "pls":
-            y, labelled = check_labels(y, X.shape[0], self)
+            labels, labelled = check_labels(y, X.shape[0], self)
             source &= labelled
             require_rows(source, "labelled source", domains, type(self).__name__)
-            labels = plain_labels(y[source])
+            labels = labels[source]
             if len(np.unique(labels)) < 2:
                 raise ValueError(
                     "source_basis='pls' needs source rows of two classes or more; all labelled "
@@ -356,9 +357,14 @@ class GeodesicFlowKernel(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Adap
         X_new : ndarray of shape (n_samples, 2 * n_components_)
             The coordinates.
         """
+        coordinates = self._map(X)
+        predict_domains(sample_domain, len(coordinates))
+        return coordinates
+
+    def _map(self, X) -> np.ndarray:
+        """The same, never in a frame."""
         check_is_fitted(self)
-        X = self._check(X, reset=False)
-        predict_domains(sample_domain, X.shape[0])
+        X = self._check_rows(X, reset=False)
         return safe_sparse_dot(X, self.components_.T, dense_output=True)
 
     def kernel(self, X: MatrixLike, Y: MatrixLike | None = None) -> np.ndarray:
@@ -377,13 +383,8 @@ class GeodesicFlowKernel(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Adap
         kernel : ndarray of shape (n_samples, n_other)
             The kernel values.
         """
-        flow = self.transform(X)
-        return flow @ (flow if Y is None else self.transform(Y)).T
-
-    def _check(self, X, reset):
-        return validate_data(
-            self, X, accept_sparse="csr", dtype=[np.float64, np.float32], reset=reset
-        )
+        flow = self._map(X)
+        return flow @ (flow if Y is None else self._map(Y)).T
 
     @property
     def _n_features_out(self):

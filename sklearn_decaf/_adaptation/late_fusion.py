@@ -9,8 +9,9 @@ import numpy as np
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import _num_samples, check_is_fitted
 
+from .._utils.labels import shown
 from .base import DomainMetaClassifier
-from .domains import check_labels, fit_domains, plain_labels, predict_domains, require_rows, shown
+from .domains import check_labels, fit_domains, predict_domains, require_rows
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
@@ -105,7 +106,7 @@ class LateFusionClassifier(DomainMetaClassifier):
             The rows of all domains, in any form that the inner estimator takes.
 
         y : array-like of shape (n_samples,)
-            Class labels; -1 or NaN is no label.
+            Class labels; -1, None, NaN and NA are no label.
 
         sample_domain : int or array-like of shape (n_samples,), default=None
             Domain labels, >= 0 for source rows and < 0 for target rows. None: the rows without a
@@ -127,12 +128,12 @@ class LateFusionClassifier(DomainMetaClassifier):
         """
         self._validate_params()
         n_samples = _num_samples(X)
-        y, labelled = check_labels(y, n_samples, self)
+        labels, labelled = check_labels(y, n_samples, self)
         domains = fit_domains(sample_domain, y, n_samples)
         sides = {"source": labelled & (domains >= 0), "target": labelled & (domains < 0)}
         for side, rows in sides.items():
             require_rows(rows, f"labelled {side}", domains, type(self).__name__)
-            found = np.unique(plain_labels(y[rows]))
+            found = np.unique(labels[rows])
             if len(found) < 2:
                 raise ValueError(
                     "LateFusionClassifier trains a classifier on each domain, and the labelled "
@@ -140,9 +141,9 @@ class LateFusionClassifier(DomainMetaClassifier):
                     "another class, or use DomainSubsetClassifier."
                 )
         params = self._route_fit(domains, fit_params)
-        self.source_estimator_ = self._fit_rows(X, y, sides["source"], params)
-        self.target_estimator_ = self._fit_rows(X, y, sides["target"], params)
-        self.classes_ = np.unique(plain_labels(y[labelled]))
+        self.source_estimator_ = self._fit_rows(X, labels, sides["source"], params)
+        self.target_estimator_ = self._fit_rows(X, labels, sides["target"], params)
+        self.classes_ = np.unique(labels[labelled])
         for name in ("n_features_in_", "feature_names_in_"):
             if hasattr(self.source_estimator_, name):
                 setattr(self, name, getattr(self.source_estimator_, name))

@@ -11,10 +11,11 @@ from scipy import sparse
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.extmath import row_norms, safe_sparse_dot
-from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
+from sklearn.utils.validation import _check_sample_weight, check_is_fitted
 
+from .._utils.labels import shown
 from .base import AdaptationEstimator, DomainClassifierMixin
-from .domains import check_labels, fit_domains, plain_labels, predict_domains, require_rows, shown
+from .domains import check_labels, fit_domains, predict_domains, require_rows
 from .squared_hinge import AffineRows, StackedRows, minimise
 from .subspaces import pca_basis
 
@@ -190,7 +191,7 @@ class MMDTClassifier(DomainClassifierMixin, AdaptationEstimator):
             The rows of all domains.
 
         y : array-like of shape (n_samples,)
-            Class labels; -1 or NaN is no label. Rows without a label count only for
+            Class labels; -1, None, NaN and NA are no label. Rows without a label count only for
             `n_components`.
 
         sample_domain : int or array-like of shape (n_samples,), default=None
@@ -212,25 +213,23 @@ class MMDTClassifier(DomainClassifierMixin, AdaptationEstimator):
             `n_components` is more than the directions in which the rows vary.
         """
         self._validate_params()
-        X = validate_data(self, X, accept_sparse="csr", dtype=[np.float64, np.float32])
+        X = self._check_rows(X, reset=True)
         n = X.shape[0]
-        y, labelled = check_labels(y, n, self)
+        labels, labelled = check_labels(y, n, self)
         domains = fit_domains(sample_domain, y, n)
         weight = _check_sample_weight(sample_weight, X, dtype=np.float64, ensure_non_negative=True)
         # a weight of zero is as good as the row's absence
         source, target = (labelled & side & (weight > 0) for side in (domains >= 0, domains < 0))
         require_rows(source, "labelled source", domains, type(self).__name__)
         require_rows(target, "labelled target", domains, type(self).__name__)
-        self.classes_ = np.unique(plain_labels(y[source | target]))
+        self.classes_ = np.unique(labels[source | target])
         if len(self.classes_) < 2:
             raise ValueError(
                 "MMDTClassifier needs rows of 2 classes or more; all labelled rows are of one "
                 f"class, {shown(self.classes_[0])}."
             )
         X = self._project(X)
-        Y_source, Y_target = (
-            _signs(plain_labels(y[rows]), self.classes_) for rows in (source, target)
-        )
+        Y_source, Y_target = (_signs(labels[rows], self.classes_) for rows in (source, target))
         self._alternate(X[source], X[target], Y_source, Y_target, weight[source], weight[target])
         return self
 
@@ -334,7 +333,7 @@ class MMDTClassifier(DomainClassifierMixin, AdaptationEstimator):
             The scores; one column, positive for the second class, if there are two classes.
         """
         check_is_fitted(self)
-        X = validate_data(self, X, accept_sparse="csr", dtype=[np.float64, np.float32], reset=False)
+        X = self._check_rows(X, reset=False)
         source = predict_domains(sample_domain, X.shape[0]) >= 0
         scores = _product(X, self.coef_) + self.intercept_
         if source.any():
@@ -376,7 +375,7 @@ class MMDTClassifier(DomainClassifierMixin, AdaptationEstimator):
             The constant feature, which the map may change as well, is left out.
         """
         check_is_fitted(self)
-        X = validate_data(self, X, accept_sparse="csr", dtype=[np.float64, np.float32], reset=False)
+        X = self._check_rows(X, reset=False)
         if self.n_components is not None:
             X = _product(X, self.components_)
         left, W = self._map

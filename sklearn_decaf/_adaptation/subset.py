@@ -10,7 +10,7 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import _num_samples, check_is_fitted
 
 from .base import DomainMetaClassifier
-from .domains import check_labels, fit_domains, plain_labels, predict_domains, require_rows
+from .domains import check_labels, fit_domains, predict_domains, require_rows
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
@@ -101,7 +101,7 @@ class DomainSubsetClassifier(DomainMetaClassifier):
             The rows of all domains, in any form that the inner estimator takes.
 
         y : array-like of shape (n_samples,)
-            Class labels; -1 or NaN is no label.
+            Class labels; -1, None, NaN and NA are no label.
 
         sample_domain : int or array-like of shape (n_samples,), default=None
             Domain labels, >= 0 for source rows and < 0 for target rows. None: the rows without a
@@ -123,7 +123,7 @@ class DomainSubsetClassifier(DomainMetaClassifier):
         """
         self._validate_params()
         n_samples = _num_samples(X)
-        y, labelled = check_labels(y, n_samples, self)
+        labels, labelled = check_labels(y, n_samples, self)
         domains = fit_domains(sample_domain, y, n_samples)
         source, target = labelled & (domains >= 0), labelled & (domains < 0)
         caller = f"DomainSubsetClassifier(train_on={self.train_on!r})"
@@ -133,8 +133,8 @@ class DomainSubsetClassifier(DomainMetaClassifier):
             require_rows(target, "labelled target", domains, caller)
         rows = {"source": source, "target": target, "both": labelled}[self.train_on]
         params = self._route_fit(domains, fit_params)
-        self.estimator_ = self._fit_rows(X, y, rows, params)
-        self.classes_ = np.unique(plain_labels(y[rows]))
+        self.estimator_ = self._fit_rows(X, labels, rows, params)
+        self.classes_ = np.unique(labels[rows])
         for name in ("n_features_in_", "feature_names_in_"):
             if hasattr(self.estimator_, name):
                 setattr(self, name, getattr(self.estimator_, name))

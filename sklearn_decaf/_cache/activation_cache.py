@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
-import threading
 import warnings
 from collections.abc import Mapping, Sequence
 from numbers import Integral
 from typing import TYPE_CHECKING
 
+from .._utils.data_home import expand_user
+from .._utils.locks import Lock, after_fork
 from ..exceptions import CacheWarning
 
 if TYPE_CHECKING:
@@ -84,7 +85,7 @@ class ActivationCache:
             raise TypeError(f"folder={folder!r} must be the path of a folder")
         if not isinstance(max_bytes, Integral) or isinstance(max_bytes, bool) or max_bytes < 1:
             raise ValueError(f"max_bytes={max_bytes!r} must be a positive integer, a size in bytes")
-        self.folder: str = os.path.abspath(os.path.expanduser(os.fsdecode(folder)))
+        self.folder: str = os.path.abspath(expand_user(folder))
         self.max_bytes: int = int(max_bytes)
 
     def __repr__(self) -> str:
@@ -188,15 +189,10 @@ class ActivationCache:
 _MAX_OPEN = 4
 _stores: dict[str, Store] = {}
 _warned: set[str] = set()
-_lock = threading.Lock()
+_lock = Lock()
 
 
-def _after_fork() -> None:
-    global _lock
-    _lock = threading.Lock()
+@after_fork
+def _forget_stores() -> None:
     for store in _stores.values():
         store.forget()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork)

@@ -9,10 +9,11 @@ done twice).
 from __future__ import annotations
 
 import os
-import threading
 from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field
+
+from .._utils.locks import Lock, after_fork
 
 try:
     import fcntl
@@ -29,7 +30,7 @@ class _Shared:
     held: set[int] = field(default_factory=set)
 
 
-_lock = threading.Lock()
+_lock = Lock()
 _files: dict[str, _Shared] = {}
 
 
@@ -111,12 +112,7 @@ class Claims:
                         fcntl.lockf(self._shared.descriptor, fcntl.LOCK_UN, 1, place)
 
 
-def _after_fork() -> None:
-    """A child has no claims: locks stay with the parent, and so do its threads."""
-    global _lock
-    _lock = threading.Lock()
+@after_fork
+def _forget_files() -> None:
+    """Give a forked child no claims: locks stay with the parent, and so do its threads."""
     _files.clear()  # the inherited descriptors stay open, unused, until the child ends
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork)

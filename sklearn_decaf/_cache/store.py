@@ -13,10 +13,11 @@ import contextlib
 import hashlib
 import os
 import sqlite3
-import threading
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+
+from .._utils.locks import Lock
 
 _TIMEOUT = 60.0  # seconds to wait for another process that writes
 _TOUCH_AFTER = 300  # seconds for which the time of last use may be wrong
@@ -63,7 +64,7 @@ class Store:
 
     def forget(self) -> None:
         """Start anew in a forked process, where the inherited connection must not be used."""
-        self._lock = threading.RLock()
+        self._lock = Lock(reentrant=True)
         if getattr(self, "_connection", None) is not None:
             _INHERITED.append(self._connection)  # closing it would touch the parent's files
         self._connection: sqlite3.Connection | None = None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
 from numbers import Integral
 from typing import TYPE_CHECKING
@@ -13,6 +12,7 @@ from sklearn.base import BaseEstimator, TransformerMixin, _fit_context
 from sklearn.utils._param_validation import StrOptions
 
 from .._utils.doc_link import doc_link_template
+from .._utils.locks import Lock
 from .._utils.parallel import effective_n_threads, run_in_threads, single_threaded_blas
 from .._utils.progress import Progress
 from ..exceptions import ImageError
@@ -132,7 +132,7 @@ class ImageDescriptor(ImageInputMixin, TransformerMixin, BaseEstimator):
         """
         failures: Failures = []
         progress = Progress(len(rows), type(self).__name__, enabled=bool(self.verbose))
-        lock = threading.Lock()
+        lock = Lock()
 
         def work(i: int) -> None:
             row = int(rows[i])

@@ -11,10 +11,10 @@ from numbers import Integral
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from sklearn.base import clone
 from sklearn.utils import Bunch
 
 from .. import __version__, _kernels
+from .._utils.data_home import expand_user
 from .._utils.progress import Progress
 from ..transformers import DeCAFTransformer
 from .blocks import computed_blocks
@@ -132,7 +132,7 @@ def extract(
     ((3, 320), 1)
     """
     transformer = _check_transformer(transformer)
-    out = Path(os.path.abspath(os.path.expanduser(os.fsdecode(out))))
+    out = Path(os.path.abspath(expand_user(out)))
     if format is None:
         format = "parquet" if out.suffix == ".parquet" else "npy"
     if format not in _FORMATS:
@@ -214,13 +214,13 @@ def _check_transformer(transformer) -> DeCAFTransformer:
             f"image_shape={transformer.image_shape!r} is for rows of pixels, and extract reads "
             "files: leave it None"
         )
-    transformer = clone(transformer).set_params(dropout=False, on_error="nan", verbose=False)
+    transformer = transformer._variant(dropout=False, on_error="nan", verbose=False)
     transformer._validate_params()
     return transformer
 
 
 def _settings(transformer, files: FileList, format: str, block_size: int) -> dict:
-    recipe = transformer._recipe()
+    recipe = transformer._recipe(may_download=True)
     recipe.weights.require([recipe.weights.architecture.resolve(layer) for layer in recipe.layers])
     return {
         "format": format,

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import scipy.sparse as sp
 from sklearn.base import BaseEstimator, OneToOneFeatureMixin, TransformerMixin, _fit_context
+from sklearn.exceptions import NotFittedError
 from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval
 from sklearn.utils.validation import validate_data
@@ -15,9 +16,22 @@ from sklearn.utils.validation import validate_data
 from .._utils.doc_link import DOC_LINK_TEMPLATE
 
 if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
     from typing_extensions import Self
 
     from .._utils.types import MatrixLike, RandomState, SparseMatrix
+
+
+def drop_at_random(X, p: float, random_state: np.random.RandomState) -> None:
+    """Set values of training rows to 0 with probability p, in place, row by row."""
+    for values in [X.data] if sp.issparse(X) else X:  # no second array of the size of X
+        values *= random_state.uniform(size=values.shape) >= p
+
+
+def scale_down(X, p: float) -> None:
+    """Multiply test rows by 1 - p, in place."""
+    values = X.data if sp.issparse(X) else X
+    values *= X.dtype.type(1 - p)
 
 
 class ActivationDropout(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
@@ -132,12 +146,7 @@ class ActivationDropout(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
             float64.
         """
         X = self._check(X, reset=True)
-        random_state = check_random_state(self.random_state)
-        if sp.issparse(X):
-            X.data *= random_state.uniform(size=X.data.shape) >= self.p
-            return X
-        for row in X:  # row by row: no second array of the size of X
-            row *= random_state.uniform(size=row.shape) >= self.p
+        drop_at_random(X, self.p, check_random_state(self.random_state))
         return X
 
     def transform(self, X: MatrixLike) -> np.ndarray | SparseMatrix:
@@ -157,11 +166,34 @@ class ActivationDropout(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         """
         self._validate_params()
         X = self._check(X, reset=False)
-        if sp.issparse(X):
-            X.data *= X.dtype.type(1 - self.p)
-        else:
-            X *= X.dtype.type(1 - self.p)
+        scale_down(X, self.p)
         return X
+
+    def get_feature_names_out(self, input_features: ArrayLike | None = None) -> np.ndarray:
+        """Names of the output columns: those of the input.
+
+        Parameters
+        ----------
+        input_features : array-like of str or None, default=None
+            Names of the input columns; None takes those seen in ``fit``.
+
+        Returns
+        -------
+        names : ndarray of str
+            The same names.
+
+        Raises
+        ------
+        NotFittedError
+            Before ``fit``, when nobody knows how many there are.
+        """
+        if not hasattr(self, "n_features_in_"):
+            # In these words scikit-learn knows that a frame is to be made without names.
+            raise NotFittedError(
+                f"{type(self).__name__} is not fitted yet, and does not provide "
+                "get_feature_names_out before."
+            )
+        return super().get_feature_names_out(input_features)
 
     def _check(self, X, *, reset):
         return validate_data(

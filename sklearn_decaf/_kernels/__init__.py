@@ -11,13 +11,14 @@ asked for: the network then runs on NumPy. `kernels` holds the functions, see
 from __future__ import annotations
 
 import os
-import threading
+import platform
 import warnings
 from importlib.util import find_spec
 from pathlib import Path
 
 from numpy._core._multiarray_umath import __cpu_features__ as _cpu_features
 
+from .._utils.locks import Lock
 from ..exceptions import KernelWarning
 from ._functions import MODULES, Kernels
 
@@ -80,7 +81,32 @@ if KERNEL_SET is not None:
 else:
     kernels = None
 
-_warning_lock = threading.Lock()
+# Sets whose rows have the same bits: both multiply and add in one operation.
+_SAME_BITS = {"v4": "v3"}
+_MACHINES = {"amd64": "x86_64", "arm64": "aarch64"}  # by their other names
+
+
+def in_use() -> str:
+    """The kernel set and the kind of machine, which decide the last bits of a row."""
+    machine = platform.machine().lower()
+    return f"{KERNEL_SET or 'none'} ({_MACHINES.get(machine, machine)})"
+
+
+def same_bits(one: str, other: str) -> bool:
+    """Whether rows have the same bits under both, given as `in_use` says them.
+
+    Examples
+    --------
+    >>> from sklearn_decaf._kernels import same_bits
+    >>> same_bits("v3 (x86_64)", "v4 (x86_64)"), same_bits("base (x86_64)", "v4 (x86_64)")
+    (True, False)
+    """
+    (set_of_one, machine), (set_of_other, another) = one.split(" ", 1), other.split(" ", 1)
+    pair = {_SAME_BITS.get(name, name) for name in (set_of_one, set_of_other)}
+    return machine == another and len(pair) == 1
+
+
+_warning_lock = Lock()
 _warned = False
 
 

@@ -10,7 +10,8 @@ from sklearn.model_selection import BaseCrossValidator
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import _num_samples
 
-from .._adaptation.domains import fit_domains, is_unlabelled, plain_labels, require_rows
+from .._adaptation.domains import fit_domains, is_unlabelled, require_rows
+from .._utils.labels import plain_labels
 from .._utils.validation import check_integer
 from .draws import class_labels, draw
 
@@ -126,7 +127,7 @@ class DomainShuffleSplit(_DomainSplitter):
             The rows; only their number counts.
 
         y : array-like of shape (n_samples,)
-            Class labels; -1 or NaN is no label.
+            Class labels; -1, None, NaN and NA are no label.
 
         groups : array-like of shape (n_samples,), default=None
             The domain labels, where a caller can pass them by this name only.

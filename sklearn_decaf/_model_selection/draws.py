@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import numpy as np
-from sklearn.utils import column_or_1d
 
-from .._adaptation.domains import shown
+from .._utils.labels import as_labels, shown
 
 
 def class_labels(y, splitter):
     if y is None:
         raise ValueError(f"{type(splitter).__name__} needs the class labels: pass y to split.")
-    return column_or_1d(y)
+    return as_labels(y)
 
 
 def draw(rng, rows, labels, count, what):

@@ -10,7 +10,7 @@ from sklearn.model_selection import BaseCrossValidator
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import _num_samples
 
-from .._adaptation.domains import shown
+from .._utils.labels import is_missing, plain_labels, shown
 from .._utils.validation import check_integer
 from .draws import class_labels, draw
 
@@ -80,7 +80,7 @@ class PerClassShuffleSplit(BaseCrossValidator):
             The rows; only their number counts.
 
         y : array-like of shape (n_samples,)
-            Class labels.
+            Class labels. Rows without one (None, NaN or NA) are in no split.
 
         groups : object
             Ignored; there by convention.
@@ -107,9 +107,12 @@ class PerClassShuffleSplit(BaseCrossValidator):
                 f"y must have one label per row of X: got {len(labels)} for {_num_samples(X)} rows."
             )
         rng = check_random_state(self.random_state)
-        rows = np.arange(len(labels))
+        rows = np.flatnonzero(~is_missing(labels))
+        if not len(rows):
+            raise ValueError("y has no labelled row: every label is missing.")
+        of_rows = plain_labels(labels[rows])
         for _ in range(self.get_n_splits()):
-            train, rest = draw(rng, rows, labels, count, "training")
+            train, rest = draw(rng, rows, of_rows, count, "training")
             for chosen, left in zip(train, rest):
                 if not len(left):
                     raise ValueError(

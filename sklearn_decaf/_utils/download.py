@@ -22,6 +22,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from ..exceptions import DownloadError
+from .data_home import expand_user
 from .file_lock import file_lock
 from .partial_file import (
     DISK_FULL,
@@ -114,7 +115,7 @@ def download(
     if sha256 is not None and checksum is not None:
         raise ValueError("sha256 and checksum are both given: pass one of them.")
     wanted = WantedFile(
-        Path(path).expanduser().absolute(),
+        Path(expand_user(path)).absolute(),
         f"sha256:{sha256}" if sha256 is not None else checksum,
         size,
         min(max_size, size or max_size),

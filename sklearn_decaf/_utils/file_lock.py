@@ -8,10 +8,13 @@ from __future__ import annotations
 
 import os
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+
+from .locks import after_fork
 
 try:
     import fcntl
@@ -97,21 +100,48 @@ def file_lock(path: Path, *, verbose: bool = False, say_after: float = 2.0) -> I
     name = path.with_name(path.name + ".lock")
     say_at = time.monotonic() + say_after
     while True:
-        with open(name, "ab") as stream:
-            locked = try_lock(stream.fileno())
+        with _open_here(name) as descriptor:
+            locked = try_lock(descriptor)
             if locked is False:
                 if verbose and time.monotonic() > say_at:
                     print(f"[{path.name}] another process is at it, waiting", file=sys.stderr)
                     verbose = False
                 time.sleep(_POLL)
                 continue
-            if locked and not _has_name(stream.fileno(), name):
+            if locked and not _has_name(descriptor, name):
                 continue  # whoever had the lock removed the file when done
             try:
                 yield bool(locked)
             finally:
                 name.unlink(missing_ok=True)
             return
+
+
+_opened: dict[int, int] = {}  # descriptors of lock files, and the threads that opened them
+
+
+@contextmanager
+def _open_here(name: Path) -> Iterator[int]:
+    """A descriptor that only this process has.
+
+    A lock belongs to the open file, and a fork passes that on: a child that lives on would keep
+    the lock when the thread that holds it, which is none of its own, is long done.
+    """
+    descriptor = os.open(name, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666)
+    _opened[descriptor] = threading.get_ident()
+    try:
+        yield descriptor
+    finally:
+        del _opened[descriptor]
+        os.close(descriptor)
+
+
+@after_fork
+def _close_inherited() -> None:
+    for descriptor, thread in list(_opened.items()):
+        if thread != threading.get_ident():
+            del _opened[descriptor]
+            os.close(descriptor)
 
 
 def _has_name(descriptor: int, name: Path) -> bool:

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-import os
 import threading
+from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from functools import cache
+from functools import cache, partial
+from typing import TypeVar
 
 import joblib
 from joblib.parallel import get_active_backend
 from threadpoolctl import OpenBLASController, ThreadpoolController
+
+from .locks import Lock, after_fork
+
+Result = TypeVar("Result")
 
 
 def effective_n_threads(n_jobs: int | None) -> int:
@@ -71,33 +76,42 @@ class _BlasLimit:
     """
 
     def __init__(self):
-        self._lock = threading.Lock()
-        self._users = 0
+        self._lock = Lock()
+        self._users: Counter[int] = Counter()  # threads that are inside, and how often
         self._limit = None
         self.num_threads_outside = 1
 
     @property
     def active(self) -> bool:
-        return self._users > 0
+        return self._limit is not None
 
     @contextmanager
     def __call__(self):
+        me = threading.get_ident()
         with self._lock:
-            if self._users == 0:
+            if self._limit is None:
                 self.num_threads_outside = min(_blas_threads(), default=1)
                 _let_this_thread_set_limits()
                 self._limit = _blas().limit(limits=1)
-            self._users += 1
+            self._users[me] += 1
         try:
             yield
         finally:
             with self._lock:
-                self._users -= 1
-                if self._users == 0:
+                self._users -= Counter([me])  # forgets a thread that is out
+                if not self._users:
                     _let_this_thread_set_limits()
                     self._limit.restore_original_limits()
                     self._limit = None
                     _let_this_thread_set_limits()  # and then whoever asks next
+
+    def forget_other_threads(self) -> None:
+        """Leave a forked child, which has one thread, with the users that it has.
+
+        A limit of the others stays until the next user leaves.
+        """
+        me = threading.get_ident()
+        self._users = Counter({me: self._users[me]} if self._users[me] else ())
 
 
 def _let_this_thread_set_limits() -> None:
@@ -108,9 +122,21 @@ def _let_this_thread_set_limits() -> None:
 
 
 single_threaded_blas = _BlasLimit()
-if hasattr(os, "register_at_fork"):
-    # a child has none of the threads that were inside, and perhaps a lock that nobody holds
-    os.register_at_fork(after_in_child=single_threaded_blas.__init__)
+after_fork(single_threaded_blas.forget_other_threads)
+
+
+def submit(
+    executor: ThreadPoolExecutor, function: Callable[..., Result], *args
+) -> Callable[[], Result]:
+    """Have a thread call a function; what is returned waits for the result and gives it.
+
+    Where no thread can be had, it calls the function itself: the interpreter is ending and this
+    thread has outlived the main one, or the system allows no further thread.
+    """
+    try:
+        return executor.submit(function, *args).result
+    except RuntimeError:
+        return partial(function, *args)
 
 
 def run_in_threads(work: Callable[[int], None], n_items: int, n_threads: int) -> None:
@@ -125,7 +151,7 @@ def run_in_threads(work: Callable[[int], None], n_items: int, n_threads: int) ->
         for i in range(n_items):
             work(i)
         return
-    items, lock, stop = iter(range(n_items)), threading.Lock(), threading.Event()
+    items, lock, stop = iter(range(n_items)), Lock(), threading.Event()
 
     def loop() -> None:
         try:
@@ -140,7 +166,7 @@ def run_in_threads(work: Callable[[int], None], n_items: int, n_threads: int) ->
             raise
 
     with ThreadPoolExecutor(n_threads - 1, thread_name_prefix="sklearn_decaf") as pool:
-        others = [pool.submit(loop) for _ in range(n_threads - 1)]
+        others = [submit(pool, loop) for _ in range(n_threads - 1)]
         loop()
-        for other in others:
-            other.result()
+        for wait_for in others:
+            wait_for()

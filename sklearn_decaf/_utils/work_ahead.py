@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import CancelledError, ThreadPoolExecutor
 from typing import TypeVar
+
+from .parallel import submit
 
 Result = TypeVar("Result")
 
@@ -30,9 +33,10 @@ def work_ahead(
 
     Notes
     -----
-    The threads are gone when the generator is finished or closed.
+    The threads are gone when the generator is finished or closed. Where none can be started, the
+    caller's own does the work.
     """
-    stop = threading.Event()
+    stop, process = threading.Event(), os.getpid()
 
     def check() -> None:
         if stop.is_set():
@@ -40,14 +44,15 @@ def work_ahead(
 
     n_workers = max(1, min(n_threads, n_items))
     executor = ThreadPoolExecutor(n_workers, thread_name_prefix="sklearn_decaf")
-    waiting: deque = deque()
+    waiting: deque[Callable[[], Result]] = deque()
     try:
         for i in range(n_items):
-            waiting.append(executor.submit(work, i, check))
+            waiting.append(submit(executor, work, i, check))
             if len(waiting) >= n_ahead:
-                yield waiting.popleft().result()
+                yield waiting.popleft()()
         while waiting:
-            yield waiting.popleft().result()
+            yield waiting.popleft()()
     finally:  # the last item, an error, Ctrl-C, or a caller who stopped early
-        stop.set()
-        executor.shutdown(cancel_futures=True)
+        if os.getpid() == process:  # and not a copy in a forked child, which has no such threads
+            stop.set()
+            executor.shutdown(cancel_futures=True)

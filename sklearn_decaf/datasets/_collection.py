@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from .._utils.data_home import get_data_home
+from .._utils.data_home import expand_user, get_data_home
 from ._installation import MANIFEST, install, verify_installed
 
 
@@ -110,9 +110,9 @@ class Collection(ABC):
 
         The parameters and errors are those of the fetchers.
         """
-        home = get_data_home(data_home)
         if local is not None:
-            return self._locate_local(home, Path(local).expanduser(), allow_incomplete)
+            return self._locate_local(data_home, Path(expand_user(local)), allow_incomplete)
+        home = get_data_home(data_home)
         installed = home / self.name
         if (installed / MANIFEST).is_file():
             return verify_installed(self, installed)
@@ -129,7 +129,9 @@ class Collection(ABC):
             )
         return install(self, home, present, n_retries=n_retries, delay=delay)
 
-    def _locate_local(self, home: Path, local: Path, allow_incomplete: bool) -> Path:
+    def _locate_local(
+        self, data_home: str | os.PathLike | None, local: Path, allow_incomplete: bool
+    ) -> Path:
         if not local.exists():
             raise FileNotFoundError(
                 f"local={str(local)!r}: it must be the path of a copy of {self.title}, and there "
@@ -151,6 +153,7 @@ class Collection(ABC):
                 f"local={str(local)!r} holds no copy of {self.title}: that is a folder with "
                 f"{self.layout}, or the published {names}."
             )
+        home = get_data_home(data_home)  # only now: a copy needs none
         installed = home / self.name
         if (installed / MANIFEST).is_file():
             return verify_installed(self, installed)

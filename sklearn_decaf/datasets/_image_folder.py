@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Literal, overload
 import numpy as np
 from sklearn.utils import Bunch, check_random_state
 
+from .._utils.data_home import expand_user
 from ..images._reading import IMAGE_EXTENSIONS
 
 if TYPE_CHECKING:
@@ -170,7 +171,7 @@ def load_image_folder(
     >>> print(*pets.target_names[pets.target])
     cat cat dog
     """
-    directory = os.path.expanduser(os.fsdecode(directory))
+    directory = expand_user(directory)
     suffixes = _normalise_extensions(extensions)
     names, ignored = _class_folders(directory, suffixes, classes)
 

@@ -5,6 +5,7 @@ Pillow decodes and resizes outside Python's lock, so that threads really work si
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from itertools import zip_longest
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from .._utils.parallel import effective_n_threads
+from .._utils.parallel import effective_n_threads, submit
 from ..exceptions import ImageError
 from ._inputs import check_images, describe
 from ._reading import decode
@@ -166,24 +167,26 @@ class BatchReader:
             return
 
         executor = ThreadPoolExecutor(n_jobs, thread_name_prefix="sklearn_decaf-images")
+        process = os.getpid()
 
-        def submit(start):
+        def begin(start):
             batch = self.new_batch(min(batch_size, len(self) - start))
             return batch, [
-                executor.submit(self.fill, batch, offset, start + offset)
+                submit(executor, self.fill, batch, offset, start + offset)
                 for offset in range(len(batch))
             ]
 
         try:
-            ahead = submit(starts[0])
+            ahead = begin(starts[0])
             for start, following in zip_longest(starts, starts[1:]):
-                batch, futures = ahead
-                failed = self.failures(future.result() for future in futures)
+                batch, results = ahead
+                failed = self.failures(wait_for() for wait_for in results)
                 if following is not None:
-                    ahead = submit(following)
+                    ahead = begin(following)
                 yield start, batch, failed
         finally:  # the last batch, an error, Ctrl-C, or a caller who stopped early
-            executor.shutdown(cancel_futures=True)
+            if os.getpid() == process:  # and not a copy in a forked child, without such threads
+                executor.shutdown(cancel_futures=True)
 
     def read(
         self, start: int, stop: int, check: Callable[[], None] = lambda: None

@@ -6,7 +6,6 @@ import contextlib
 import io
 import os
 import stat
-import threading
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -22,6 +21,7 @@ from PIL import (
     WebPImagePlugin,  # noqa: F401
 )
 
+from .._utils.locks import Lock
 from ..exceptions import ImageError
 from ._inputs import FileContent, describe, find_problem
 
@@ -58,7 +58,7 @@ _TRANSPOSE = {
     8: Image.Transpose.ROTATE_90,
 }
 # Loading a PIL image changes it, and one image may stand in several rows.
-_PIL_LOCKS = tuple(threading.Lock() for _ in range(64))
+_PIL_LOCKS = tuple(Lock() for _ in range(64))
 
 
 def read_image(image: ImageLike, *, exif_transpose: bool = True) -> Image.Image:

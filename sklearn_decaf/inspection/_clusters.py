@@ -9,24 +9,27 @@ from sklearn.metrics import silhouette_score
 from sklearn.neighbors import NearestNeighbors
 from sklearn.utils import Bunch, check_array, check_consistent_length
 
+from .._utils.labels import as_labels, is_missing, plain_labels
+
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
     from .._utils.types import Hierarchy
 
 
-def check_labels(y) -> np.ndarray:
-    """Convert labels to an array that can be sorted."""
-    labels = np.asarray(y)
+def check_labels(y) -> tuple[np.ndarray, np.ndarray]:
+    """Convert labels to an array, with the mask of those that are there, and can be sorted."""
+    labels = as_labels(y)
+    labelled = ~is_missing(labels)
     try:
-        np.unique(labels)
+        np.unique(plain_labels(labels[labelled]))
     except TypeError:
-        kinds = sorted({type(label).__name__ for label in labels.tolist()})
+        kinds = sorted({type(label).__name__ for label in labels[labelled].tolist()})
         raise TypeError(
             f"y mixes labels of the types {', '.join(kinds)}, which have no order: make all of "
-            "them text or all numbers, and leave out rows without a label."
+            "them text or all numbers."
         ) from None
-    return labels
+    return labels, labelled
 
 
 def group_labels(y: ArrayLike, hierarchy: Hierarchy, *, level: int = 0) -> np.ndarray:
@@ -35,7 +38,7 @@ def group_labels(y: ArrayLike, hierarchy: Hierarchy, *, level: int = 0) -> np.nd
     Parameters
     ----------
     y : array-like of shape (n_samples,)
-        Class labels.
+        Class labels. Missing ones (None, NaN or NA) stay so.
     hierarchy : mapping of label to str or sequence of str
         Group of each class; or all its ancestors, such as WordNet's, the widest first.
     level : int, default=0
@@ -44,7 +47,7 @@ def group_labels(y: ArrayLike, hierarchy: Hierarchy, *, level: int = 0) -> np.nd
     Returns
     -------
     groups : ndarray of shape (n_samples,), dtype=object
-        Group of each sample.
+        Group of each sample, None where there is no label.
 
     Raises
     ------
@@ -60,9 +63,10 @@ def group_labels(y: ArrayLike, hierarchy: Hierarchy, *, level: int = 0) -> np.nd
     >>> group_labels(["wolf", "lion", "oak"], wordnet, level=-1).tolist()
     ['dog', 'cat', 'tree']
     """
-    labels = check_labels(y)
+    labels, labelled = check_labels(y)
+    known = plain_labels(labels[labelled]).tolist()
     groups = {}
-    for label in np.unique(labels).tolist():
+    for label in sorted(set(known)):
         if label not in hierarchy:
             raise ValueError(
                 f"hierarchy has no class {label!r}, which is in y; it has "
@@ -78,7 +82,9 @@ def group_labels(y: ArrayLike, hierarchy: Hierarchy, *, level: int = 0) -> np.nd
                 f"level={level!r}: it must be a place among the {len(path)} ancestors of class "
                 f"{label!r} in the hierarchy, {path}."
             ) from None
-    return np.array([groups[label] for label in labels.tolist()], dtype=object)
+    grouped = np.full(len(labels), None, dtype=object)
+    grouped[labelled] = [groups[label] for label in known]
+    return grouped
 
 
 def cluster_quality(
@@ -93,7 +99,8 @@ def cluster_quality(
     X : array-like of shape (n_samples, n_features)
         Features, or coordinates of an embedding.
     y : array-like of shape (n_samples,)
-        Labels; at least two different ones, and fewer than there are samples.
+        Labels; at least two different ones, and fewer than there are samples. Samples without one
+        (None, NaN or NA) are left out.
     n_neighbors : int, default=5
         Number of neighbours that vote.
     metric : str, default="euclidean"
@@ -129,9 +136,13 @@ def cluster_quality(
     >>> round(quality.silhouette, 2), round(quality.knn_accuracy, 2)
     (0.5, 0.97)
     """
-    X = check_array(X)
-    classes, codes = np.unique(check_labels(y), return_inverse=True)
-    check_consistent_length(X, codes)
+    X = check_array(X, order="C")
+    labels, labelled = check_labels(y)
+    check_consistent_length(X, labels)
+    X = X[labelled]
+    if not len(X):
+        raise ValueError("y has no label: every one is missing.")
+    classes, codes = np.unique(plain_labels(labels[labelled]), return_inverse=True)
     if len(classes) < 2:
         raise ValueError(f"y has one class, {classes.tolist()[0]!r}: it must have at least two.")
     if len(classes) == len(X):

@@ -6,11 +6,13 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
+from sklearn import config_context
 from sklearn.base import clone
 from sklearn.decomposition import PCA
 from sklearn.manifold import TSNE
 from sklearn.utils import check_array, check_consistent_length
 
+from .._utils.labels import plain_labels
 from ..images import check_images, read_image
 from ._clusters import check_labels, cluster_quality, group_labels
 from ._find import transform_with
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
     from .._utils.types import Hierarchy, Images, RandomState
 
 _PCA_COMPONENTS = 50
+_UNLABELLED = (0.75, 0.75, 0.75, 1.0)  # light grey
 
 
 class EmbeddingDisplay:
@@ -41,7 +44,7 @@ class EmbeddingDisplay:
     embedding : ndarray of shape (n_samples, 2)
         Coordinates.
     labels : array-like of shape (n_samples,), default=None
-        Labels, which are shown by colours.
+        Labels, which are shown by colours; samples without one are grey.
     images : images, default=None
         Pictures for thumbnails, whatever :class:`~sklearn_decaf.DeCAFTransformer` takes.
     quality : Bunch, default=None
@@ -117,7 +120,7 @@ class EmbeddingDisplay:
         X : images
             Images, in any form that `estimator` takes.
         y : array-like of shape (n_samples,), default=None
-            Labels.
+            Labels. Samples without one (None, NaN or NA) are drawn in grey.
         hierarchy : mapping, default=None
             Groups of the labels, for the colours and the quality. See :func:`group_labels`.
         level : int, default=0
@@ -185,7 +188,7 @@ class EmbeddingDisplay:
         features : array-like of shape (n_samples, n_features)
             Rows of any transformer.
         y : array-like of shape (n_samples,), default=None
-            Labels.
+            Labels. Samples without one (None, NaN or NA) are drawn in grey.
         hierarchy : mapping, default=None
             Groups of the labels, for the colours and the quality. See :func:`group_labels`.
         level : int, default=0
@@ -221,7 +224,7 @@ class EmbeddingDisplay:
         """
         import_pyplot(f"{cls.__name__}.from_features")  # before the long computation
         features = _check_features(features)
-        labels = None if y is None else check_labels(y)
+        labels = None if y is None else check_labels(y)[0]
         if hierarchy is not None and not hasattr(hierarchy, "keys"):
             raise TypeError(
                 f"hierarchy={hierarchy!r:.100}: it must be a mapping of each label to its group."
@@ -233,8 +236,8 @@ class EmbeddingDisplay:
         elif hierarchy is not None:
             raise ValueError("hierarchy groups the labels in y, and y is None: pass y too.")
         quality = None
-        if labels is not None and 1 < len(np.unique(labels)) < len(labels):
-            quality = cluster_quality(features, labels, n_neighbors=min(5, len(features) - 1))
+        if labels is not None:
+            quality = _quality(features, labels)
         embedding = _embed(features, embedder, random_state)
         display = cls(embedding, labels=labels, images=images, quality=quality)
         return display.plot(ax=ax, **plot_parameters)
@@ -319,9 +322,9 @@ class EmbeddingDisplay:
         plt = import_pyplot(f"{type(self).__name__}.plot")
         if self.labels is None:
             return np.tile(plt.cm.tab10(0), (n, 1)), {}
-        labels = np.asarray(self.labels)
+        labels, labelled = check_labels(self.labels)
         check_consistent_length(np.empty(n), labels)
-        classes, codes = np.unique(labels, return_inverse=True)
+        classes, codes = np.unique(plain_labels(labels[labelled]), return_inverse=True)
         if cmap is None:
             cmap = "tab10" if len(classes) <= 10 else "tab20" if len(classes) <= 20 else "turbo"
         cmap = plt.get_cmap(cmap)
@@ -333,7 +336,9 @@ class EmbeddingDisplay:
                 from matplotlib.colors import to_rgba
 
                 palette[i] = to_rgba(colors[label])
-        return palette[codes], dict(zip(classes.tolist(), palette))
+        point_colors = np.tile(_UNLABELLED, (n, 1))
+        point_colors[labelled] = palette[codes]
+        return point_colors, dict(zip(classes.tolist(), palette))
 
     def _draw_thumbnails(self, ax, embedding, colors, size, max_thumbnails) -> np.ndarray:
         """Draw pictures at points; return which points have one."""
@@ -376,7 +381,7 @@ class EmbeddingDisplay:
 
 def _check_features(features) -> np.ndarray:
     features = check_array(
-        features, ensure_min_samples=3, ensure_all_finite=False, input_name="features"
+        features, order="C", ensure_min_samples=3, ensure_all_finite=False, input_name="features"
     )
     bad = np.flatnonzero(~np.isfinite(features).all(axis=1))
     if len(bad):
@@ -387,19 +392,29 @@ def _check_features(features) -> np.ndarray:
     return features
 
 
+def _quality(features: np.ndarray, labels: np.ndarray):
+    """The quality of the features, or None where no two labels are alike or no two differ."""
+    labelled = check_labels(labels)[1]
+    n = int(labelled.sum())
+    if not 1 < len(np.unique(plain_labels(labels[labelled]))) < n:
+        return None
+    return cluster_quality(features, labels, n_neighbors=min(5, n - 1))
+
+
 def _random_order(n: int) -> np.ndarray:
     return np.random.default_rng(0).permutation(n)
 
 
 def _embed(features: np.ndarray, embedder, random_state) -> np.ndarray:
-    if embedder is not None:
-        return np.asarray(clone(embedder).fit_transform(features))
-    n, width = features.shape
-    components = min(_PCA_COMPONENTS, n)
-    if width > components:
-        # as van der Maaten and Hinton (2008) do before t-SNE: less noise, and faster
-        features = PCA(components, random_state=random_state).fit_transform(features)
-    perplexity = min(30.0, (n - 1) / 3)
-    return TSNE(perplexity=perplexity, init="pca", random_state=random_state).fit_transform(
-        features
-    )
+    # Frames, whose columns lie one after another, are summed up in another order, and t-SNE makes
+    # much of the last digits.
+    with config_context(transform_output="default"):
+        if embedder is not None:
+            return np.asarray(clone(embedder).fit_transform(features))
+        n, width = features.shape
+        components = min(_PCA_COMPONENTS, n)
+        if width > components:
+            # as van der Maaten and Hinton (2008) do before t-SNE: less noise, and faster
+            features = PCA(components, random_state=random_state).fit_transform(features)
+        t_sne = TSNE(perplexity=min(30.0, (n - 1) / 3), init="pca", random_state=random_state)
+        return t_sne.fit_transform(features)

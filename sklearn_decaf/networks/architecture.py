@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from functools import cached_property
 
 import numpy as np
 
+from .._utils.locks import cached_attribute
 from .layers import Layer, Shape
 from .mean_image import MeanImage
 
@@ -115,16 +115,16 @@ class Architecture:
         """Names of all layers, in order."""
         return tuple(layer.name for layer in self.layers)
 
-    @cached_property
+    @cached_attribute
     def _by_name(self) -> dict[str, Layer]:
         return {layer.name: layer for layer in self.layers}
 
-    @cached_property
+    @cached_attribute
     def _inputs(self) -> dict[str, tuple[str, ...]]:
         names = (INPUT, *self.layer_names)
         return {layer.name: layer.inputs or (names[i],) for i, layer in enumerate(self.layers)}
 
-    @cached_property
+    @cached_attribute
     def _shapes(self) -> dict[str, Shape]:
         shapes = {INPUT: self.input_shape}
         for layer in self.layers:

@@ -25,7 +25,7 @@ from numpy._core._multiarray_umath import __cpu_features__ as _cpu_features
 from .. import _kernels
 from .._utils.array_file import ArrayFileError, read_array_file, write_array_file
 from .._utils.code_digest import ENGINE_SOURCES, code_digest, sources
-from .._utils.data_home import get_data_home
+from .._utils.data_home import find_data_home
 
 VARIABLE = "SKLEARN_DECAF_PACKED_WEIGHTS"
 OFF = "none"
@@ -64,10 +64,8 @@ def cache_folder() -> Path | None:
     named = os.environ.get(VARIABLE)
     if named == OFF:
         return None
-    try:
-        return Path(named).expanduser().absolute() if named else get_data_home() / FOLDER
-    except RuntimeError:  # a user without a home directory
-        return None
+    home = find_data_home(named or None)
+    return home if named or home is None else home / FOLDER
 
 
 def get(key: Mapping[str, object]) -> tuple[Any, list[np.ndarray]] | None:

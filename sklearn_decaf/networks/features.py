@@ -10,6 +10,7 @@ import numpy as np
 
 from .architecture import Architecture
 from .engine.plan import Plan
+from .imagenet import imagenet_classes
 from .layers import GlobalAveragePool, GlobalMaxPool, Layer
 from .weights.loading import Weights
 
@@ -81,6 +82,25 @@ def feature_blocks(
         blocks.append(FeatureBlock(layer, name, outputs, slice(start, start + width)))
         start += width
     return architecture.with_layers(*extra), tuple(blocks)
+
+
+def column_names(architecture: Architecture, blocks: tuple[FeatureBlock, ...]) -> list[str]:
+    """Names of the columns of blocks that lie side by side.
+
+    Such as ``decaf6_0000`` for a layer given by number, ``pool5_0000`` for one given by name; class
+    scores and probabilities end in the class: ``prob_0000_tench``.
+    """
+    class_layers = {architecture.decaf_layers[8], "prob"}
+    names = []
+    for block in blocks:
+        prefix = block.layer if isinstance(block.layer, str) else f"decaf{block.layer}"
+        digits = max(4, len(str(block.width - 1)))
+        suffixes = [""] * block.width
+        if block.name in class_layers:
+            first_words = (name.split(",")[0] for name in imagenet_classes())
+            suffixes = ["_" + word.replace(" ", "_") for word in first_words]
+        names += [f"{prefix}_{i:0{digits}}{suffix}" for i, suffix in enumerate(suffixes)]
+    return names
 
 
 class FeatureExtractor:

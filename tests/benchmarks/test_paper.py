@@ -4,6 +4,7 @@ import io
 import json
 import sys
 import tarfile
+import warnings
 import zipfile
 from dataclasses import replace
 from pathlib import Path
@@ -128,6 +129,21 @@ def test_office(protocols):
             ).mean()  # fmt: skip
     assert min(scores.values()) > 0.5
     assert set(scores) == set(sys.modules["paper"].TABLE_1)
+
+
+@pytest.mark.parametrize("n_jobs", [1, 2])
+def test_few_images_a_class_are_no_reason_for_a_warning(modules, n_jobs, capfd):
+    X, y = features(12, 8)
+    X, y = np.concatenate([X, X + 1]), np.concatenate([y, y + 12])
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        modules["paper"].ignore_expected_warnings()
+        for n in (1, 2):
+            for kind in ("SVM", "LogReg"):
+                model, cv = modules["protocols"].caltech101_learning_curve(kind, False, n)
+                cross_val_score(model, X, y, cv=cv, scoring="balanced_accuracy", n_jobs=n_jobs)
+    assert [str(warning.message) for warning in caught] == []
+    assert "unique classes" not in "".join(capfd.readouterr())
 
 
 # -- the command --

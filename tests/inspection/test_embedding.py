@@ -265,8 +265,8 @@ def test_the_legend_is_never_cut_off():
 
 def test_what_cannot_be_drawn_is_named():
     X = np.random.default_rng(0).normal(size=(6, 3))
-    with pytest.raises(TypeError, match="types NoneType, str"):
-        EmbeddingDisplay.from_features(X, ["a", None, "b", "a", "b", "a"])
+    with pytest.raises(TypeError, match="types int, str"):
+        EmbeddingDisplay.from_features(X, ["a", 1, "b", "a", "b", "a"])
     with pytest.raises(TypeError, match="it must be a mapping of each label"):
         EmbeddingDisplay.from_features(X, list("ababab"), hierarchy=["x"])
     with pytest.raises(ValueError, match="6 classes for 6 samples"):
@@ -274,6 +274,27 @@ def test_what_cannot_be_drawn_is_named():
     X[4] = np.nan
     with pytest.raises(ValueError, match=r"1 of 6 rows.*the first is row 4"):
         EmbeddingDisplay.from_features(X, list("ababab"))
+
+
+@pytest.mark.parametrize("missing", [None, np.nan])
+def test_samples_without_a_label_are_grey(missing):
+    X = np.random.default_rng(0).normal(size=(8, 2))
+    labels = ["a", missing, "b", "a", "b", "a", missing, "b"]
+    known = [0, 2, 3, 4, 5, 7]
+    display = EmbeddingDisplay.from_features(X, labels, embedder=PCA(2))
+    assert display.quality == cluster_quality(X[known], list("ababab"))
+    assert cluster_quality(X, labels) == display.quality
+    (points,) = display.ax_.collections
+    colors = points.get_facecolors()
+    grey = (colors == (0.75, 0.75, 0.75, 1)).all(axis=1)
+    assert grey.sum() == 2 and len(np.unique(colors, axis=0)) == 3
+    names = [text.get_text() for text in display.ax_.get_legend().get_texts()]
+    assert names == ["a", "b"]
+    grouped = group_labels(labels, {"a": "x", "b": "y"})
+    assert grouped.tolist() == ["x", None, "y", "x", "y", "x", None, "y"]
+    with pytest.raises(ValueError, match="y has no label"):
+        cluster_quality(X, [missing] * 8)
+    assert EmbeddingDisplay.from_features(X, [missing] * 8).quality is None
 
 
 def test_a_class_for_each_sample_is_drawn_without_a_number():

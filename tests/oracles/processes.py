@@ -49,3 +49,17 @@ def run_with_pickle(code: str, given: object, folder: Path, **environment: str) 
     )
     assert done.returncode == 0, done.stderr.decode()
     return done.stdout
+
+
+def outcome(estimator, method: str, X) -> str:
+    """Call a method; the message of a ValueError, or "done"."""
+    try:
+        getattr(estimator, method)(X)
+    except ValueError as error:
+        return str(error)
+    return "done"
+
+
+def put_outcome(queue, estimator, method: str, X) -> None:
+    """Put the same into a queue: what a worker process can be started with."""
+    queue.put(outcome(estimator, method, X))

@@ -3,25 +3,11 @@
 import os
 import subprocess
 import sys
-from importlib import import_module
 
 import pytest
-from sklearn.base import BaseEstimator
+from oracles.public_api import public_estimators
 
 import sklearn_decaf
-
-
-def public_estimators():
-    """(public name, class), the shortest name of each class."""
-    found = {}
-    for name in ("", *(f".{module}" for module in sklearn_decaf._MODULES)):
-        module = import_module("sklearn_decaf" + name)
-        for attribute in getattr(module, "__all__", ()):
-            value = getattr(module, attribute)
-            if isinstance(value, type) and issubclass(value, BaseEstimator):
-                found.setdefault(value, f"{module.__name__}.{attribute}")
-    return [(name, cls) for cls, name in found.items()]
-
 
 PROGRAM = """
 import sys

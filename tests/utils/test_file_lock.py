@@ -89,3 +89,37 @@ def test_who_waits_says_so(tmp_path, capsys):
     assert order == ["first", "second"]
     assert "another process" in capsys.readouterr().err
     assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # Python's, of forks beside threads
+def test_a_forked_child_keeps_no_lock_of_another_thread(tmp_path):
+    taken, leave = threading.Event(), threading.Event()
+
+    def hold():
+        with locks._open_here(tmp_path / "f") as descriptor:
+            assert try_lock(descriptor)
+            taken.set()
+            assert leave.wait(60)
+
+    thread = threading.Thread(target=hold)
+    thread.start()
+    assert taken.wait(60)
+    (reading, writing), (heard, said) = os.pipe(), os.pipe()
+    child = os.fork()
+    if child == 0:
+        os.close(writing)
+        os.write(said, b"!")
+        os.read(reading, 1)  # until the parent is done
+        os._exit(0)
+    os.close(reading)
+    assert os.read(heard, 1) == b"!"
+    with locks._open_here(tmp_path / "f") as descriptor:
+        assert try_lock(descriptor) is False
+        leave.set()
+        thread.join()
+        assert try_lock(descriptor) is True  # although the child lives
+    for descriptor in (writing, heard, said):
+        os.close(descriptor)
+    assert os.waitpid(child, 0)[1] == 0
+    assert locks._opened == {}

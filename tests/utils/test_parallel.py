@@ -12,6 +12,8 @@ from threadpoolctl import OpenBLASController, threadpool_info, threadpool_limits
 
 from sklearn_decaf._utils import parallel
 from sklearn_decaf._utils.parallel import effective_n_threads, run_in_threads, single_threaded_blas
+from sklearn_decaf._utils.work_ahead import work_ahead
+from sklearn_decaf.images import iter_batches
 
 
 def blas_threads():
@@ -269,3 +271,36 @@ def test_an_error_in_the_callers_thread_waits_for_the_others():
     with pytest.raises(ValueError, match="mine"):
         run_in_threads(work, 100, 2)
     assert busy.count("begun") == busy.count("ended")
+
+
+# Where no thread can be had ---------------------------------------------------------------------
+
+
+@pytest.fixture(params=[0, 1])
+def few_threads(request, monkeypatch):
+    """A system that lets this process start so many threads more."""
+    start, left = threading.Thread.start, [request.param]
+
+    def limited(thread):
+        if left[0] <= 0:
+            raise RuntimeError("can't start new thread")
+        left[0] -= 1
+        start(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", limited)
+
+
+def test_a_loop_goes_on_with_the_threads_there_are(few_threads):
+    done = []
+    run_in_threads(done.append, 20, 4)
+    assert sorted(done) == list(range(20))
+
+
+def test_work_ahead_goes_on_with_the_threads_there_are(few_threads):
+    assert list(work_ahead(lambda i, check: 2 * i, 20, 4, 6)) == [2 * i for i in range(20)]
+
+
+def test_batches_are_read_with_the_threads_there_are(few_threads):
+    images = [np.full((9, 9, 3), i, np.uint8) for i in range(7)]
+    batches = [batch for _, batch, _ in iter_batches(images, crop=9, batch_size=3, n_jobs=4)]
+    assert np.concatenate(batches)[:, 0, 0, 0].tolist() == list(range(7))

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
+from ..._utils.data_home import expand_user
 from ...exceptions import WeightsError
 from . import caffemodel, npz
 from ._arrays import PickledArray, array_names
@@ -44,7 +45,7 @@ def read_mean_image(
     WeightsError
         If the file cannot be read or holds no mean image. The message begins with the path.
     """
-    path = Path(path).expanduser().absolute()
+    path = Path(expand_user(path)).absolute()
     try:
         data, _ = map_file(path)
         sha256 = hashlib.sha256(data).hexdigest()

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 from pathlib import Path
 
-from ..._utils.data_home import get_data_home
+from ..._utils.data_home import find_data_home
 from ..._utils.download import download
 from ...exceptions import DownloadError, WeightsError
 from .registry import WeightsEntry, get_entry
@@ -26,8 +25,9 @@ def fetch_weights(
 ) -> Path:
     """Make sure that registered weights are on this machine; download them if they are not.
 
-    :class:`~sklearn_decaf.DeCAFTransformer` does this by itself. Call it before work is spread
-    over processes, which download nothing, or before the network is gone.
+    ``DeCAFTransformer.fit`` and :func:`~sklearn_decaf.extract` do this by themselves; ``transform``
+    does not, nor anything in a worker process. Call it once a machine before work is spread over
+    processes, or before the network is gone.
 
     Parameters
     ----------
@@ -66,18 +66,18 @@ def fetch_weights(
     Weights(caffenet, 60,965,224 parameters, from 'caffenet')
     """
     entry = get_entry(name)
-    folder = get_data_home(data_home) / FOLDER
+    folder = _folder(data_home)
     found = entry.paths(folder)
     if found is not None:
         return found[0]
-    if not download_if_missing or entry.distribution:
+    if entry.distribution or folder is None:
         raise WeightsError(_missing(entry, folder))
-    if multiprocessing.parent_process() is not None:
-        raise WeightsError(
-            f"{_missing(entry, folder)}. This is a worker process "
-            f"({multiprocessing.current_process().name}), which downloads nothing: call "
-            f"sklearn_decaf.networks.fetch_weights({name!r}) once, before the work is spread"
+    if not download_if_missing:
+        advice = (
+            f"call sklearn_decaf.networks.fetch_weights({name!r}), which downloads them "
+            "(transform and worker processes download nothing), or "
         )
+        raise WeightsError(_missing(entry, folder, advice))
     try:
         for file in entry.files:
             download(
@@ -97,8 +97,13 @@ def fetch_weights(
 
 def find_weights(name: str) -> tuple[Path, Path | None] | None:
     """Paths of registered weights and of their mean image, or None if one of them is missing."""
-    return get_entry(name).paths(get_data_home() / FOLDER)
+    return get_entry(name).paths(_folder())
 
 
-def _missing(entry: WeightsEntry, folder: Path) -> str:
-    return f"the weights {entry.name!r} are not on this machine: {entry.how_to_get(folder)}"
+def _folder(data_home: str | os.PathLike | None = None) -> Path | None:
+    home = find_data_home(data_home)
+    return None if home is None else home / FOLDER
+
+
+def _missing(entry: WeightsEntry, folder: Path | None, advice: str = "") -> str:
+    return f"the weights {entry.name!r} are not on this machine: {advice}{entry.how_to_get(folder)}"

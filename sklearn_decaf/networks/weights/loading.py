@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import math
 import os
-import threading
 import uuid
 import weakref
 from collections import deque
@@ -16,6 +15,8 @@ from typing import Any
 
 import numpy as np
 
+from ..._utils.data_home import expand_user
+from ..._utils.locks import Lock
 from ...exceptions import WeightsError
 from ..architecture import INPUT, Architecture
 from ..architectures import get_architecture
@@ -115,7 +116,7 @@ class Weights:
         return f"Weights({self.architecture.name}, {count:,} parameters, from {self.source!r})"
 
 
-_lock = threading.RLock()
+_lock = Lock(reentrant=True)
 _loaded: weakref.WeakValueDictionary[tuple, Weights] = weakref.WeakValueDictionary()
 # the last few stay in memory even if nobody uses them just now
 _recent: deque[Weights] = deque(maxlen=4)
@@ -183,7 +184,7 @@ def load_weights(
             f"no weights are called {str(weights)!r} ({', '.join(REGISTRY)} are registered), "
             f"and there is no file {str(path)!r}: {getattr(error, 'strerror', None) or error}"
         ) from error
-    mean_path = own_mean if mean is None else Path(mean).expanduser().absolute()
+    mean_path = own_mean if mean is None else Path(expand_user(mean)).absolute()
     # a file that may lie beside a pickle of DeCAF
     beside = (mean_path or path.with_suffix(".meta")) if path.name else None
     key = (str(path), source, _state(status), str(beside), _state_of(beside), architecture)
@@ -239,7 +240,7 @@ def _locate(
     if isinstance(text, bytes):
         text = os.fsdecode(text)
     if text not in REGISTRY:
-        path = Path(os.path.expanduser(text)).absolute()
+        path = Path(expand_user(text)).absolute()
         return path, str(path), None, None
     found = find_weights(text)
     if found is None:
@@ -322,7 +323,7 @@ def save_weights(weights: Weights, path: str | os.PathLike[str]) -> str:
     ...     load_weights(path).architecture.name
     'squeezenet1_1'
     """
-    path = Path(path).expanduser()
+    path = Path(expand_user(path))
     metadata = {"architecture": weights.architecture.name, "source": Path(weights.source).name}
     tensors = dict(weights.parameters)
     if weights.architecture.preprocessing.mean_image is not None:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 
 import numpy as np
+
+from ..._utils.locks import Lock
 
 
 class FileParameters(Mapping[str, np.ndarray]):
@@ -34,7 +35,7 @@ class FileParameters(Mapping[str, np.ndarray]):
         self._names = dict.fromkeys(names)
         self._read = read
         self._arrays = dict(arrays or {})
-        self._lock = threading.Lock()
+        self._lock = Lock()
 
     def __getitem__(self, name: str) -> np.ndarray:
         if name not in self._names:

@@ -7,6 +7,7 @@ import importlib.util
 from dataclasses import dataclass
 from pathlib import Path
 
+from ..._utils.data_home import VARIABLE
 from ...exceptions import WeightsError
 
 _KRIZHEVSKY = (
@@ -36,8 +37,8 @@ class PublishedFile:
     checksum: str | None = None
     size: int | None = None
 
-    def by_hand(self, folder: Path) -> str:
-        """What to do without a network."""
+    def by_hand(self, folder: Path | None) -> str:
+        """What to do without a network; `folder` is None where there is no home directory."""
         known = ", ".join(
             text
             for text in (
@@ -46,7 +47,13 @@ class PublishedFile:
             )
             if text
         )
-        return f"get {' or '.join(self.urls)} ({known}) and save it as {folder / self.name}"
+        place = (
+            f"{folder / self.name}"
+            if folder is not None
+            else f"weights/{self.name} in a folder that the environment variable {VARIABLE} names "
+            "(without it that would be one in the home directory, and this user has none)"
+        )
+        return f"get {' or '.join(self.urls)} ({known}) and save it as {place}"
 
 
 @dataclass(frozen=True)
@@ -113,21 +120,25 @@ class WeightsEntry:
             path = next((path for path in paths if path.is_file()), None)
         return path.absolute() if path is not None else None
 
-    def paths(self, folder: Path) -> tuple[Path, Path | None] | None:
+    def paths(self, folder: Path | None) -> tuple[Path, Path | None] | None:
         """The weights and the mean image on this machine, or None if one of them is missing."""
         if self.distribution:
             path = self.installed_path()
             return None if path is None else (path, None)
+        if folder is None:
+            return None
         paths = [folder / file.name for file in self.files]
         if not all(path.is_file() for path in paths):
             return None
         return paths[0], paths[1] if len(paths) > 1 else None
 
-    def how_to_get(self, folder: Path) -> str:
+    def how_to_get(self, folder: Path | None) -> str:
         """What to do by hand when a file is not there."""
         if self.distribution:
             return f"install them with `{self.source}`"
-        missing = [file for file in self.files if not (folder / file.name).is_file()]
+        missing = [
+            file for file in self.files if folder is None or not (folder / file.name).is_file()
+        ]
         return "; ".join(file.by_hand(folder) for file in missing or self.files)
 
 

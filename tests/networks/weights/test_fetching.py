@@ -1,6 +1,8 @@
 """Registered weights: fetched from a server, found again, and refused without one."""
 
+import copy
 import hashlib
+import multiprocessing
 import pickle
 import subprocess
 import sys
@@ -12,17 +14,15 @@ import pytest
 from joblib import Parallel, delayed
 from oracles import protobuf_writer
 from oracles.file_server import FileServer, serve, status
+from oracles.processes import outcome, put_outcome
 from oracles.random_networks import he_parameters
+from sklearn.base import clone
+from sklearn.pipeline import make_pipeline
 
-from sklearn_decaf import DeCAFTransformer
+from sklearn_decaf import DeCAFTransformer, extract
 from sklearn_decaf.exceptions import WeightsError
 from sklearn_decaf.networks import fetch_weights, get_architecture, list_weights, load
 from sklearn_decaf.networks.weights import load_weights, registry
-
-try:
-    import cloudpickle
-except ImportError:  # joblib before 1.6 brings its own
-    from joblib.externals import cloudpickle
 
 PARAMETERS = he_parameters(get_architecture("caffenet"))
 MODEL = protobuf_writer.caffemodel(
@@ -169,11 +169,16 @@ def transformer(**options):
     return DeCAFTransformer("conv1", weights="caffenet", pooling="avg", **options)
 
 
-def test_the_transformer_fetches_when_it_computes(caffenet, server):
+def test_the_transformer_fetches_when_it_is_fitted(caffenet, server):
     network = transformer()
     assert not hasattr(network, "no_such_attribute")
-    repr(network), hasattr(network, "_n_features_out"), network._repr_html_()
+    repr(network), hasattr(network, "_n_features_out"), network._repr_html_(), clone(network)
+    pickle.dumps(network)
     assert server.requests == []  # looking at it is not using it
+    for use in (network.transform, network.predict_labels):
+        with pytest.raises(WeightsError, match=r"call .*fetch_weights\('caffenet'\).* or get http"):
+            use([PHOTO])
+    assert server.requests == []  # whoever transforms may be a worker
     rows = network.fit_transform([PHOTO])
     assert rows.shape == (1, 96)
     assert len(server.requests) == 3
@@ -183,29 +188,54 @@ def test_the_transformer_fetches_when_it_computes(caffenet, server):
     assert len(server.requests) == 3
 
 
-def transform_alone(url_model, url_mean):
-    """In a worker process, which has a registry of its own."""
-    entry = registry.get_entry("caffenet")
-    registry.REGISTRY["caffenet"] = replace(
-        entry,
-        file=replace(entry.file, urls=(url_model,)),
-        mean=replace(entry.mean, urls=(url_mean,)),
-    )
-    try:
-        transformer().transform([PHOTO])
-    except WeightsError as error:
-        return str(error)
-    return "fetched"
+@pytest.mark.parametrize("use", ["fit", "fit_transform", "extract"])
+def test_whoever_asks_for_a_download_gets_it(use, caffenet, server, tmp_path):
+    if use == "extract":
+        result = extract(["missing.jpg"], tmp_path / "x", transformer=transformer(), verbose=False)
+        assert result.n_features == 96
+    else:
+        getattr(transformer(), use)([PHOTO])
+    assert len(server.requests) == 3
+
+
+@pytest.mark.parametrize("method", ["transform", "fit", "fit_transform"])
+def test_an_unpickled_transformer_fetches_nothing(method, caffenet, server, tmp_path):
+    """Workers of all engines get their transformers that way, and look like any process."""
+    copies = [pickle.loads(pickle.dumps(transformer())), clone(transformer())]
+    copies += [copy.deepcopy(copies[0]), clone(copies[0]), pickle.loads(pickle.dumps(copies[0]))]
+    del copies[1]  # a clone of what was never pickled may
+    for one in copies:
+        assert "fetch_weights('caffenet')" in outcome(one, method, [PHOTO])
+        pipeline = make_pipeline(one, "passthrough")
+        assert "fetch_weights('caffenet')" in outcome(pipeline, "fit_transform", [PHOTO])
+        with pytest.raises(WeightsError, match="fetch_weights"):
+            extract(["a.jpg"], tmp_path / "x", transformer=one, verbose=False)
+    assert server.requests == []
+    for one in (copy.deepcopy(transformer()), copy.copy(transformer())):
+        one.fit([PHOTO])
+    assert len(server.requests) == 3
+    assert outcome(copies[0], method, [PHOTO]) == "done"  # now they are there
 
 
 @pytest.mark.parametrize("backend", ["loky", "multiprocessing"])
-def test_a_worker_process_fetches_nothing(backend, caffenet, server):
-    urls = (caffenet.file.urls[1], caffenet.mean.urls[0])
-    # a worker need not be able to import the tests
-    cloudpickle.register_pickle_by_value(sys.modules[__name__])
-    messages = Parallel(n_jobs=2, backend=backend)(delayed(transform_alone)(*urls) for _ in "12")
-    for message in messages:
-        assert "worker process" in message and "fetch_weights('caffenet')" in message
+def test_a_worker_process_of_joblib_fetches_nothing(backend, caffenet, server):
+    for method in ("transform", "fit"):
+        messages = Parallel(n_jobs=2, backend=backend)(
+            delayed(outcome)(transformer(), method, [PHOTO]) for _ in "12"
+        )
+        for message in messages:
+            assert "worker processes" in message and "fetch_weights('caffenet')" in message
+    assert server.requests == []
+
+
+@pytest.mark.parametrize("method", multiprocessing.get_all_start_methods())
+def test_a_process_of_multiprocessing_fetches_nothing(method, caffenet, server):
+    context = multiprocessing.get_context(method)
+    queue = context.Queue()
+    process = context.Process(target=put_outcome, args=(queue, transformer(), "fit", [PHOTO]))
+    process.start()
+    assert "fetch_weights('caffenet')" in queue.get(timeout=120)
+    process.join()
     assert server.requests == []
 
 

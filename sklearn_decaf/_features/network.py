@@ -1,0 +1,111 @@
+"""What the parameters of a transformer ask of its network: layers, columns, recipe, dropout."""
+
+from __future__ import annotations
+
+from numbers import Integral
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+from sklearn.utils import check_random_state
+
+from ..networks.features import FeatureBlock, column_names, feature_blocks
+from .dropout import drop_at_random, scale_down
+from .pickling import PickledByReference
+from .recipe import Recipe
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
+
+    from .._utils.types import RandomState
+
+DROPOUT = 0.5  # probability of a zero, as in the paper
+
+
+class NetworkFeatures(PickledByReference):
+    """Base of estimators with the parameters of :class:`~sklearn_decaf.DeCAFTransformer`."""
+
+    layer: int | str | tuple[int | str, ...]
+    dropout: bool | Literal["auto"]
+    pooling: str | None
+    resize: Literal["warp", "crop"] | None
+    ten_crop: bool
+    exif_transpose: bool
+    exact: bool
+    draft: bool
+    random_state: RandomState
+
+    def get_feature_names_out(self, input_features: ArrayLike | None = None) -> np.ndarray:
+        """Names of the output columns.
+
+        Parameters
+        ----------
+        input_features : None
+            Ignored.
+
+        Returns
+        -------
+        names : ndarray of str
+            Such as ``decaf6_0000`` for a layer given by number, ``pool5_0000`` for one given by
+            name; class scores and probabilities end in the class: ``prob_0000_tench``.
+        """
+        names = column_names(self._weights().architecture, self._blocks())
+        return np.asarray(names, dtype=object)
+
+    @property
+    def _n_features_out(self) -> int:
+        try:
+            return self._blocks()[-1].columns.stop
+        except (ValueError, TypeError) as error:  # dir() and hasattr() ask, whatever the parameters
+            raise AttributeError(str(error)) from error
+
+    def _layers(self) -> tuple[int | str, ...]:
+        layers = tuple(self.layer) if isinstance(self.layer, tuple | list) else (self.layer,)
+        for layer in layers:
+            if isinstance(layer, bool) or not isinstance(layer, Integral | str):
+                raise ValueError(
+                    f"layer={self.layer!r} must be a number, a name or a tuple of these; "
+                    f"found {layer!r}"
+                )
+        if not layers:
+            raise ValueError("layer=() names no layer")
+        return layers
+
+    def _remember_weights(self) -> None:
+        self._forget_fit()
+        self._remember_folders()
+        weights = self._weights(may_download=True)
+        weights.require([block.name for block in self._blocks()])
+        self.weights_sha256_ = weights.sha256
+
+    def _blocks(self) -> tuple[FeatureBlock, ...]:
+        return feature_blocks(self._weights().architecture, self._layers(), self.pooling)[1]
+
+    def _recipe(self, *, may_download: bool = False) -> Recipe:
+        self._check_kernels()
+        return Recipe(
+            self._weights(may_download=may_download),
+            self._layers(),
+            self.pooling,
+            resize=self.resize,
+            # NumPy's booleans are booleans too, but not to JSON
+            ten_crop=bool(self.ten_crop),
+            exif_transpose=bool(self.exif_transpose),
+            exact=bool(self.exact),
+            draft=bool(self.draft),
+        )
+
+    def _has_dropout(self, block: FeatureBlock) -> bool:
+        if self.dropout == "auto":
+            return block.name in self._weights().architecture.dropout_layers
+        return bool(self.dropout)
+
+    def _apply_dropout(self, features: np.ndarray, *, training: bool) -> None:
+        """Drop or scale, in place, the columns of the blocks that have dropout."""
+        # test rows draw nothing
+        random_state = check_random_state(self.random_state if training else 0)
+        for block in filter(self._has_dropout, self._blocks()):
+            columns = features[:, block.columns]
+            if training:
+                drop_at_random(columns, DROPOUT, random_state)
+            else:
+                scale_down(columns, DROPOUT)
