@@ -29,15 +29,16 @@ def main(arguments=None) -> int:
 
 
 def _extract(options) -> int:
-    from ._extraction.file_list import FileList, walk_images
+    from ._extraction.file_list import FileList
     from ._extraction.to_files import extract
+    from .images._folders import find_images
     from .transformers import DeCAFTransformer
 
     if options.files_from:
         with open(options.files_from, encoding="utf-8", errors="surrogateescape") as stream:
             files = FileList((line.rstrip("\n") for line in stream if line.strip()), options.folder)
     else:
-        files = FileList(walk_images(options.folder), options.folder)
+        files = FileList(find_images(options.folder), options.folder)
     if not len(files):
         raise ValueError(f"no images are in {options.folder!r}")
     pooling = None if options.pooling == "none" else options.pooling

@@ -5,9 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 from array import array
-from collections.abc import Iterable, Iterator, Sequence
-
-from ..images._reading import IMAGE_EXTENSIONS
+from collections.abc import Iterable, Sequence
 
 
 class FileList(Sequence):
@@ -60,30 +58,3 @@ class FileList(Sequence):
         digest = hashlib.sha256(self._characters)
         digest.update(self._ends.tobytes())
         return digest.hexdigest()
-
-
-def walk_images(folder: str, extensions: Sequence[str] = IMAGE_EXTENSIONS) -> Iterator[str]:
-    """Names of the images below a folder, relative to it, in an order that does not vary.
-
-    Hidden files and folders are left out, links to folders are not followed.
-
-    Raises
-    ------
-    OSError
-        If a folder cannot be read.
-    """
-    suffixes = tuple(extension.lower() for extension in extensions)
-
-    def walk(inner: str) -> Iterator[str]:
-        with os.scandir(os.path.join(folder, inner)) as entries:
-            ordered = sorted(entries, key=lambda entry: os.fsencode(entry.name))
-        for entry in ordered:
-            name = os.path.join(inner, entry.name)
-            if entry.name.startswith("."):
-                continue
-            if entry.is_dir(follow_symlinks=False):
-                yield from walk(name)
-            elif entry.name.lower().endswith(suffixes):
-                yield name
-
-    return walk("")

@@ -41,8 +41,9 @@ _FORMATS = tuple(
 _FORMAT_NAMES = ", ".join(_FORMATS)
 #: What counts as an image unless the caller says otherwise; compared without case.
 IMAGE_EXTENSIONS = (
-    *(".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".gif", ".tif", ".tiff", ".webp"),
-    *(".avif", ".ppm", ".pgm", ".pbm", ".pnm"),
+    *(".jpg", ".jpeg", ".jpe", ".jfif", ".jif", ".jfi", ".pjpeg", ".pjp", ".mpo"),
+    *(".png", ".apng", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".avif", ".avifs"),
+    *(".ppm", ".pgm", ".pbm", ".pnm", ".pfm"),
 )
 # Pillow's own threshold for its decompression bomb warning: a third of a gigabyte, decoded.
 _MAX_PIXELS = 89_478_485

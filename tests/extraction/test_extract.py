@@ -25,9 +25,10 @@ from sklearn.datasets import load_sample_image
 
 from sklearn_decaf import ActivationDropout, DeCAFTransformer, extract
 from sklearn_decaf.__main__ import main
-from sklearn_decaf._extraction.file_list import FileList, walk_images
+from sklearn_decaf._extraction.file_list import FileList
 from sklearn_decaf._utils.progress import Progress
 from sklearn_decaf.exceptions import WeightsError
+from sklearn_decaf.images._folders import find_images
 
 CHEAP = DeCAFTransformer("pool1", weights="squeezenet1_1", pooling="avg")
 COMMAND = ["--layer", "pool1", "--weights", "squeezenet1_1", "--pooling", "avg", "--quiet"]
@@ -52,7 +53,7 @@ def folder(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def paths(folder):
-    return list(walk_images(str(folder)))
+    return list(find_images(str(folder)))
 
 
 @pytest.fixture(scope="module")
@@ -399,7 +400,7 @@ def test_names_of_any_bytes(folder, tmp_path):
         (photos / os.fsdecode(b"bad\xff.png")).write_bytes(b"")
     except OSError:
         pytest.skip("this file system has no such names")
-    found = FileList(walk_images(str(photos)), str(photos))
+    found = FileList(find_images(str(photos)), str(photos))
     for format in ("npy", "parquet"):
         if format == "parquet":
             pytest.importorskip("pyarrow")
