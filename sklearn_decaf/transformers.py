@@ -441,17 +441,17 @@ class DeCAFTransformer(ImageInputMixin, TransformerMixin, BaseEstimator):
             cache = self.cache
             if not isinstance(cache, ActivationCache):
                 cache = ActivationCache(cache)
-            return cached_rows(images, recipe, cache, count=count, **self._how())
+            return cached_rows(images, recipe, cache, count=count, **self._run_options())
         features = np.empty((len(images), recipe.n_features), np.float32)
         failures: list[tuple[int, str]] = []
-        for start, rows, failed in recipe.iter_rows(images, **self._how()):
+        for start, rows, failed in recipe.iter_rows(images, **self._run_options()):
             features[start : start + len(rows)] = rows
             failures += failed
             count(len(rows))
         return features, failures
 
-    def _how(self) -> dict:
-        """What changes no feature."""
+    def _run_options(self) -> dict:
+        """Parameters that change speed and memory, but no feature."""
         n_threads = effective_n_threads(self.n_jobs)
         return {"batch_size": self.batch_size, "n_threads": n_threads, "on_error": self.on_error}
 
@@ -470,7 +470,7 @@ class DeCAFTransformer(ImageInputMixin, TransformerMixin, BaseEstimator):
 
     # Dropout ---------------------------------------------------------------------------------
 
-    def _drops(self, block: FeatureBlock) -> bool:
+    def _has_dropout(self, block: FeatureBlock) -> bool:
         if self.dropout == "auto":
             return block.name in self._weights().architecture.dropout_layers
         return bool(self.dropout)
@@ -481,5 +481,5 @@ class DeCAFTransformer(ImageInputMixin, TransformerMixin, BaseEstimator):
         dropout = ActivationDropout(random_state=random_state)
         apply = dropout.fit_transform if training else dropout.transform
         for block in self._blocks():
-            if self._drops(block):
+            if self._has_dropout(block):
                 features[:, block.columns] = apply(features[:, block.columns])

@@ -52,7 +52,7 @@ def unlisted_folders(denied, error=errno.EACCES):
     real = os.scandir
 
     def scandir(path="."):
-        if os.path.realpath(path) in denied:
+        if isinstance(path, str) and os.path.realpath(path) in denied:
             raise OSError(error, os.strerror(error), path)
         return real(path)
 
