@@ -28,7 +28,8 @@ import joblib
 from _markdown import table
 
 from sklearn_decaf import DeCAFTransformer, extract
-from sklearn_decaf._extraction.file_list import FileList, walk_images
+from sklearn_decaf._extraction.file_list import FileList
+from sklearn_decaf.images._folders import find_images
 
 
 def resident(pid) -> float:
@@ -69,7 +70,7 @@ def main():
     parser.add_argument("--out", default=None)
     options = parser.parse_args()
 
-    names = list(walk_images(options.data))
+    names = list(find_images(options.data))
     names = (names * (options.images // len(names) + 1))[: options.images]
     files = FileList(names, options.data)
     memory = []

@@ -10,6 +10,13 @@ class ImageError(ValueError):
     """Error of an input that should be an image and cannot be read as one."""
 
 
+class ImageAccessError(ImageError, OSError):
+    """An image's file cannot be opened or read: missing, not permitted, its disk is gone.
+
+    That says nothing about the image, which may be there again later.
+    """
+
+
 class WeightsError(ValueError):
     """Error of weights that cannot be found or read, or lack what is asked of them."""
 

@@ -364,16 +364,16 @@ class DeCAFTransformer(NetworkFeatures, ImageInputMixin, TransformerMixin, BaseE
             cache = self.cache
             if not isinstance(cache, ActivationCache):
                 cache = ActivationCache(self._located(cache))
-            return cached_rows(images, recipe, cache, count=count, **self._how())
+            return cached_rows(images, recipe, cache, count=count, **self._run_options())
         features = np.empty((len(images), recipe.n_features), np.float32)
         failures: list[tuple[int, str]] = []
-        for start, rows, failed in recipe.iter_rows(images, **self._how()):
+        for start, rows, failed in recipe.iter_rows(images, **self._run_options()):
             features[start : start + len(rows)] = rows
             failures += failed
             count(len(rows))
         return features, failures
 
-    def _how(self) -> dict:
-        """What changes no feature."""
+    def _run_options(self) -> dict:
+        """Parameters that change speed and memory, but no feature."""
         n_threads = effective_n_threads(self.n_jobs)
         return {"batch_size": self.batch_size, "n_threads": n_threads, "on_error": self.on_error}

@@ -149,9 +149,9 @@ class ActivationCache:
         except StoreError as error:
             self._warn(error)
 
-    def claims_path(self) -> str:
-        """File with which processes agree on who computes what."""
-        return os.path.join(self.folder, "claims.lock")
+    def locks_path(self) -> str:
+        """File of the locks with which processes share the work."""
+        return os.path.join(self.folder, "key_locks")
 
     def _info(self) -> tuple[int, int]:
         from .store import StoreError

@@ -1,10 +1,10 @@
-"""Rows of features with the help of a cache: look up, agree on who computes what, compute, keep."""
+"""Rows of features with the help of a cache: looked up, or computed once by whoever is first."""
 
 from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 
@@ -12,12 +12,15 @@ from .._features.recipe import Recipe
 from .._utils.parallel import run_in_threads
 from ..images._inputs import ImageInputs
 from .activation_cache import ActivationCache
-from .key_locks import Claims
-from .keys import entry_key, identify, recipe_digest
+from .key_locks import KeyLocks
+from .keys import identify
+from .lookup import FeatureLookup
 
 _CHUNK = 256  # images identified and looked up at a time
 _POLL = 0.02  # seconds between two looks for what others compute
-_PATIENCE = 60.0  # seconds without news from the others after which nobody waits
+
+# What an image is known by: the digest of its content, or its row where it could not be read.
+Name = bytes | int
 
 
 def cached_rows(
@@ -29,6 +32,7 @@ def cached_rows(
     n_threads: int,
     on_error: str,
     count: Callable[[int], None],
+    patience: float = 60.0,
 ) -> tuple[np.ndarray, list[tuple[int, str]]]:
     """Features of all images, computing each distinct one that is not in the cache once.
 
@@ -41,19 +45,163 @@ def cached_rows(
         See :class:`~sklearn_decaf.DeCAFTransformer`.
     count : callable
         Called with the number of images that are done.
+    patience : float, default=60.0
+        Seconds without news from the processes and threads that compute the same images, after
+        which nobody waits for them.
 
     Returns
     -------
     features : ndarray of shape (n, n_features), float32
     failures : list of (row, message), by row
     """
-    work = _Work(images, recipe, cache, batch_size, n_threads, on_error, count)
-    work.look_up_all()
-    work.compute_missing()
-    return work.features, sorted(work.failures)
+    computation = CachedComputation(
+        images,
+        recipe,
+        FeatureLookup(cache, recipe),
+        {"batch_size": batch_size, "n_threads": n_threads, "on_error": on_error},
+        count,
+    )
+    computation.look_up_all()
+    computation.compute_missing(cache.locks_path(), patience)
+    return computation.features, sorted(computation.failures)
 
 
-class _Selection(ImageInputs):
+class CachedComputation:
+    """Rows of features that are filled in by look-ups and by computation until none is missing.
+
+    Images with the same content are one: it is computed once, for all their rows.
+
+    Parameters
+    ----------
+    images : ImageInputs
+    recipe : Recipe
+    lookup : FeatureLookup
+    run_options : dict
+        Of `Recipe.iter_rows`: `batch_size`, `n_threads`, `on_error`.
+    count : callable
+        Called with the number of images that are done.
+
+    Attributes
+    ----------
+    features : ndarray of shape (n, n_features), float32
+    failures : list of (row, message)
+    missing : dict of Name to list of int
+        Rows that are not filled in yet, by their image.
+    """
+
+    def __init__(
+        self,
+        images: ImageInputs,
+        recipe: Recipe,
+        lookup: FeatureLookup,
+        run_options: dict,
+        count: Callable[[int], None],
+    ):
+        self.images = images
+        self.recipe = recipe
+        self.lookup = lookup
+        self.run_options = run_options
+        self.count = count
+        self.features = np.empty((len(images), recipe.n_features), np.float32)
+        self.failures: list[tuple[int, str]] = []
+        self.missing: dict[Name, list[int]] = {}
+
+    def _fill(self, rows: list[int], row_features: np.ndarray) -> None:
+        self.features[rows] = row_features
+        self.count(len(rows))
+
+    # Look-up -----------------------------------------------------------------------------------
+
+    def look_up_all(self) -> None:
+        """Identify all images, and fill in the rows of those that the cache has."""
+        for start in range(0, len(self.images), _CHUNK):
+            rows = range(start, min(start + _CHUNK, len(self.images)))
+            names = self._identify(rows)
+            for row, name in zip(rows, names):
+                self.missing.setdefault(name, []).append(row)
+            self.look_up(names)
+
+    def look_up(self, names: Iterable[Name]) -> int:
+        """Fill in the rows of those images that the cache has; return how many images it had."""
+        found = self.lookup.find(name for name in names if isinstance(name, bytes))
+        for digest, row_features in found.items():
+            self._fill(self.missing.pop(digest), row_features)
+        return len(found)
+
+    def _identify(self, rows: Sequence[int]) -> list[Name]:
+        chunk = _IdentifiedImages(self.images, rows, self.recipe.exif_transpose)
+
+        def identify_one(i: int) -> None:
+            # of a sequence of the user's own; reading it again will tell
+            with contextlib.suppress(OSError):
+                chunk[i]
+
+        run_in_threads(identify_one, len(rows), self.run_options["n_threads"])
+        return [row if digest is None else digest for row, digest in zip(rows, chunk.digests)]
+
+    # Computation -------------------------------------------------------------------------------
+
+    def compute_missing(self, locks_path: str, patience: float) -> None:
+        """Compute what is missing, and wait for what others compute at the same time."""
+        give_up = time.monotonic() + patience
+        while self.missing:
+            with KeyLocks(locks_path) as locks:
+                names = self._acquire(locks, wait=time.monotonic() < give_up)
+                if names:
+                    self.look_up(names)  # somebody may have finished them since
+                    self._compute([name for name in names if name in self.missing], locks)
+                    give_up = time.monotonic() + patience
+                    continue
+            # all that is left is being computed elsewhere; no lock is held while waiting
+            time.sleep(_POLL)
+            if self.look_up(list(self.missing)[:_CHUNK]):
+                give_up = time.monotonic() + patience
+
+    def _acquire(self, locks: KeyLocks, *, wait: bool) -> list[Name]:
+        """Choose images to compute that nobody else does, or any if there is no waiting."""
+        # Half of what is left at a time: enough to read ahead, and the other processes find
+        # something to do.
+        at_most = max(self.run_options["batch_size"], len(self.missing) // 2)
+        names: list[Name] = []
+        for name in self.missing:
+            if len(names) >= at_most:
+                break
+            alone = not wait or isinstance(name, int)
+            if alone or locks.acquire(self.lookup.lock_key(name)):
+                names.append(name)
+        return names
+
+    def _compute(self, names: list[Name], locks: KeyLocks) -> None:
+        """Compute these images; what cannot be settled by that stays in `missing`."""
+        if not names:
+            return
+        first_rows = [self.missing[name][0] for name in names]
+        chosen = _IdentifiedImages(self.images, first_rows, self.recipe.exif_transpose)
+        batches = self.lookup.widened.iter_rows(chosen, **self.run_options)
+        for start, values, failed in batches:  # values: (m, width of the widened recipe)
+            reasons = dict(failed)
+            computed: dict[bytes, np.ndarray] = {}
+            done = range(start, start + len(values))
+            for i, row_values, row_features in zip(done, values, self.lookup.narrow(values)):
+                name, digest = names[i], chosen.digests[i]
+                first, *others = self.missing.pop(name)
+                rows = [first]
+                if i in reasons:
+                    self.failures.append((first, reasons[i]))
+                elif digest is not None:
+                    computed[digest] = row_values
+                if others and digest == name and i not in reasons:
+                    rows += others
+                else:  # each has to fail by its own name, or had another content after all
+                    self.missing.update({row: [row] for row in others})
+                self._fill(rows, row_features)
+            self.lookup.keep(computed)
+            locks.release(
+                self.lookup.lock_key(names[i]) for i in done if isinstance(names[i], bytes)
+            )
+
+
+class _IdentifiedImages(ImageInputs):
     """Some of the images, identified as they are read: the digest is of what gets decoded."""
 
     def __init__(self, images: ImageInputs, rows: Sequence[int], exif_transpose: bool):
@@ -73,130 +221,3 @@ class _Selection(ImageInputs):
 
     def name_row(self, i):
         return self._images.name_row(self._items[i])
-
-
-class _Work:
-    def __init__(self, images, recipe, cache, batch_size, n_threads, on_error, count):
-        self.images, self.recipe, self.cache = images, recipe, cache
-        self.wide = recipe.widened()
-        self.batch_size, self.n_threads, self.on_error = batch_size, n_threads, on_error
-        self.count = count
-        self.columns = recipe.output_columns()
-        self.wide_columns = self.wide.output_columns()
-        self.recipe_digest = recipe_digest(recipe)
-        self.features = np.empty((len(images), recipe.n_features), np.float32)
-        self.failures: list[tuple[int, str]] = []
-        # rows by the digest of their image; what could not be identified stands alone
-        self.missing: dict[bytes | int, list[int]] = {}
-
-    # What is there -----------------------------------------------------------------------------
-
-    def look_up_all(self) -> None:
-        for start in range(0, len(self.images), _CHUNK):
-            rows = range(start, min(start + _CHUNK, len(self.images)))
-            chunk = _Selection(self.images, rows, self.recipe.exif_transpose)
-
-            def identify_one(i, chunk=chunk):
-                # of a sequence of the user's own; reading it again will tell
-                with contextlib.suppress(OSError):
-                    chunk[i]
-
-            run_in_threads(identify_one, len(rows), self.n_threads)
-            groups: dict[bytes | int, list[int]] = {}
-            for row, digest in zip(rows, chunk.digests):
-                groups.setdefault(row if digest is None else digest, []).append(row)
-            found = self.look_up(groups)
-            for digest, group in groups.items():
-                if digest not in found:
-                    self.missing.setdefault(digest, []).extend(group)
-
-    def look_up(self, groups: dict[bytes | int, list[int]]) -> set[bytes]:
-        """Fill in the rows of images that the cache has; return which these are."""
-        keys = {
-            (digest, output): entry_key(digest, self.recipe_digest, output)
-            for digest in groups
-            if isinstance(digest, bytes)
-            for output in self.columns
-        }
-        values = self.cache.get(list(keys.values()))
-        found = set()
-        for digest, rows in groups.items():
-            blobs = {output: values.get(keys.get((digest, output), b"")) for output in self.columns}
-            if all(
-                blob is not None and len(blob) == 4 * (columns.stop - columns.start)
-                for blob, columns in zip(blobs.values(), self.columns.values())
-            ):
-                for output, columns in self.columns.items():
-                    self.features[rows, columns] = np.frombuffer(blobs[output], "<f4")
-                found.add(digest)
-                self.count(len(rows))
-        return found
-
-    # What is not -------------------------------------------------------------------------------
-
-    def compute_missing(self) -> None:
-        give_up = time.monotonic() + _PATIENCE
-        while self.missing:
-            with Claims(self.cache.claims_path()) as claims:
-                # Half of what is left at a time: enough to read ahead, and the other processes
-                # find something to do.
-                at_most = max(self.batch_size, len(self.missing) // 2)
-                wait = time.monotonic() < give_up
-                groups: dict[bytes | int, list[int]] = {}
-                for digest, rows in self.missing.items():
-                    if len(groups) >= at_most:
-                        break
-                    if not wait or isinstance(digest, int) or claims.take(self.claim_on(digest)):
-                        groups[digest] = rows
-                if groups:  # somebody may have finished them since they were looked up
-                    for digest in self.look_up(groups):
-                        del groups[digest], self.missing[digest]
-                    self.compute(groups, claims)
-                    give_up = time.monotonic() + _PATIENCE
-                    continue
-            # all that is left is being computed elsewhere; no claim is held while waiting
-            time.sleep(_POLL)
-            for digest in self.look_up(dict(list(self.missing.items())[:_CHUNK])):
-                del self.missing[digest]
-                give_up = time.monotonic() + _PATIENCE
-
-    def claim_on(self, digest: bytes) -> bytes:
-        return entry_key(digest, self.recipe_digest, "")
-
-    def compute(self, groups: dict[bytes | int, list[int]], claims: Claims) -> None:
-        """Compute an image of each group; what cannot be settled by that stays in `missing`."""
-        if not groups:
-            return
-        names = list(groups)
-        chosen = _Selection(
-            self.images, [groups[name][0] for name in names], self.recipe.exif_transpose
-        )
-        batches = self.wide.iter_rows(
-            chosen, batch_size=self.batch_size, n_threads=self.n_threads, on_error=self.on_error
-        )
-        for start, values, failed in batches:  # values: (m, width of the wide recipe)
-            reasons = dict(failed)
-            entries: dict[bytes, bytes] = {}
-            for i, row_values in enumerate(values, start):
-                name, digest = names[i], chosen.digests[i]
-                first, *others = self.missing.pop(name)
-                done = [first]
-                if i in reasons:
-                    self.failures.append((first, reasons[i]))
-                elif digest is not None:
-                    for output, columns in self.wide_columns.items():
-                        key = entry_key(digest, self.recipe_digest, output)
-                        entries[key] = row_values[columns].astype("<f4").tobytes()
-                if others and digest == name and i not in reasons:
-                    done += others
-                else:  # each has to fail by its own name, or had another content after all
-                    self.missing.update({row: [row] for row in others})
-                for output, columns in self.columns.items():
-                    self.features[done, columns] = row_values[self.wide_columns[output]]
-                self.count(len(done))
-            if entries:
-                self.cache.put(entries)
-            claims.release(
-                [self.claim_on(name) for name in names[start : start + len(values)]
-                 if isinstance(name, bytes)]
-            )  # fmt: skip

@@ -1,4 +1,4 @@
-"""By what an activation is known: the content of the image, and all that decides the bits.
+"""Cache keys: the content of the image, and all that decides the bits of its activations.
 
 A key that leaves something out returns wrong features, one that holds too much only computes
 some again. So in doubt, things are part of the key: the version of each library that touches the
@@ -89,11 +89,20 @@ def _digest(header: str, content) -> bytes:
     return digest.digest()
 
 
-def recipe_digest(recipe: Recipe) -> bytes:
-    """Digest of all that decides the bits of a feature, image and layer aside."""
+def recipe_digest(recipe: Recipe, *, code: str | None = None, machine: dict | None = None) -> bytes:
+    """Digest of all that decides the bits of a feature, image and layer aside.
+
+    Parameters
+    ----------
+    recipe : Recipe
+    code : str, default=None
+        Digest of the code. None takes that of this process.
+    machine : dict, default=None
+        Libraries and CPU. None takes those of this process.
+    """
     described = {
-        "code": _CODE,
-        "machine": _machine(),
+        "code": _CODE if code is None else code,
+        "machine": _machine() if machine is None else machine,
         "weights": recipe.weights.sha256,
         "architecture": recipe.weights.architecture.name,
         "resize": recipe.resize,
@@ -125,12 +134,8 @@ def _own_code() -> dict[str, Path]:
     return files
 
 
-_OWN_SOURCES = (
-    "_cache/*.py",
-    "_features/*.py",
-    "_utils/*.py",
-    "images/*.py",
-)
+# Whole folders: a module that is forgotten would return features of older code.
+_OWN_SOURCES = ("_cache/**/*.py", "_features/**/*.py", "_utils/**/*.py", "images/**/*.py")
 # At import: code that is edited later is not the code that this process runs.
 _CODE = code_digest(_own_code())
 

@@ -17,7 +17,7 @@ from .._utils.parallel import effective_n_threads, run_in_threads, single_thread
 from .._utils.progress import Progress
 from ..exceptions import ImageError
 from ..images._estimator import ImageInputMixin, warn_of_failures
-from ..images._inputs import ImageInputs, describe
+from ..images._inputs import FailureReason, ImageInputs, describe
 from ..images._reading import decode
 
 if TYPE_CHECKING:
@@ -149,21 +149,24 @@ class ImageDescriptor(ImageInputMixin, TransformerMixin, BaseEstimator):
                 run_in_threads(work, len(rows), effective_n_threads(self.n_jobs))
         except ImageError:
             # rows are begun in their order: those before the first bad one have all been tried
-            raise ImageError(min(failures)[1]) from None
+            reason = min(failures)[1]
+            raise reason.error_class(reason) from None
         if failures:
             warn_of_failures(sorted(failures), len(rows))
 
-    def _use_image(self, images, row, use) -> str | None:
-        """Read an image and hand it on; return a message if that fails."""
+    def _use_image(self, images, row, use) -> FailureReason | None:
+        """Read an image and hand it on; return why, if that fails."""
         try:
             source = images[row]
         except OSError as error:  # of a sequence that reads its items on demand
             found = f"{type(error).__name__}: {error}"
-            return f"{images.name_row(row)}: the image cannot be fetched ({found})."
+            message = f"{images.name_row(row)}: the image cannot be fetched ({found})."
+            return FailureReason.of(error, message)
         try:
             use(row, decode(source, exif_transpose=self.exif_transpose))
         except ImageError as error:
-            return f"{images.name_row(row)}, {describe(source)}: {error}."
+            message = f"{images.name_row(row)}, {describe(source)}: {error}."
+            return FailureReason.of(error, message)
         return None
 
 

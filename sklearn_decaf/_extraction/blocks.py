@@ -1,4 +1,4 @@
-"""From files to blocks of features, computed in one go while the finished ones are written."""
+"""From files to blocks of features, one block at a time or in one go."""
 
 from __future__ import annotations
 
@@ -8,35 +8,113 @@ from itertools import accumulate
 
 import numpy as np
 
-from ..images._inputs import ImageInputs, describe
-from .file_list import FileList
+from ..images._inputs import FailureReason, ImageInputs, describe
+from ..transformers import DeCAFTransformer
+
+Reasons = dict[int, FailureReason]  # why images failed, by row
+
+
+def compute_block(
+    transformer: DeCAFTransformer, files: Sequence[str], rows: Sequence[int]
+) -> tuple[np.ndarray, Reasons]:
+    """Compute the features of one block of files.
+
+    What `extract` computes in one process, block by block, any executor can compute elsewhere:
+    this function, its arguments and its results can be pickled. A block's features are the same to
+    the bit wherever and with whatever others it is computed (with the same compiled kernels).
+
+    Parameters
+    ----------
+    transformer : DeCAFTransformer
+        No dropout is applied, and images that cannot be read are reported, whatever it says.
+    files : sequence of str
+        Paths of all photographs, or of those of this block: ``files[start:stop]`` is less to send
+        to another process.
+    rows : sequence of int
+        Indices of the block's files.
+
+    Returns
+    -------
+    features : ndarray of shape (n_rows, n_features), float32
+        NaN for images that failed.
+    reasons : dict of int to str
+        Why images failed, by row. The attribute `is_access` of a reason says whether the file
+        could not be opened or read.
+
+    Examples
+    --------
+    >>> from concurrent.futures import ThreadPoolExecutor
+    >>> from sklearn_decaf import DeCAFTransformer
+    >>> from sklearn_decaf._extraction.blocks import compute_block
+    >>> with ThreadPoolExecutor() as executor:
+    ...     task = executor.submit(compute_block, DeCAFTransformer(), ["missing.jpg"], [0])
+    ...     features, reasons = task.result()
+    >>> features.shape, reasons[0].is_access
+    ((1, 320), True)
+    """
+    blocks = computed_blocks(for_files(transformer), files, [rows], lambda n: None)
+    for _, features, reasons in blocks:
+        return features, reasons
+    raise AssertionError("one block gives one result")
+
+
+def for_files(transformer: DeCAFTransformer) -> DeCAFTransformer:
+    """A copy of a transformer that computes bare features and reports what it cannot read.
+
+    Raises
+    ------
+    ValueError
+        If a parameter is wrong, or is for something else than files.
+    TypeError
+        If it is no DeCAFTransformer.
+    """
+    if not isinstance(transformer, DeCAFTransformer):
+        raise TypeError(f"transformer={transformer!r} must be a DeCAFTransformer")
+    if transformer.dropout is True:
+        raise ValueError(
+            "dropout=True: extract writes features as the network gives them; apply "
+            "ActivationDropout to them when you train, and set dropout=False here"
+        )
+    if transformer.image_shape is not None:
+        raise ValueError(
+            f"image_shape={transformer.image_shape!r} is for rows of pixels, and extract reads "
+            "files: leave it None"
+        )
+    copy = transformer._variant(dropout=False, on_error="nan", verbose=False)
+    copy._validate_params()
+    return copy
 
 
 def computed_blocks(
-    transformer, files: FileList, blocks: Sequence[range], count: Callable[[int], None]
-) -> Iterator[tuple[range, np.ndarray, dict[int, str]]]:
+    transformer: DeCAFTransformer,
+    files: Sequence[str],
+    blocks: Sequence[Sequence[int]],
+    count: Callable[[int], None],
+) -> Iterator[tuple[Sequence[int], np.ndarray, Reasons]]:
     """Compute the features of blocks of files, in their order.
 
     Parameters
     ----------
     transformer : DeCAFTransformer
-        With ``on_error="nan"``.
-    files : FileList
-    blocks : sequence of range
-        Rows of the files, none empty.
+        As `for_files` returns it.
+    files : sequence of str
+    blocks : sequence of sequences of int
+        Rows of the files.
     count : callable
         Called with the number of images that are done.
 
     Yields
     ------
-    rows : range
+    rows : sequence of int
         The block.
-    features : ndarray of shape (n, n_features), float32
+    features : ndarray of shape (n_rows, n_features), float32
         NaN for images that failed.
     reasons : dict of int to str
         Why images failed, by row.
     """
-    if not blocks:
+    if not any(map(len, blocks)):
+        for rows in blocks:
+            yield rows, np.empty((0, transformer._recipe().n_features), np.float32), {}
         return
     if transformer.cache is not None:
         for rows in blocks:
@@ -48,7 +126,7 @@ def computed_blocks(
     # All in one go: between calls some threads would wait for the others.
     images = _Rows(files, blocks)
     recipe = transformer._recipe()
-    batches = recipe.iter_rows(images, **transformer._how())
+    batches = recipe.iter_rows(images, **transformer._run_options())
     batch, failed = np.empty((0, recipe.n_features), np.float32), []  # not in a block yet
     end = 0
     for rows in blocks:
@@ -71,7 +149,7 @@ def computed_blocks(
 class _Rows(ImageInputs):
     """Some of the files, which know their rows among all."""
 
-    def __init__(self, files: FileList, blocks: Sequence[range]):
+    def __init__(self, files: Sequence[str], blocks: Sequence[Sequence[int]]):
         super().__init__(range(sum(map(len, blocks))))
         self._files, self._blocks = files, blocks
         self._ends = list(accumulate(map(len, blocks)))
@@ -91,7 +169,9 @@ class _Rows(ImageInputs):
     def name_row(self, i):
         return f"row {self.row(i)}"
 
-    def reason(self, failure: tuple[int, str]) -> tuple[int, str]:
+    def reason(self, failure: tuple[int, FailureReason]) -> tuple[int, FailureReason]:
         """Row among all files, and the reason without that row and the path."""
         i, message = failure
-        return self.row(i), message.removeprefix(f"{self.name_row(i)}, {describe(self[i])}: ")
+        reason = FailureReason(message.removeprefix(f"{self.name_row(i)}, {describe(self[i])}: "))
+        reason.is_access = message.is_access
+        return self.row(i), reason

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import os
+import zlib
 from array import array
-from collections.abc import Iterable, Iterator, Sequence
-
-from ..images._reading import IMAGE_EXTENSIONS
+from collections.abc import Iterable, Sequence
 
 
 class FileList(Sequence):
     """A sequence of paths that takes their characters and eight bytes each, no more.
 
-    A list of ten million `str` takes more than a gigabyte.
+    A list of ten million `str` takes more than a gigabyte. A slice is a FileList with the same
+    root.
 
     Parameters
     ----------
@@ -27,6 +27,8 @@ class FileList(Sequence):
     >>> files = FileList(["a.jpg", "b/c.jpg"], root="photos")
     >>> len(files), files[1], files.name(1)
     (2, 'photos/b/c.jpg', 'b/c.jpg')
+    >>> list(files[1:])
+    ['photos/b/c.jpg']
     """
 
     def __init__(self, names: Iterable[str | os.PathLike], root: str = ""):
@@ -45,15 +47,21 @@ class FileList(Sequence):
     def __len__(self) -> int:
         return len(self._ends)
 
-    def __getitem__(self, row) -> str:
+    def __getitem__(self, row):
+        if isinstance(row, slice):
+            return FileList(map(self.name, range(*row.indices(len(self)))), self.root)
         return os.path.join(self.root, self.name(row))
 
     def name(self, row: int) -> str:
         """The name of a file as it was given."""
+        return os.fsdecode(self.name_bytes(row))
+
+    def name_bytes(self, row: int) -> bytes:
+        """The name of a file as the system has it."""
         if not 0 <= row < len(self):
             raise IndexError(row)
         start = self._ends[row - 1] if row else 0
-        return os.fsdecode(bytes(self._characters[start : self._ends[row]]))
+        return bytes(self._characters[start : self._ends[row]])
 
     def sha256(self) -> str:
         """Checksum of all names in their order."""
@@ -61,29 +69,33 @@ class FileList(Sequence):
         digest.update(self._ends.tobytes())
         return digest.hexdigest()
 
+    def to_bytes(self) -> bytes:
+        """All names, compressed; the root is not part of it."""
+        compressor = zlib.compressobj(1)
+        return b"".join(
+            (
+                compressor.compress(len(self).to_bytes(8, "little")),
+                compressor.compress(self._ends.tobytes()),
+                compressor.compress(self._characters),
+                compressor.flush(),
+            )
+        )
 
-def walk_images(folder: str, extensions: Sequence[str] = IMAGE_EXTENSIONS) -> Iterator[str]:
-    """Names of the images below a folder, relative to it, in an order that does not vary.
+    @classmethod
+    def from_bytes(cls, content: bytes) -> FileList:
+        """The names that `to_bytes` compressed.
 
-    Hidden files and folders are left out, links to folders are not followed.
-
-    Raises
-    ------
-    OSError
-        If a folder cannot be read.
-    """
-    suffixes = tuple(extension.lower() for extension in extensions)
-
-    def walk(inner: str) -> Iterator[str]:
-        with os.scandir(os.path.join(folder, inner)) as entries:
-            ordered = sorted(entries, key=lambda entry: os.fsencode(entry.name))
-        for entry in ordered:
-            name = os.path.join(inner, entry.name)
-            if entry.name.startswith("."):
-                continue
-            if entry.is_dir(follow_symlinks=False):
-                yield from walk(name)
-            elif entry.name.lower().endswith(suffixes):
-                yield name
-
-    return walk("")
+        Raises
+        ------
+        ValueError
+            If `content` is damaged.
+        """
+        try:
+            content = zlib.decompress(content)
+        except zlib.error as error:
+            raise ValueError(f"damaged names: {error}") from error
+        files = cls([])
+        size = 8 * int.from_bytes(content[:8], "little")
+        files._ends.frombytes(content[8 : 8 + size])
+        files._characters += content[8 + size :]
+        return files

@@ -8,8 +8,14 @@ import io
 import json
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
+
+from .changes import describe_changes
+from .file_list import FileList
+from .formats import as_text, read_names
 
 try:
     import fcntl
@@ -17,9 +23,47 @@ except ImportError:  # Windows
     fcntl = None
 
 _KIND = "features by sklearn_decaf.extract"
-_VERSION = 1
+_VERSION = 2
+_KNOWN_VERSIONS = (1, 2)  # 1 did not note of which kind a failure was
 # Twice, since it alone knows what the parts should be: damage to it would cost them all.
 _MANIFESTS = ("_manifest.json", ".manifest.json")
+_FAILED = "_failed.csv"
+
+NOT_OPENED = "cannot be opened"
+NOT_DECODED = "cannot be decoded"
+UNKNOWN = ""
+
+
+class Failure(NamedTuple):
+    """An image without features: its row, why, and of which kind that is."""
+
+    row: int
+    reason: str
+    kind: str
+
+
+@dataclass(frozen=True)
+class Part:
+    """A finished block: its rows, its files with sizes and checksums, and what failed of it."""
+
+    start: int
+    rows: int
+    files: dict[str, dict]
+    failed: list[Failure]
+
+    @property
+    def features_file(self) -> str:
+        """Name of the file with the features."""
+        return next(iter(self.files))
+
+    def to_json(self) -> dict:
+        """All but the failures, as the manifest lists it."""
+        return {
+            "start": self.start,
+            "rows": self.rows,
+            "n_failed": len(self.failed),
+            "files": self.files,
+        }
 
 
 class OutputFolder:
@@ -34,7 +78,8 @@ class OutputFolder:
     folder : Path
     settings : dict
         All that decides the content of the files, as JSON has it.
-    n_blocks : int
+    files : FileList
+        The photographs.
 
     Raises
     ------
@@ -48,10 +93,11 @@ class OutputFolder:
         If it cannot be written to.
     """
 
-    def __init__(self, folder: Path, settings: dict, n_blocks: int):
+    def __init__(self, folder: Path, settings: dict, files: FileList):
         self.folder = folder
         self.settings = settings
-        self.n_blocks = n_blocks
+        self.files = files
+        self.n_blocks = -(-len(files) // settings["block_size"])
         self.progress = folder / ".progress"
         if folder.exists():
             self._refuse_foreign()
@@ -75,23 +121,40 @@ class OutputFolder:
 
     # What is finished --------------------------------------------------------------------------
 
-    def finished(self) -> dict[int, dict]:
-        """Records of the finished blocks whose files are there and intact."""
+    def finished(self) -> dict[int, Part]:
+        """The finished blocks, by number, whose files are there and intact."""
+        records = self._progress_records()
+        listed = dict(enumerate(self._manifest_records()))
+        parts = {}
+        for number in range(self.n_blocks):
+            # a block of a complete output that was written again counts before the manifest
+            for record in (records.get(number), listed.get(number)):
+                if record is not None and self._is_intact(record):
+                    parts[number] = _part(record)
+                    break
+        return parts
+
+    def _progress_records(self) -> dict[int, dict]:
+        records = {}
+        for number in range(self.n_blocks) if self.progress.is_dir() else ():
+            record = _read_json(self._record_path(number))
+            if record is not None:
+                if record.get("version") is None:  # of version 1: row, path, reason
+                    record["failed"] = [
+                        Failure(row, reason, UNKNOWN) for row, _, reason in record["failed"]
+                    ]
+                records[number] = record
+        return records
+
+    def _manifest_records(self) -> list[dict]:
         manifest = self._manifest()
         if manifest is None:
-            records = {number: _read_json(self._record(number)) for number in range(self.n_blocks)}
-        else:
-            records = {
-                number: {**part, "failed": []} for number, part in enumerate(manifest["parts"])
-            }
-            # if the list is damaged, what failed has to be found out again
-            for row, path, reason in _read_failed(self.folder / "_failed.csv", manifest["failed"]):
-                records[row // self.settings["block_size"]]["failed"].append([row, path, reason])
-        return {
-            number: record
-            for number, record in records.items()
-            if record is not None and self._is_intact(record)
-        }
+            return []
+        records = [{**part, "failed": []} for part in manifest["parts"]]
+        # if the list is damaged, what failed has to be found out again
+        for failure in _read_failed(self.folder / _FAILED, manifest["failed"]["sha256"]):
+            records[failure.row // self.settings["block_size"]]["failed"].append(failure)
+        return records
 
     def _is_intact(self, record: dict) -> bool:
         for name, known in record["files"].items():
@@ -105,8 +168,13 @@ class OutputFolder:
         return len(record["failed"]) == record["n_failed"]
 
     def add(
-        self, number: int, start: int, rows: int, failed: list[list], write: Callable[[Path], list]
-    ) -> dict:
+        self,
+        number: int,
+        start: int,
+        n_rows: int,
+        failed: Sequence[Failure],
+        write: Callable[[Path], list[str]],
+    ) -> Part:
         """Finish a block: `write` puts its files into the folder that it is called with."""
         self.progress.mkdir(exist_ok=True)
         files = {}
@@ -116,31 +184,35 @@ class OutputFolder:
                 os.fsync(stream.fileno())
             files[name] = {"size": path.stat().st_size, "sha256": _sha256(path)}
             os.replace(path, self.folder / name)
-        record = {"start": start, "rows": rows, "n_failed": len(failed), "files": files}
-        self._write(self._record(number), _dumps({**record, "failed": failed}))
-        return {**record, "failed": failed}
+        part = Part(start, n_rows, files, list(failed))
+        record = {"version": _VERSION, **part.to_json(), "failed": part.failed}
+        self._write(self._record_path(number), _dumps(record))
+        return part
 
-    def complete(self, records: dict[int, dict]) -> None:
+    def complete(self, parts: dict[int, Part]) -> None:
         """All blocks are there: write the manifest and the list of failures, and tidy up."""
-        parts = [dict(records[number]) for number in range(self.n_blocks)]
-        failed = [entry for part in parts for entry in part.pop("failed")]
-        text = io.StringIO(newline="")
-        writer = csv.writer(text)
-        writer.writerow(["row", "path", "reason"])
-        writer.writerows(failed)
-        content = text.getvalue().encode("utf-8", "surrogateescape")
-        self._write(self.folder / "_failed.csv", content)
+        ordered = [parts[number] for number in range(self.n_blocks)]
+        content = self._failed_csv(failure for part in ordered for failure in part.failed)
+        self._write(self.folder / _FAILED, content)
         manifest = {
             "kind": _KIND,
             "version": _VERSION,
             "settings": self.settings,
-            "n_failed": len(failed),
-            "failed": {"file": "_failed.csv", "sha256": hashlib.sha256(content).hexdigest()},
-            "parts": parts,
+            "n_failed": sum(len(part.failed) for part in ordered),
+            "failed": {"file": _FAILED, "sha256": hashlib.sha256(content).hexdigest()},
+            "parts": [part.to_json() for part in ordered],
         }
         for name in _MANIFESTS:
             self._write(self.folder / name, _dumps(manifest))
         shutil.rmtree(self.progress, ignore_errors=True)
+
+    def _failed_csv(self, failed: Iterable[Failure]) -> bytes:
+        text = io.StringIO(newline="")
+        writer = csv.writer(text)
+        writer.writerow(["row", "path", "reason", "kind"])
+        for row, reason, kind in failed:
+            writer.writerow([row, as_text(self.files.name(row)), as_text(reason), kind])
+        return text.getvalue().encode()
 
     # The folder --------------------------------------------------------------------------------
 
@@ -151,7 +223,7 @@ class OutputFolder:
                 return manifest
         return None
 
-    def _record(self, number: int) -> Path:
+    def _record_path(self, number: int) -> Path:
         return self.progress / f"{number:06}.json"
 
     def _write(self, path: Path, content: bytes) -> None:
@@ -196,29 +268,48 @@ class OutputFolder:
         if known is None:
             shutil.rmtree(self.progress, ignore_errors=True)
             self.progress.mkdir()
+            self._write(self.progress / "names", self.files.to_bytes())
             content = {"kind": _KIND, "version": _VERSION, "settings": self.settings}
             self._write(self.progress / "settings.json", _dumps(content))
             return
-        if (known.get("kind"), known.get("version")) != (_KIND, _VERSION):
+        if known.get("kind") != _KIND or known.get("version") not in _KNOWN_VERSIONS:
             raise ValueError(
                 f"{str(self.folder)!r} was made by another version of sklearn_decaf: choose "
                 "another name, or remove it"
             )
         if known["settings"] != self.settings:
-            theirs, ours = known["settings"], self.settings
-            differences = "; ".join(
-                f"{name}: {theirs.get(name)!r} there, {ours.get(name)!r} now"
-                for name in sorted({*theirs, *ours})
-                if theirs.get(name) != ours.get(name)
-            )
             raise ValueError(
-                f"{str(self.folder)!r} was made with other settings ({differences}): choose "
-                "another name, remove it, or go on with the settings of before"
+                f"{str(self.folder)!r} "
+                + describe_changes(known["settings"], self.settings, self._names_before, self.files)
             )
         if manifest is None:
             for path in self.progress.iterdir():  # what a killed process left half done
-                if path.suffix != ".json" or path.name.endswith(".paths.json"):
+                is_record = path.suffix == ".json" and not path.name.endswith(".paths.json")
+                if not is_record and path.name != "names":
                     path.unlink()
+
+    def _names_before(self) -> FileList | None:
+        """The photographs of the call that began this output, as text; None if nobody knows."""
+        try:
+            names = FileList.from_bytes((self.progress / "names").read_bytes())
+            return FileList(as_text(names.name(row)) for row in range(len(names)))
+        except (OSError, ValueError):
+            pass
+        try:
+            records = self._manifest_records()
+            names = FileList(
+                name
+                for record in records
+                for name in read_names(self.folder / next(iter(record["files"])))
+            )
+            return names if records else None
+        except Exception:  # missing and damaged files, or PyArrow is not installed
+            return None
+
+
+def _part(record: dict) -> Part:
+    failed = [Failure(*failure) for failure in record["failed"]]
+    return Part(record["start"], record["rows"], record["files"], failed)
 
 
 def _dumps(value: dict) -> bytes:
@@ -240,15 +331,18 @@ def _json_sha256(value: dict) -> str:
     return hashlib.sha256(json.dumps(value, sort_keys=True).encode("ascii")).hexdigest()
 
 
-def _read_failed(path: Path, known: dict) -> list[list]:
+def _read_failed(path: Path, sha256: str) -> list[Failure]:
     try:
         content = path.read_bytes()
     except OSError:
         return []
-    if hashlib.sha256(content).hexdigest() != known["sha256"]:
+    if hashlib.sha256(content).hexdigest() != sha256:
         return []
     text = io.StringIO(content.decode("utf-8", "surrogateescape"), newline="")
-    return [[int(row), name, reason] for row, name, reason in list(csv.reader(text))[1:]]
+    return [
+        Failure(int(line["row"]), line["reason"], line.get("kind", UNKNOWN))
+        for line in csv.DictReader(text)
+    ]
 
 
 def _sha256(path: Path) -> str:

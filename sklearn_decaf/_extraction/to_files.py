@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Sequence
-from contextlib import closing
-from functools import partial
 from numbers import Integral
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -15,17 +12,15 @@ from sklearn.utils import Bunch
 
 from .. import __version__, _kernels
 from .._utils.data_home import expand_user
-from .._utils.progress import Progress
 from ..transformers import DeCAFTransformer
-from .blocks import computed_blocks
+from .blocks import for_files
 from .file_list import FileList
-from .formats import import_pyarrow, write_block
-from .output_folder import OutputFolder
+from .formats import FORMATS, import_pyarrow
+from .output_folder import NOT_OPENED, OutputFolder
+from .resumable_run import ResumableRun
 
 if TYPE_CHECKING:
     from .._utils.types import FilePath
-
-_FORMATS = ("parquet", "npy")
 
 
 def extract(
@@ -36,14 +31,17 @@ def extract(
     root: FilePath = "",
     format: Literal["parquet", "npy"] | None = None,
     block_size: int = 4096,
+    retry_failed: bool = False,
+    allow_missing: bool = False,
     verbose: bool = True,
 ) -> Bunch:
     """Compute features of any number of photographs and write them to files.
 
     Images stream through in blocks, and the next ones are computed while a block is written:
-    memory does not grow with their number. A block that is
-    finished stays finished. After a crash, a full disk or Ctrl-C, the same call goes on where the
-    last one stopped, and the files come out the same to the byte.
+    memory does not grow with their number. A block that is finished stays finished. After a crash,
+    a full disk or Ctrl-C, the same call goes on where the last one stopped, and the files come out
+    the same to the byte. Files that could not be opened (missing, on a network drive that was
+    away) are tried again by each call.
 
     Parameters
     ----------
@@ -63,6 +61,12 @@ def extract(
         (``pip install "sklearn-decaf[parquet]"``).
     block_size : int, default=4096
         Images a block: what is computed again after a crash, at most, and what is in memory.
+    retry_failed : bool, default=False
+        Try again all images that failed in earlier calls, such as files that were damaged and have
+        been replaced. Those whose files could not be opened are tried again in any case.
+    allow_missing : bool, default=False
+        Go on where not one file of a block can be opened. Otherwise that ends the call, since a
+        disk that is gone is likelier than so many missing files.
     verbose : bool, default=True
         Show progress with rate and time left on standard error.
 
@@ -73,12 +77,16 @@ def extract(
         - ``n_images``, ``n_features`` : int
         - ``n_computed`` : int, the images of this call; the others were finished before
         - ``n_failed`` : int, images that cannot be read; ``_failed.csv`` lists them
+        - ``n_not_opened`` : int, those of them whose files could not be opened
         - ``files`` : list of str, the files with features, in the order of the rows
 
     Raises
     ------
     ValueError
         If `out` was begun with other settings or other paths, or a parameter is wrong.
+    ImageAccessError
+        If a block has several images and not one of their files can be opened. Finished blocks are
+        kept.
     BlockingIOError
         If another process is writing to `out`.
     FileExistsError
@@ -100,16 +108,20 @@ def extract(
 
     - ``part-000000.parquet``, ... with columns ``row``, ``path``, ``features`` (a list of
       `n_features` float32, null for an image that failed) and ``error`` (why it failed, or null).
-      ``pandas.read_parquet(out)`` and ``pyarrow.dataset.dataset(out)`` read all parts as one table;
+      ``pandas.read_parquet(out)``, ``pyarrow.dataset.dataset(out)`` and Spark read all parts as
+      one table; polars and DuckDB want a pattern, ``polars.read_parquet(f"{out}/*.parquet")``;
     - or ``part-000000.npy``, ... of shape (rows, n_features), float32, with rows of NaN for images
       that failed, and ``part-000000.paths.json`` with their paths;
-    - ``_failed.csv`` with row, path and reason of each image that failed;
+    - ``_failed.csv``, in UTF-8, with row, path and reason of each image that failed, and of which
+      kind that is: "cannot be opened" or "cannot be decoded";
     - ``_manifest.json``, which is there once all is finished: settings (with the checksum of the
       weights), files, their rows and checksums.
 
     A finished block is checked against its checksum before it is taken for finished, so a call
     on a finished folder verifies it, and repairs what was damaged. That a photograph changes
     between two calls is not noticed.
+
+    Names of files that are not UTF-8 stand in Parquet and CSV files with escapes, ``\\xff``.
 
     The command line does the same:
     ``python -m sklearn_decaf extract FOLDER --out features.parquet``.
@@ -131,11 +143,11 @@ def extract(
     >>> features.shape, result.n_failed
     ((3, 320), 1)
     """
-    transformer = _check_transformer(transformer)
+    transformer = for_files(DeCAFTransformer() if transformer is None else transformer)
     out = Path(os.path.abspath(expand_user(out)))
     if format is None:
         format = "parquet" if out.suffix == ".parquet" else "npy"
-    if format not in _FORMATS:
+    if format not in FORMATS:
         raise ValueError(f"format={format!r} must be 'parquet', 'npy' or None")
     if not isinstance(block_size, Integral) or isinstance(block_size, bool) or block_size < 1:
         raise ValueError(f"block_size={block_size!r} must be an integer of at least 1")
@@ -151,72 +163,21 @@ def extract(
         raise ValueError("paths is empty: there are no photographs")
 
     settings = _settings(transformer, files, format, int(block_size))
-    starts = range(0, len(files), block_size)
-    with OutputFolder(out, settings, len(starts)) as output:
-        records = output.finished()
-        to_do = [number for number in range(len(starts)) if number not in records]
-        n_images = sum(_rows(files, starts[number], block_size) for number in to_do)
-        if verbose and n_images < len(files):
-            print(
-                f"[extract] {len(files) - n_images} of {len(files)} images were finished before",
-                file=sys.stderr,
-            )
-        progress = Progress(n_images, "extract", enabled=bool(verbose))
-        ranges = [range(starts[i], starts[i] + _rows(files, starts[i], block_size)) for i in to_do]
-        # closed when writing fails, or at Ctrl-C: then its threads end
-        with closing(computed_blocks(transformer, files, ranges, progress.update)) as blocks:
-            for number, (rows, features, reasons) in zip(to_do, blocks):
-                write = partial(
-                    write_block,
-                    format,
-                    number=number,
-                    start=rows.start,
-                    names=[files.name(row) for row in rows],
-                    features=features,
-                    reasons=reasons,
-                    settings=settings,
-                )
-                failed = [[row, files.name(row), reasons[row]] for row in sorted(reasons)]
-                try:
-                    records[number] = output.add(number, rows.start, len(rows), failed, write)
-                except OSError as error:
-                    raise _explained(error, out, len(records), len(starts)) from error
-        try:
-            output.complete(records)
-        except OSError as error:
-            raise _explained(error, out, len(records), len(starts)) from error
+    with OutputFolder(out, settings, files) as output:
+        run = ResumableRun(output, transformer)
+        run.retry(all_failed=retry_failed, verbose=verbose)
+        run.compute_unfinished(allow_missing=allow_missing, verbose=verbose)
+        run.complete()
+    failed = [failure for part in run.parts.values() for failure in part.failed]
     return Bunch(
         folder=str(out),
         n_images=len(files),
         n_features=settings["n_features"],
-        n_computed=n_images,
-        n_failed=sum(record["n_failed"] for record in records.values()),
-        files=[str(out / next(iter(records[number]["files"]))) for number in range(len(starts))],
+        n_computed=run.n_computed,
+        n_failed=len(failed),
+        n_not_opened=sum(failure.kind == NOT_OPENED for failure in failed),
+        files=[str(out / run.parts[number].features_file) for number in range(output.n_blocks)],
     )
-
-
-def _rows(files: FileList, start: int, block_size: int) -> int:
-    return min(block_size, len(files) - start)
-
-
-def _check_transformer(transformer) -> DeCAFTransformer:
-    if transformer is None:
-        transformer = DeCAFTransformer()
-    if not isinstance(transformer, DeCAFTransformer):
-        raise TypeError(f"transformer={transformer!r} must be a DeCAFTransformer")
-    if transformer.dropout is True:
-        raise ValueError(
-            "dropout=True: extract writes features as the network gives them; apply "
-            "ActivationDropout to them when you train, and set dropout=False here"
-        )
-    if transformer.image_shape is not None:
-        raise ValueError(
-            f"image_shape={transformer.image_shape!r} is for rows of pixels, and extract reads "
-            "files: leave it None"
-        )
-    transformer = transformer._variant(dropout=False, on_error="nan", verbose=False)
-    transformer._validate_params()
-    return transformer
 
 
 def _settings(transformer, files: FileList, format: str, block_size: int) -> dict:
@@ -241,11 +202,3 @@ def _settings(transformer, files: FileList, format: str, block_size: int) -> dic
         "sklearn_decaf": __version__,
         "kernels": _kernels.KERNEL_SET,
     }
-
-
-def _explained(error: OSError, out: Path, n_finished: int, n_blocks: int) -> OSError:
-    message = (
-        f"{error.strerror or error}; {n_finished} of {n_blocks} blocks are finished and kept: "
-        "remove the cause and do the same again"
-    )
-    return OSError(error.errno, message, str(out))

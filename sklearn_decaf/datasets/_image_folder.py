@@ -12,14 +12,20 @@ import numpy as np
 from sklearn.utils import Bunch, check_random_state
 
 from .._utils.data_home import expand_user
+from ..images._folders import (
+    Entry,
+    Kind,
+    LeftOut,
+    check_folder,
+    describe_unlisted,
+    folders_above,
+    list_folder,
+    walk_below,
+)
 from ..images._reading import IMAGE_EXTENSIONS
 
 if TYPE_CHECKING:
     from .._utils.types import FilePath, RandomState
-
-# Written by file managers and archivers beside the photographs; left out without a warning, like
-# every name that starts with a dot.
-_THUMBNAIL_FILES = {"thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r", "__macosx", "@eadir"}
 
 # A folder that holds only these holds the parts of a data set, not its classes.
 _SPLIT_NAMES = {"train", "training", "trainval", "val", "valid", "validation", "test", "testing"}
@@ -82,10 +88,13 @@ def load_image_folder(
 
     Images in sub-folders of a class folder, at any depth, belong to that class. Links are
     followed; a folder that is reached a second time within a class, through a link or a loop of
-    links, is read once. Hidden files and folders (whose names start with a dot), files with other
-    suffixes and images that lie beside the class folders are left out; everything left out
-    is listed in `ignored`, and one warning says so unless all of it is hidden or is a file
-    manager's own.
+    links, is read once. Hidden files and folders (whose names start with a dot), those that
+    systems, file managers and network drives make for themselves (``@eaDir``, ``#recycle``,
+    ``lost+found``, ``Thumbs.db``), files with other suffixes and images that lie beside the class
+    folders are left out; everything left out is listed in `ignored`, and one warning says so
+    unless all of it is hidden or the system's own. A folder that cannot be listed is named in a
+    warning and left out too, unless `classes` names it. The command line
+    ``python -m sklearn_decaf extract`` lists folders in the same way.
 
     Parameters
     ----------
@@ -146,6 +155,8 @@ def load_image_folder(
         If there is no class folder, a class folder holds no image, the folders are the parts of a
         data set (``train``, ``test``) instead of classes, or `classes` is empty, repeats a name or
         names a folder that is not there.
+    OSError
+        If `directory`, or a folder that `classes` names, cannot be listed.
 
     See Also
     --------
@@ -173,14 +184,24 @@ def load_image_folder(
     """
     directory = expand_user(directory)
     suffixes = _normalise_extensions(extensions)
-    names, ignored = _class_folders(directory, suffixes, classes)
+    found, ignored = _class_folders(directory, suffixes, classes)
 
-    above = _directory_and_above(directory)
-    counts, filenames = [], []
-    for name in names:
-        files = _list_images(os.path.join(directory, name), suffixes, above, ignored)
-        counts.append(len(files))
-        filenames += files
+    above = folders_above(directory)
+    names, counts, filenames = [], [], []
+    for name in found:
+        n_before = len(filenames)
+        for entry in walk_below(directory, name, suffixes, above):
+            if entry.kind is Kind.IMAGE:
+                filenames.append(os.path.join(directory, entry.name))
+                continue
+            ignored.append(entry)
+            if entry.kind is Kind.UNLISTED and entry.name == name:  # the class folder itself
+                if classes is not None:
+                    raise entry.error
+                break
+        else:
+            names.append(name)
+            counts.append(len(filenames) - n_before)
     if classes is None:
         _refuse_wrong_level(directory, names, filenames)
     _refuse_empty_classes(directory, names, counts, suffixes, ignored)
@@ -199,7 +220,7 @@ def load_image_folder(
         filenames=filenames,
         target=target,
         target_names=np.array(names),
-        ignored=ignored,
+        ignored=[os.path.join(directory, entry.name) for entry in ignored],
         DESCR=description,
     )
 
@@ -217,25 +238,17 @@ def _normalise_extensions(extensions):
 
 
 def _class_folders(directory, suffixes, classes):
-    """Names of the class folders, and the paths beside them that are no class folders."""
-    if not os.path.exists(directory):
-        raise FileNotFoundError(
-            f"there is no folder {directory!r} (the current directory is {os.getcwd()!r})"
-        )
-    if not os.path.isdir(directory):
-        raise NotADirectoryError(
-            f"{directory!r} is a file; load_image_folder takes the folder that holds one "
-            f"sub-folder of images per class"
-        )
-    folders, ignored, images = [], [], 0
-    for entry in _sorted_entries(directory):
-        if entry.is_dir() and not _is_hidden(entry.name):
-            folders.append(entry.name)
+    """Names of the class folders, and the entries beside them that are no class folders."""
+    check_folder(directory)
+    folders, ignored = [], []
+    for name, kind in list_folder(directory, suffixes):
+        if kind is Kind.FOLDER:
+            folders.append(name)
         else:
-            ignored.append(entry.path)
-            images += entry.name.lower().endswith(suffixes) and not _is_hidden(entry.name)
+            ignored.append(Entry(name, kind))
 
     if not folders:
+        images = sum(entry.kind is Kind.IMAGE for entry in ignored)
         found = f"{images} images, but no class folders" if images else "no class folders"
         raise ValueError(
             f"{directory!r} holds {found}: move the images of each class into a sub-folder named "
@@ -266,55 +279,6 @@ def _check_classes(directory, classes, folders):
     return names
 
 
-def _list_images(class_folder, suffixes, above, ignored):
-    """Paths of the images below a class folder, in sorted order; the rest goes to `ignored`."""
-    seen = set(above)  # a link up to one of these is a loop
-    images = []
-
-    def walk(folder):
-        identity = _identity(folder)
-        if identity in seen:
-            ignored.append(folder)
-            return
-        seen.add(identity)
-        for entry in _sorted_entries(folder):
-            if _is_hidden(entry.name):
-                ignored.append(entry.path)
-            elif entry.is_dir():
-                walk(entry.path)
-            elif entry.is_file() and entry.name.lower().endswith(suffixes):
-                images.append(entry.path)
-            else:  # another suffix, a broken link, a socket ...
-                ignored.append(entry.path)
-
-    walk(class_folder)
-    return images
-
-
-def _sorted_entries(folder):
-    with os.scandir(folder) as entries:
-        return sorted(entries, key=lambda entry: entry.name)
-
-
-def _identity(folder):
-    status = os.stat(folder)
-    return status.st_dev, status.st_ino
-
-
-def _directory_and_above(directory):
-    """Identities of a folder and of all folders that it lies in."""
-    folder = os.path.realpath(directory)
-    identities = {_identity(folder)}
-    while folder != os.path.dirname(folder):
-        folder = os.path.dirname(folder)
-        identities.add(_identity(folder))
-    return identities
-
-
-def _is_hidden(name):
-    return name.startswith(".") or name.lower() in _THUMBNAIL_FILES
-
-
 def _refuse_wrong_level(directory, names, filenames):
     """Refuse a directory whose class folders lie one level further down than they should."""
     top = os.path.join(directory, "")
@@ -337,8 +301,11 @@ def _refuse_empty_classes(directory, names, counts, suffixes, ignored):
     if not empty:
         return
     folder = os.path.join(directory, empty[0], "")
-    other = [path for path in ignored if path.startswith(folder)]
-    holds = f"; it holds {_summary(other)}" if other else ""
+    others = LeftOut()
+    for entry in ignored:
+        if entry.name.split(os.sep)[0] == empty[0]:
+            others.add(entry)
+    holds = f"; it holds {others}" if len(others) else ""
     more = f" (nor do {len(empty) - 1} others)" if len(empty) > 1 else ""
     raise ValueError(
         f"class folder {folder!r} holds no image ({', '.join(suffixes)}){more}{holds}. Put images "
@@ -348,34 +315,23 @@ def _refuse_empty_classes(directory, names, counts, suffixes, ignored):
 
 
 def _warn_of_ignored(directory, ignored, suffixes):
-    ignored = [path for path in ignored if not _is_hidden(os.path.basename(path))]
-    if not ignored:
+    left_out = LeftOut()
+    for entry in ignored:
+        left_out.add(entry)
+    if not len(left_out):
         return
-    beside = [
-        path
-        for path in ignored
-        if os.path.dirname(path) == directory.rstrip(os.sep) and path.lower().endswith(suffixes)
+    sentences = [
+        f"left out {left_out}, of {directory!r}: only files in a class folder that end in "
+        f"{', '.join(suffixes)} are taken; `ignored` lists the others."
     ]
-    unclassed = (
-        f" {len(beside)} of them are images that lie beside the class folders and so have no "
-        f"class: move them into one."
-        if beside
-        else ""
-    )
-    telephone = any(path.lower().endswith((".heic", ".heif")) for path in ignored)
-    heic = " Save HEIC files as JPEG first, or open them with pillow-heif." if telephone else ""
-    warnings.warn(
-        f"left out {_summary(ignored)} of {directory!r}: only files in a class folder that end in "
-        f"{', '.join(suffixes)} are taken; `ignored` lists the others.{unclassed}{heic}",
-        stacklevel=3,
-    )
-
-
-def _summary(paths):
-    """'3 entries (.txt: 2, .xml: 1), the first 'cat/a.txt''."""
-    kinds = Counter(os.path.splitext(path)[1].lower() or "no suffix" for path in paths)
-    listed = ", ".join(f"{kind}: {count}" for kind, count in kinds.most_common(5))
-    return f"{len(paths)} entries ({listed}), the first {paths[0]!r},"
+    beside = sum(entry.kind is Kind.IMAGE for entry in ignored)
+    if beside:
+        sentences.append(
+            f"{beside} of them are images that lie beside the class folders and so have no "
+            f"class: move them into one."
+        )
+    sentences += [describe_unlisted(entry, directory) + "." for entry in left_out.unlisted[:10]]
+    warnings.warn(" ".join([*sentences, left_out.advice]).strip(), stacklevel=3)
 
 
 def _shortened(names, longest=10):

@@ -16,7 +16,7 @@ import numpy as np
 
 from .._utils.parallel import effective_n_threads, submit
 from ..exceptions import ImageError
-from ._inputs import check_images, describe
+from ._inputs import FailureReason, check_images, describe
 from ._reading import decode
 from ._resizing import resize_and_crop
 
@@ -208,18 +208,20 @@ class BatchReader:
         """Room for n images."""
         return np.zeros((n, *self._shape), dtype=np.uint8)
 
-    def fill(self, batch: np.ndarray, offset: int, row: int) -> tuple[int, str] | None:
+    def fill(self, batch: np.ndarray, offset: int, row: int) -> tuple[int, FailureReason] | None:
         """Write one image into its place in a batch; return (row, message) if that fails."""
         images = self.images
         try:
             source = images[row]
         except OSError as error:  # of a sequence that reads its items on demand
             found = f"{type(error).__name__}: {error}"
-            return row, f"{images.name_row(row)}: the image cannot be fetched ({found})."
+            message = f"{images.name_row(row)}: the image cannot be fetched ({found})."
+            return row, FailureReason.of(error, message)
         try:
             batch[offset] = resize_and_crop(decode(source, **self._decoding), **self._cutting)
         except ImageError as error:
-            return row, f"{images.name_row(row)}, {describe(source)}: {error}."
+            message = f"{images.name_row(row)}, {describe(source)}: {error}."
+            return row, FailureReason.of(error, message)
         return None
 
     def failures(self, results) -> list[tuple[int, str]]:
@@ -228,7 +230,7 @@ class BatchReader:
         for failure in results:  # in row order, so the first bad row raises, not the fastest
             if failure is not None:
                 if self._on_error == "raise":
-                    raise ImageError(
+                    raise failure[1].error_class(
                         f"{failure[1]} sklearn_decaf.images.find_unreadable lists images that "
                         "cannot be read; on_error='nan' makes rows of NaN of all that fail."
                     )
@@ -259,7 +261,8 @@ def find_unreadable(images: Images, *, n_jobs: int | None = None) -> list[tuple[
     -------
     failed : list of (row, message)
         The rows of images that cannot be read, in order; the message names the row, the path and
-        the reason. Empty if all is well.
+        the reason. Its attribute `is_access` is True where the file could not be opened or read,
+        which says nothing of the image in it. Empty if all is well.
 
     See Also
     --------

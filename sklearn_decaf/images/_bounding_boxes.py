@@ -13,7 +13,7 @@ from sklearn.base import BaseEstimator, TransformerMixin, _fit_context
 from sklearn.utils._param_validation import Interval
 
 from .._utils.doc_link import DOC_LINK_TEMPLATE
-from ..exceptions import ImageError
+from ..exceptions import ImageAccessError, ImageError
 from ._inputs import check_images
 from ._reading import read_image
 
@@ -228,7 +228,8 @@ class CroppedImages(Sequence):
             image = read_image(self._images[row], exif_transpose=exif_transpose)
             return _crop(image, self._boxes[row], enlarge, size)
         except ImageError as error:
-            raise _CropError(f"{self._images.name_row(row)}, {error}") from error
+            kind = ImageAccessError if isinstance(error, ImageAccessError) else _CropError
+            raise kind(f"{self._images.name_row(row)}, {error}") from error
 
 
 class _CropError(ImageError, OSError):

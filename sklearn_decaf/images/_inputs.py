@@ -16,7 +16,7 @@ import numpy as np
 from PIL import Image
 from sklearn.utils import check_array
 
-from ..exceptions import ImageError
+from ..exceptions import ImageAccessError, ImageError
 
 if TYPE_CHECKING:
     from .._utils.types import Images, ImageShape
@@ -61,6 +61,25 @@ class FileContent(bytes):
     """The bytes of a file that was read already, with its `path` for messages."""
 
     path: str | os.PathLike = ""
+
+
+class FailureReason(str):
+    """Why an image could not be read; `is_access` if its file could not even be opened or read."""
+
+    is_access: bool = False
+
+    @classmethod
+    def of(cls, error: Exception, text: str) -> FailureReason:
+        """The reason that an error gives, in other words."""
+        reason = cls(text)
+        # an OSError that is no ImageError comes from a sequence that reads its items on demand
+        reason.is_access = isinstance(error, ImageAccessError) or not isinstance(error, ImageError)
+        return reason
+
+    @property
+    def error_class(self) -> type[ImageError]:
+        """What to raise with this reason."""
+        return ImageAccessError if self.is_access else ImageError
 
 
 class _FlatRows(ImageInputs):

@@ -22,7 +22,7 @@ from PIL import (
 )
 
 from .._utils.locks import Lock
-from ..exceptions import ImageError
+from ..exceptions import ImageAccessError, ImageError
 from ._inputs import FileContent, describe, find_problem
 
 if TYPE_CHECKING:
@@ -41,8 +41,9 @@ _FORMATS = tuple(
 _FORMAT_NAMES = ", ".join(_FORMATS)
 #: What counts as an image unless the caller says otherwise; compared without case.
 IMAGE_EXTENSIONS = (
-    *(".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".gif", ".tif", ".tiff", ".webp"),
-    *(".avif", ".ppm", ".pgm", ".pbm", ".pnm"),
+    *(".jpg", ".jpeg", ".jpe", ".jfif", ".jif", ".jfi", ".pjpeg", ".pjp", ".mpo"),
+    *(".png", ".apng", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".avif", ".avifs"),
+    *(".ppm", ".pgm", ".pbm", ".pnm", ".pfm"),
 )
 # Pillow's own threshold for its decompression bomb warning: a third of a gigabyte, decoded.
 _MAX_PIXELS = 89_478_485
@@ -120,7 +121,8 @@ def read_image(image: ImageLike, *, exif_transpose: bool = True) -> Image.Image:
     try:
         result = decode(image, exif_transpose=exif_transpose)
     except ImageError as error:
-        raise ImageError(f"{describe(image)}: {error}.") from error.__cause__
+        kind = ImageAccessError if isinstance(error, ImageAccessError) else ImageError
+        raise kind(f"{describe(image)}: {error}.") from error.__cause__
     return result.copy() if result is image else result
 
 
@@ -133,7 +135,7 @@ def decode(image, *, exif_transpose=True, at_least=None) -> Image.Image:
     """
     problem = find_problem(image)
     if problem:
-        raise ImageError(problem)
+        raise (ImageAccessError if isinstance(image, str) else ImageError)(problem)
     if isinstance(image, np.ndarray):
         return _array_to_rgb(image)
     if isinstance(image, Image.Image):
@@ -144,7 +146,22 @@ def decode(image, *, exif_transpose=True, at_least=None) -> Image.Image:
     if isinstance(image, bytes | bytearray | memoryview):
         return _decode_stream(io.BytesIO(image), exif_transpose, at_least)
     with _open_file(image) as stream:
-        return _decode_stream(stream, exif_transpose, at_least)
+        try:
+            return _decode_stream(stream, exif_transpose, at_least)
+        except ImageError as error:
+            if isinstance(error.__cause__, Exception):  # a decoder's, which may hide why it failed
+                _check_readable(stream)
+            raise
+
+
+def _check_readable(stream) -> None:
+    """Read a file to its end: a disk that fails must not be taken for a damaged photograph."""
+    try:
+        stream.seek(0)
+        while stream.read(2**20):
+            pass
+    except OSError as error:
+        raise ImageAccessError(f"the file cannot be read: {error.strerror}") from error
 
 
 def max_pixels() -> int:
@@ -162,17 +179,17 @@ def _open_file(path):
         where = "" if os.path.isabs(name) else f" (the working directory is {os.getcwd()!r})"
         if name.startswith("~"):
             where = ": ~ is not expanded, pass os.path.expanduser(path)"
-        raise ImageError(f"no such file{where}") from error
+        raise ImageAccessError(f"no such file{where}") from error
     except OSError as error:
-        raise ImageError(f"the file cannot be opened: {error.strerror}") from error
+        raise ImageAccessError(f"the file cannot be opened: {error.strerror}") from error
     except ValueError as error:  # a zero byte
-        raise ImageError(f"not a path: {error}") from error
+        raise ImageAccessError(f"not a path: {error}") from error
     if stat.S_ISDIR(mode):
-        raise ImageError(
+        raise ImageAccessError(
             "a directory: sklearn_decaf.datasets.load_image_folder lists a folder per class, "
             "sorted(pathlib.Path(folder).glob('*.jpg')) a plain one"
         )
-    raise ImageError("not a regular file")  # opening a pipe, say, would wait forever
+    raise ImageAccessError("not a regular file")  # opening a pipe, say, would wait forever
 
 
 def _decode_stream(stream, exif_transpose, at_least) -> Image.Image:
@@ -189,7 +206,7 @@ def _decode_stream(stream, exif_transpose, at_least) -> Image.Image:
             _reduce_jpeg(image, at_least)
         image.load()
     except Exception as error:  # the decoders raise whatever comes to hand
-        raise ImageError(_damage(image.format, error)) from error
+        raise _damage(image.format, error) from error
     return _upright_rgb(image, exif_transpose)
 
 
@@ -210,7 +227,10 @@ def _identify(stream) -> ImageFile.ImageFile:
     `Image.open` warns of pictures above its limit, and silencing a warning changes the state of
     all threads; and it forgets why the one format that fits the first bytes refused the rest.
     """
-    start = stream.read(64)
+    try:
+        start = stream.read(64)
+    except OSError as error:
+        raise ImageAccessError(f"the file cannot be read: {error.strerror}") from error
     if not start:
         raise ImageError("empty, 0 bytes")
     for name in _FORMATS:
@@ -223,14 +243,16 @@ def _identify(stream) -> ImageFile.ImageFile:
             try:
                 return factory(stream, "")
             except Exception as error:
-                raise ImageError(_damage(name, error)) from error
+                raise _damage(name, error) from error
     kind = _guess_content(start, in_memory=isinstance(stream, io.BytesIO))
     raise ImageError(f"{kind}; it starts with {start[:24]!r}")
 
 
-def _damage(name, error) -> str:
+def _damage(name, error) -> ImageError:
+    if isinstance(error, OSError) and error.errno is not None:  # the decoders' own have no number
+        return ImageAccessError(f"the file cannot be read: {error.strerror}")
     kind = "truncated" if "truncated" in str(error).lower() else "truncated or damaged"
-    return f"a {kind} {name} file, fetch it again ({_name(error)})"
+    return ImageError(f"a {kind} {name} file, fetch it again ({_name(error)})")
 
 
 def _guess_content(start: bytes, in_memory: bool) -> str:
@@ -259,8 +281,8 @@ def _decode_pil(image, exif_transpose) -> Image.Image:
     try:
         image.load()
     except Exception as error:
-        if "truncated" in str(error):
-            raise ImageError(_damage(image.format, error)) from error
+        if "truncated" in str(error) or getattr(error, "errno", None) is not None:
+            raise _damage(image.format, error) from error
         raise ImageError(
             f"its pixels cannot be loaded ({_name(error)}): if its file was closed too early, call "
             "image.load() while it is open, or pass the path"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import pickle
-import threading
 import warnings
 from collections.abc import Sequence
 from dataclasses import replace
@@ -22,9 +21,7 @@ from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import Pipeline, make_pipeline
 
 from sklearn_decaf import ActivationCache, DeCAFTransformer
-from sklearn_decaf._cache import keys
 from sklearn_decaf._kernels import KERNEL_SET
-from sklearn_decaf._utils.code_digest import code_digest
 from sklearn_decaf.exceptions import ImageError, ImageWarning, WeightsError
 from sklearn_decaf.networks import load_weights, save_weights
 from sklearn_decaf.networks.features import FeatureExtractor
@@ -292,31 +289,6 @@ def test_limits_of_reading_are_part_of_the_key(files, tmp_path, monkeypatch):
         cached.transform([truncated])
 
 
-def test_what_decides_the_bits_is_part_of_the_key(files, tmp_path, passes, monkeypatch):
-    cached = DeCAFTransformer(**CHEAP, cache=tmp_path)
-    cached.transform(files[:1])
-    assert passes() == 1
-    for name, value in (("_CODE", "other"), ("_machine", lambda: {"kernels": "other"})):
-        with monkeypatch.context() as patch:
-            patch.setattr(keys, name, value)
-            cached.transform(files[:1])
-            assert passes() == 1, name
-            cached.transform(files[:1])
-            assert passes() == 0, name
-    cached.transform(files[:1])
-    assert passes() == 0
-
-
-def test_the_code_of_the_package_is_known():
-    """Sources of the networks, and compiled kernels where they are in use."""
-    from sklearn_decaf import _kernels
-
-    assert len(keys._CODE) == 64
-    assert code_digest(keys._own_code()) == keys._CODE
-    assert keys._machine()["kernels"] == _kernels.KERNEL_SET
-    assert keys._machine()["blas"] or not _kernels.KERNEL_SET
-
-
 # Failures ---------------------------------------------------------------------------------------
 
 
@@ -449,25 +421,6 @@ def test_threads_share_the_work(photos, tmp_path, passes):
     assert passes() == len(images)
     for i, result in enumerate(results):
         assert_array_equal(result, np.roll(expected, -i, axis=0))
-
-
-def test_nobody_waits_for_ever(photos, tmp_path, monkeypatch):
-    """Somebody who claims images and never computes them holds up nobody for long."""
-    from sklearn_decaf._cache import cached_rows
-    from sklearn_decaf._cache.key_locks import Claims
-
-    monkeypatch.setattr(cached_rows, "_PATIENCE", 0.2)
-    cache = ActivationCache(tmp_path)
-    done = threading.Event()
-
-    class Greedy(Claims):
-        def take(self, key):
-            return False
-
-    monkeypatch.setattr(cached_rows, "Claims", Greedy)
-    result = DeCAFTransformer(**CHEAP, cache=cache).transform(photos[0][:3])
-    done.set()
-    assert_array_equal(result, DeCAFTransformer(**CHEAP).transform(photos[0][:3]))
 
 
 def test_a_search_inside_a_pipeline_with_memory(photos, tmp_path):

@@ -17,7 +17,6 @@ from oracles.small_disk import in_small_file_system
 from sklearn_decaf import ActivationCache
 from sklearn_decaf._cache import activation_cache
 from sklearn_decaf._cache import store as store_module
-from sklearn_decaf._cache.key_locks import Claims
 from sklearn_decaf._cache.store import Store, StoreError
 from sklearn_decaf.exceptions import CacheWarning
 
@@ -339,52 +338,3 @@ def test_a_file_where_the_folder_should_be(tmp_path, monkeypatch):
     assert len(cache) == 0
     with pytest.raises(OSError, match="cannot be cleared"):
         cache.clear()
-
-
-# Claims -----------------------------------------------------------------------------------------
-
-
-def test_claims_hold_among_threads_of_a_process(tmp_path):
-    path = str(tmp_path / "lock")
-    with Claims(path) as mine, Claims(path) as other:
-        assert mine.take(key(0))
-        assert mine.take(key(0))
-        assert not other.take(key(0))
-        assert other.take(key(1))
-        other.release([key(0)])  # not its own
-        assert not other.take(key(0))
-        mine.release([key(0)])
-        assert other.take(key(0))
-    with Claims(path) as later:
-        assert later.take(key(0))
-
-
-@fork
-def test_claims_hold_among_processes_and_end_with_them(tmp_path):
-    path = str(tmp_path / "lock")
-    context = multiprocessing.get_context("fork")
-    receive, report = os.pipe()
-
-    def hold():
-        with Claims(path) as claims:
-            os.write(report, b"1" if claims.take(key(0)) else b"0")
-            time.sleep(60)
-
-    process = context.Process(target=hold)
-    process.start()
-    assert os.read(receive, 1) == b"1"
-    with Claims(path) as claims:
-        assert not claims.take(key(0))
-        assert claims.take(key(1))
-        process.kill()
-        process.join()
-        assert claims.take(key(0))
-    os.close(receive)
-    os.close(report)
-
-
-def test_claims_without_a_file(tmp_path):
-    path = str(tmp_path / "missing" / "lock")
-    with Claims(path) as mine, Claims(path) as other:
-        assert mine.take(key(0))
-        assert not other.take(key(0))

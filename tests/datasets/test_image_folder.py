@@ -1,5 +1,6 @@
 """Folders of images: what is found, in which order, and what is said about the rest."""
 
+import errno
 import os
 import sys
 import unicodedata
@@ -210,8 +211,10 @@ def test_a_folder_named_like_an_image_is_a_folder(tmp_path):
 def test_default_extensions_are_formats_that_can_be_read(tmp_path, extension):
     path = tmp_path / f"a/image{extension}"
     path.parent.mkdir()
+    other_names = dict.fromkeys([".jif", ".jfi", ".pjpeg", ".pjp"], "JPEG")
     try:
-        Image.new("L", (8, 6), 100).save(path)
+        mode, value = ("F", 0.4) if extension == ".pfm" else ("L", 100)
+        Image.new(mode, (8, 6), value).save(path, other_names.get(extension))
     except (KeyError, ValueError, OSError):
         pytest.skip(f"Pillow {PIL.__version__} here does not write {extension}")
     (filename,) = load_image_folder(tmp_path).filenames
@@ -371,15 +374,38 @@ def test_broken_links_and_sockets_are_left_out_with_a_warning(tmp_path):
     assert relative(tmp_path, data.ignored) == expected
 
 
-@pytest.mark.skipif(os.name != "posix" or os.geteuid() == 0, reason="needs unreadable folders")
-def test_unreadable_folder_raises(tmp_path):
-    make_files(tmp_path, "a/1.jpg", "a/locked/1.jpg")
-    (tmp_path / "a/locked").chmod(0)
-    try:
-        with pytest.raises(PermissionError, match="locked"):
-            load_image_folder(tmp_path)
-    finally:
-        (tmp_path / "a/locked").chmod(0o700)
+@pytest.mark.parametrize("classes", [None, ["a", "c"]])
+def test_folders_that_cannot_be_listed_are_named_in_a_warning(tmp_path, monkeypatch, classes):
+    """Within a class and as a class; of classes that were asked for, none may be left out."""
+    make_files(tmp_path, "a/1.jpg", "a/locked/1.jpg", "c/1.jpg", "b/1.jpg")
+    scandir = os.scandir
+
+    def refuse(path):
+        if os.path.basename(path) in ("b", "locked"):
+            raise PermissionError(errno.EACCES, "Permission denied", path)
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    with pytest.warns(UserWarning, match=r"locked' cannot be listed: Permission") as caught:
+        data = load_image_folder(tmp_path, classes=classes)
+    assert ("b' cannot be listed" in str(caught[0].message)) == (classes is None)
+    assert relative(tmp_path, data.filenames) == ["a/1.jpg", "c/1.jpg"]
+    assert list(data.target_names) == ["a", "c"]
+    np.testing.assert_array_equal(data.target, [0, 1])
+    unlisted = ["b", "a/locked"] if classes is None else ["a/locked"]
+    assert sorted(relative(tmp_path, data.ignored)) == sorted(unlisted)
+    with pytest.raises(PermissionError, match="b"):
+        load_image_folder(tmp_path, classes=["a", "b"])
+
+
+def test_folders_of_systems_are_no_classes(tmp_path):
+    """Of network drives, say; an empty class folder would raise."""
+    make_files(tmp_path, "cat/1.jpg", "cat/@eaDir/1.jpg/X.jpg", "dog/1.jpg", "#recycle/old.jpg")
+    for name in ("lost+found", "System Volume Information", "$RECYCLE.BIN", "@Recycle"):
+        (tmp_path / name).mkdir()
+    data = load_image_folder(tmp_path)
+    assert list(data.target_names) == ["cat", "dog"]
+    assert relative(tmp_path, data.filenames) == ["cat/1.jpg", "dog/1.jpg"]
 
 
 # names

@@ -194,7 +194,7 @@ def init(self, **options):
 locks.Lock.__init__ = init
 
 from sklearn_decaf import ActivationCache, DeCAFTransformer
-from sklearn_decaf._cache.key_locks import Claims
+from sklearn_decaf._cache.key_locks import KeyLocks
 from sklearn_decaf.datasets import load_sample_photos
 from sklearn_decaf.descriptors import GISTTransformer
 from sklearn_decaf.images import read_image
@@ -219,8 +219,8 @@ def work(name):
     load_weights("efficientnet_lite0")
     parameters["a"]
     parameters.let_go(["a"])
-    with Claims(str(folder / "claims")) as claims:
-        assert claims.take(name.ljust(32).encode())
+    with KeyLocks(str(folder / "claims")) as locks:
+        assert locks.take(name.ljust(32).encode())
     assert len(cache) > 0
     cache.close()
 
