@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import platform
 import sys
 from collections.abc import Sequence
 from contextlib import closing
@@ -240,6 +241,7 @@ def _settings(transformer, files: FileList, format: str, block_size: int) -> dic
         # rows of one output are comparable to the last bit
         "sklearn_decaf": __version__,
         "kernels": _kernels.KERNEL_SET,
+        "machine": platform.machine(),  # the set "base" is compiled for each
     }
 
 

@@ -7,6 +7,7 @@ import hashlib
 import json
 import multiprocessing
 import os
+import platform
 import random
 import shutil
 import subprocess
@@ -325,7 +326,7 @@ def test_full_and_read_only_disks(tmp_path):
 # Refused ----------------------------------------------------------------------------------------
 
 
-def test_other_settings(folder, paths, tmp_path):
+def test_other_settings(folder, paths, tmp_path, monkeypatch):
     how = {"root": folder, "transformer": CHEAP, "block_size": 8, "verbose": False}
     out = tmp_path / "out"
     extract(paths, out, **how)
@@ -339,6 +340,9 @@ def test_other_settings(folder, paths, tmp_path):
             extract(paths, out, **{**how, **change})
     with pytest.raises(ValueError, match="paths_sha256"):
         extract(paths[::-1], out, **how)
+    monkeypatch.setattr(platform, "machine", lambda: "pdp11")
+    with pytest.raises(ValueError, match=r"machine: '\w+' there, 'pdp11' now"):
+        extract(paths, out, **how)
     assert contents(out) == before
 
 
