@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import platform
 from collections.abc import Sequence
 from numbers import Integral
 from pathlib import Path
@@ -201,4 +202,5 @@ def _settings(transformer, files: FileList, format: str, block_size: int) -> dic
         # rows of one output are comparable to the last bit
         "sklearn_decaf": __version__,
         "kernels": _kernels.KERNEL_SET,
+        "machine": platform.machine(),  # the set "base" is compiled for each
     }

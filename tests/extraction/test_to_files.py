@@ -6,6 +6,7 @@ import csv
 import hashlib
 import json
 import os
+import platform
 import shutil
 import subprocess
 import sys
@@ -70,7 +71,7 @@ def test_parquet_without_pyarrow(paths, tmp_path, monkeypatch):
 # Refused ----------------------------------------------------------------------------------------
 
 
-def test_other_settings(folder, paths, tmp_path):
+def test_other_settings(folder, paths, tmp_path, monkeypatch):
     how = {"root": folder, "transformer": CHEAP, "block_size": 8, "verbose": False}
     out = tmp_path / "out"
     extract(paths, out, **how)
@@ -84,6 +85,9 @@ def test_other_settings(folder, paths, tmp_path):
             extract(paths, out, **{**how, **change})
     with pytest.raises(ValueError, match="the same 31, in another order"):
         extract(paths[::-1], out, **how)
+    monkeypatch.setattr(platform, "machine", lambda: "pdp11")
+    with pytest.raises(ValueError, match=r"machine: '\w+' there, 'pdp11' now"):
+        extract(paths, out, **how)
     assert contents(out) == before
 
 

@@ -1,4 +1,7 @@
-"""The machine code of the kernels: packed instructions, and sums that stay in registers."""
+"""The machine code of the kernels: vectors in the inner loops, sums in registers, no Python.
+
+It is read on x86-64 and on aarch64 Linux. On other machines these tests are skipped.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,7 @@ import shutil
 import subprocess
 from importlib import import_module
 from importlib.util import find_spec
+from typing import NamedTuple
 
 import numpy as np
 import pytest
@@ -20,74 +24,141 @@ from sklearn_decaf._kernels.tiles import TILES
 INSTALLED = _kernels.installed_sets()
 AVAILABLE = _kernels.available_sets()
 
-# Packed instructions of full width that the inner loops of each compiled function must hold.
-# Where a compiler gives up on a loop, these become scalar (mulss for mulps), three to ten times
-# slower, with the same results.
-ARITHMETIC = r"(add|sub|mul|fn?m(add|sub)\d*)ps"
+
+class MachineCode(NamedTuple):
+    """What `objdump` prints for instructions of one kind of machine: regular expressions."""
+
+    # {operation: instruction}; "{t}" stands for the type of the numbers
+    instructions: dict[str, str]
+    types: dict[str, str]  # what "{t}" is, for each type
+    vectors: dict[int, str]  # operands that are whole vectors, by bytes
+    vector_bytes: dict[str, int]  # by kernel set
+    jump: str  # its first group is the address
+    call: str  # up to the name that is called
+    store: str  # of a vector
+    fused: tuple[str, ...]  # kernel sets that multiply and add in one instruction
+    spilling: tuple[tuple[str, str], ...]  # (kernel set, precision): products beyond registers
+
+
+# The instructions for a maximum and a minimum are one operation here: NEON's lose a NaN, so that a
+# comparison and a choice stand for both.
+_X86 = MachineCode(
+    instructions={
+        "multiply": r"v?(mul|fmadd\d*)p{t}",
+        "multiply and add": r"vfmadd\d*p{t}",
+        "add": r"v?addp{t}",
+        "subtract": r"v?subp{t}",
+        "any sum or product": r"v?(add|sub|mul|fn?m(add|sub)\d*)p{t}",
+        "divide": r"v?divp{t}",
+        "square root": r"v?sqrtp{t}",
+        "compare": r"v?(max|min)p{t}",
+        "convert from integer": r"v?cvtdq2p{t}",
+    },
+    types={"float32": "s", "float64": "d"},
+    vectors={16: "%xmm", 32: "%ymm", 64: "%zmm"},
+    vector_bytes={"base": 16, "v3": 32, "v4": 64},
+    jump=r"\sj\w+\s+([0-9a-f]+) ",
+    call=r"\s(call|jmp)q?\s+[0-9a-f]+ <",
+    store=r"\sv?mov[ua]p[sd]\s+%[xyz]mm\d+,.*\(",
+    fused=("v3", "v4"),
+    spilling=(("base", "double"),),  # SSE2 has 16 registers of two numbers each
+)
+_AARCH64 = MachineCode(
+    instructions={
+        "multiply": r"(fmul|fmla)",
+        "multiply and add": r"fmla",
+        "add": r"fadd",
+        "subtract": r"fsub",
+        "any sum or product": r"(fadd|fsub|fmul|fmla|fmls)",
+        "divide": r"fdiv",
+        "square root": r"fsqrt",
+        "compare": r"fcmg[te]",
+        "convert from integer": r"[su]cvtf",
+    },
+    types={"float32": "4s", "float64": "2d"},
+    vectors={16: r"v\d+\.{t}"},
+    vector_bytes={"base": 16},
+    jump=r"\s(?:b(?:\.\w+)?|cbn?z|tbn?z)\s+(?:.*, )?([0-9a-f]+) <",
+    call=r"\sbl?\s+[0-9a-f]+ <",
+    store=r"\sst(r|ur|p)\s+q\d+,",
+    fused=("base",),
+    spilling=(),
+)
+CODES = {"x86_64": _X86, "AMD64": _X86, "aarch64": _AARCH64}
+CODE = CODES.get(platform.machine())
+
+# Packed operations of full width that the inner loops of each compiled function must hold. Where
+# a compiler gives up on a loop, these become scalar, three to ten times slower, with the same
+# results.
 PACKED = {
     "activations": {
-        "leaky_relu": {"mulps": 1},
-        "elu": {ARITHMETIC: 10},
-        "sigmoid": {ARITHMETIC: 10, "divps": 1},
-        "tanh": {ARITHMETIC: 10, "divps": 1},
-        "silu": {ARITHMETIC: 10, "divps": 1},
-        "hard_sigmoid": {ARITHMETIC: 1},
-        "hard_swish": {ARITHMETIC: 2},
-        "gelu": {ARITHMETIC: 18, "divps": 1},
-        "gelu_tanh": {ARITHMETIC: 12, "divps": 1},
+        "leaky_relu": {"multiply": 1},
+        "elu": {"any sum or product": 10},
+        "sigmoid": {"any sum or product": 10, "divide": 1},
+        "tanh": {"any sum or product": 10, "divide": 1},
+        "silu": {"any sum or product": 10, "divide": 1},
+        "hard_sigmoid": {"any sum or product": 1},
+        "hard_swish": {"any sum or product": 2},
+        "gelu": {"any sum or product": 18, "divide": 1},
+        "gelu_tanh": {"any sum or product": 12, "divide": 1},
     },
     "channelwise": {
-        "scale_and_shift": {ARITHMETIC: 1, "maxps": 1, "minps": 1},
-        "prelu": {"mulps": 1},
-        "multiply": {"mulps": 1},
-        "multiply_pixels": {"mulps": 1},
+        "scale_and_shift": {"any sum or product": 1, "compare": 2},
+        "prelu": {"multiply": 1},
+        "multiply": {"multiply": 1},
+        "multiply_pixels": {"multiply": 1},
         "move_channels": {},  # steps between channels, where vectors are of no use
     },
-    "layer_norm": {"layer_norm": {ARITHMETIC: 4}},
-    "pool": {"max_pool_any": {"maxps": 1}, "average_pool": {"addps": 1, "divps": 1}},
-    "depthwise": {"depthwise": {r"(mul|fmadd\d*)ps": 1, r"maxps": 1}},
+    "layer_norm": {"layer_norm": {"any sum or product": 4}},
+    "pool": {"max_pool_any": {"compare": 1}, "average_pool": {"add": 1, "divide": 1}},
+    "depthwise": {"depthwise": {"multiply": 1, "compare": 2}},
     "depthwise_double": {
-        "depthwise_double": {r"(mul|fmadd\d*)pd": 1, r"maxpd": 1},
-        "depthwise_double_3x3_stride_1": {r"(mul|fmadd\d*)pd": 36, r"maxpd": 4},
+        "depthwise_double": {"multiply": 1, "compare": 2},
+        "depthwise_double_3x3_stride_1": {"multiply": 36, "compare": 8},
     },
     "elementwise": {
         "copy": {},  # for which there is memmove
         "fill": {},
-        "clip": {"maxps": 1, "minps": 1},
-        "add_and_clip": {"addps": 1, "maxps": 1, "minps": 1},
+        "clip": {"compare": 2},
+        "add_and_clip": {"add": 1, "compare": 2},
     },
-    "global_pool": {"average": {"addps": 2, "divps": 1}, "maximum": {"maxps": 1}},
+    "global_pool": {"average": {"add": 2, "divide": 1}, "maximum": {"compare": 1}},
     "lrn": {
-        "lrn_5_075": {r"sqrtps": 2, r"divps": 1},
-        "lrn": {r"mulps": 1, r"addps": 1},  # the power itself is that of the C library
+        "lrn_5_075": {"square root": 2, "divide": 1},
+        "lrn": {"multiply": 1, "add": 1},  # the power itself is that of the C library
     },
-    "max_pool": {"max_pool_3": {r"maxps": 4}, "max_pool": {r"maxps": 2}},
+    "max_pool": {"max_pool_3": {"compare": 4}, "max_pool": {"compare": 2}},
     "patches": {"patches": {}, "patches_any": {}},  # copies, as above
     # for both types of pixels
-    "preprocess": {"preprocess": {"cvtdq2ps": 1, "subps": 2, "divps": 2}},
+    "preprocess": {"preprocess": {"convert from integer": 1, "subtract": 2, "divide": 2}},
 }
 for size, stride, outputs in DEPTHWISE_SIZES:
     name = f"depthwise_{size}x{size}_stride_{stride}_by_{outputs}"
-    taps = size * size * outputs
-    PACKED[name] = {name: {r"(mul|fmadd\d*)ps": taps, r"maxps": outputs, r"minps": outputs}}
+    PACKED[name] = {name: {"multiply": size * size * outputs, "compare": 2 * outputs}}
 for m, r in WINOGRAD_SIZES:
     n = m + r - 1
     PACKED |= {  # at the least, one sum for each number on each side
-        f"winograd_input_{m}_{r}": {f"winograd_input_{m}_{r}": {ARITHMETIC: 2 * n * n}},
+        f"winograd_input_{m}_{r}": {f"winograd_input_{m}_{r}": {"any sum or product": 2 * n * n}},
         f"winograd_output_{m}_{r}": {
-            f"winograd_output_{m}_{r}": {ARITHMETIC: n * n + m * m, "maxps": m * m, "minps": m * m}
+            f"winograd_output_{m}_{r}": {"any sum or product": n * n + m * m, "compare": 2 * m * m}
         },
     }
-REGISTERS = {"base": "%xmm", "v3": "%ymm", "v4": "%zmm"}
-REGISTER_OF_BYTES = {16: "%xmm", 32: "%ymm", 64: "%zmm"}
 
 
 @needs_kernels
-def test_every_function_has_its_packed_instructions_listed():
+def test_every_function_has_its_packed_operations_listed():
     assert set(PACKED) == set(MODULES)
     for name, functions in PACKED.items():
         module = import_module(f"sklearn_decaf._kernels.{AVAILABLE[0]}.{name}")
         assert set(functions) == {key for key in vars(module) if not key.startswith("__")}
+
+
+def disassembled(test):
+    """Marks a test that reads machine code."""
+    reason = f"the machine code of {platform.machine()} is not known here"
+    test = pytest.mark.skipif(CODE is None, reason=reason)(test)
+    missing = shutil.which("objdump") is None
+    return pytest.mark.skipif(missing, reason="needs objdump, of GNU binutils")(test)
 
 
 def disassemble(path):
@@ -107,13 +178,9 @@ def disassemble(path):
     return functions
 
 
-def path_of(kernel_set, module):
-    return find_spec(f"sklearn_decaf._kernels.{kernel_set}.{module}").origin
-
-
 def runs_of(kernel_set, module):
     """The instructions of what runs bound calls of a module's kernels: {symbol: [line, ...]}."""
-    path = path_of(kernel_set, module)
+    path = find_spec(f"sklearn_decaf._kernels.{kernel_set}.{module}").origin
     runs = {name: body for name, body in disassemble(path).items() if "run_kernel" in name}
     if not runs:
         pytest.skip(f"{path} has no symbols: it was stripped")
@@ -138,7 +205,7 @@ def innermost_loops(body):
     for i, line in enumerate(body):
         if place := re.match(r"\s+([0-9a-f]+):", line):
             places[place[1]] = i
-        jump = re.search(r"\sj\w+\s+([0-9a-f]+) ", line)
+        jump = re.search(CODE.jump, line)
         if jump and jump[1] in places:
             loops.append((places[jump[1]], i))
     return [
@@ -148,35 +215,34 @@ def innermost_loops(body):
     ]
 
 
-def count_packed(kernel_set, module, function, register, instructions):
-    """How often each instruction is there, on one kind of register: {instruction: count}."""
+def packed(operation, dtype, n_bytes):
+    """What matches a line with this operation on whole vectors of so many bytes."""
+    t = CODE.types[dtype]
+    instruction = CODE.instructions[operation].replace("{t}", t)
+    return re.compile(rf"\s{instruction}\s.*{CODE.vectors[n_bytes].replace('{t}', t)}")
+
+
+def count_packed(kernel_set, module, function, operations, dtype, n_bytes):
+    """How often each operation is there, on whole vectors: {operation: count}."""
     code = [line for body in bodies_of(kernel_set, module, function) for line in body]
-    wide = [line for line in code if register in line]
+    patterns = {name: packed(name, dtype, n_bytes) for name in operations}
     return {
-        instruction: sum(bool(re.search(rf"\sv?{instruction}\s", line)) for line in wide)
-        for instruction in instructions
+        name: sum(bool(pattern.search(line)) for line in code) for name, pattern in patterns.items()
     }
-
-
-def disassembled(test):
-    """Marks a test that reads machine code."""
-    machine = platform.machine() in ("x86_64", "AMD64")
-    test = pytest.mark.skipif(not machine, reason="not an x86-64 machine")(test)
-    missing = shutil.which("objdump") is None
-    return pytest.mark.skipif(missing, reason="needs objdump, of GNU binutils")(test)
 
 
 @disassembled
 @pytest.mark.parametrize("module", PACKED)
 @pytest.mark.parametrize("kernel_set", INSTALLED)
 def test_loops_are_vectorised(kernel_set, module):
-    register = REGISTERS[kernel_set]
+    dtype = "float64" if module == "depthwise_double" else "float32"
+    n_bytes = CODE.vector_bytes[kernel_set]
     for function, wanted in PACKED[module].items():
-        found = count_packed(kernel_set, module, function, register, wanted)
-        for instruction, count in wanted.items():
-            assert found[instruction] >= count, (
-                f"{function} ({kernel_set}): {found[instruction]} packed {instruction} with "
-                f"{register}, expected {count}: the compiler did not vectorise it"
+        found = count_packed(kernel_set, module, function, wanted, dtype, n_bytes)
+        for operation, count in wanted.items():
+            assert found[operation] >= count, (
+                f"{function} ({kernel_set}): {found[operation]} times {operation!r} on vectors of "
+                f"{n_bytes} bytes, expected {count}: the compiler did not vectorise it"
             )
 
 
@@ -186,12 +252,9 @@ def test_loops_are_vectorised(kernel_set, module):
 )
 def test_products_are_vectorised(kernel_set, tile):
     """One multiplication and one addition for each sum, in the width of the tile."""
-    dtype = np.dtype(tile.dtype)
-    register = REGISTER_OF_BYTES[tile.lanes * dtype.itemsize]
-    suffix = "ps" if dtype == np.float32 else "pd"
-    fused = kernel_set != "base"
-    wanted = (rf"fmadd\d*{suffix}",) if fused else (f"mul{suffix}", f"add{suffix}")
-    found = count_packed(kernel_set, tile.module, tile.module, register, wanted)
+    operations = ("multiply and add",) if kernel_set in CODE.fused else ("multiply", "add")
+    n_bytes = tile.lanes * np.dtype(tile.dtype).itemsize
+    found = count_packed(kernel_set, tile.module, tile.module, operations, tile.dtype, n_bytes)
     for count in found.values():
         assert count >= tile.rows * tile.vectors
 
@@ -203,13 +266,12 @@ def test_products_are_vectorised(kernel_set, tile):
         (name, tile)
         for name in INSTALLED
         for tile in TILES[name]
-        if (name, tile.real) != ("base", "double")
+        if CODE is None or (name, tile.real) not in CODE.spilling
     ],
 )
 def test_products_stay_in_registers(kernel_set, tile):
     """Within the loop over the depth nothing is stored: no sum, no weight is spilled."""
-    multiply = re.compile(r"\s(mulp[sd]|vfmadd\d*p[sd])\s")
-    store = re.compile(r"\sv?mov[ua]p[sd]\s+%[xyz]mm\d+,.*\(")
+    multiply = packed("multiply", tile.dtype, tile.lanes * np.dtype(tile.dtype).itemsize)
     innermost = [
         loop
         for body in bodies_of(kernel_set, tile.module, tile.module)
@@ -218,7 +280,7 @@ def test_products_stay_in_registers(kernel_set, tile):
     ]
     assert innermost
     for loop in innermost:
-        assert not [line for line in loop if store.search(line)]
+        assert not [line for line in loop if re.search(CODE.store, line)]
 
 
 @disassembled
@@ -232,6 +294,6 @@ def test_products_stay_in_registers(kernel_set, tile):
 )
 def test_kernels_call_nothing_of_python(kernel_set, module):
     """They run without the interpreter's lock."""
-    called = re.compile(r"\s(call|jmp)q?\s+[0-9a-f]+ <_?Py")
+    called = re.compile(rf"{CODE.call}_?Py")
     for body in runs_of(kernel_set, module).values():
         assert not [line for line in body if called.search(line)]

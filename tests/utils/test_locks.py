@@ -219,8 +219,8 @@ def work(name):
     load_weights("efficientnet_lite0")
     parameters["a"]
     parameters.let_go(["a"])
-    with KeyLocks(str(folder / "claims")) as locks:
-        assert locks.take(name.ljust(32).encode())
+    with KeyLocks(str(folder / "claims")) as key_locks:
+        assert key_locks.acquire(name.ljust(32).encode())
     assert len(cache) > 0
     cache.close()
 

@@ -1,1 +1,1 @@
-"""Kernels for any machine: on x86-64, SSE2."""
+"""Kernels for any machine: SSE2 on x86-64, NEON on aarch64."""

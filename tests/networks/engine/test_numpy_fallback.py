@@ -33,7 +33,15 @@ assert not different, different
     reason="NumPy's BLAS is not OpenBLAS, which has a kernel to choose",
 )
 @pytest.mark.parametrize(
-    ("blas_kernel", "feature"), [("Prescott", "SSE3"), ("Nehalem", "SSE42"), ("Haswell", "AVX2")]
+    ("blas_kernel", "feature"),
+    [
+        ("Prescott", "SSE3"),
+        ("Nehalem", "SSE42"),
+        ("Haswell", "AVX2"),
+        ("ARMV8", "ASIMD"),
+        ("NEOVERSEN1", "ASIMDDP"),
+        ("NEOVERSEV1", "SVE"),
+    ],
 )
 def test_a_row_has_the_same_bits_anywhere_whatever_the_blas_kernel(blas_kernel, feature, tmp_path):
     """OpenBLAS's AVX2 kernel, for one, adds up some rows of a product in another order."""
