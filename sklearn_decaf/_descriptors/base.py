@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from .._utils.types import Images
 
-Failures = list[tuple[int, str]]  # (row, message)
+Failures = list[tuple[int, FailureReason]]  # (row, message)
 
 
 class ImageDescriptor(ImageInputMixin, TransformerMixin, BaseEstimator):

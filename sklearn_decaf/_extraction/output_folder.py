@@ -13,14 +13,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
+from .._utils.atomic_file import atomic_write, move_into_place
+from .._utils.file_lock import try_lock
 from .changes import describe_changes
 from .file_list import FileList
 from .formats import as_text, read_names
-
-try:
-    import fcntl
-except ImportError:  # Windows
-    fcntl = None
 
 _KIND = "features by sklearn_decaf.extract"
 _VERSION = 2
@@ -180,10 +177,8 @@ class OutputFolder:
         files = {}
         for name in write(self.progress):
             path = self.progress / name
-            with open(path, "rb+") as stream:
-                os.fsync(stream.fileno())
             files[name] = {"size": path.stat().st_size, "sha256": _sha256(path)}
-            os.replace(path, self.folder / name)
+            move_into_place(path, self.folder / name)
         part = Part(start, n_rows, files, list(failed))
         record = {"version": _VERSION, **part.to_json(), "failed": part.failed}
         self._write(self._record_path(number), _dumps(record))
@@ -228,12 +223,8 @@ class OutputFolder:
 
     def _write(self, path: Path, content: bytes) -> None:
         self.progress.mkdir(exist_ok=True)
-        unfinished = self.progress / "unfinished"
-        with open(unfinished, "wb") as stream:
+        with atomic_write(path, unfinished=self.progress / "unfinished") as stream:
             stream.write(content)
-            stream.flush()
-            os.fsync(stream.fileno())
-        os.replace(unfinished, path)
 
     def _refuse_foreign(self) -> None:
         if not self.folder.is_dir():
@@ -249,17 +240,12 @@ class OutputFolder:
 
     def _take_lock(self):
         stream = open(self.folder / ".lock", "ab")  # noqa: SIM115  it is open as long as we are
-        if fcntl is not None:
-            try:
-                fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                stream.close()
-                raise BlockingIOError(
-                    f"another process is writing into {str(self.folder)!r}: wait for it, or choose "
-                    "another name"
-                ) from None
-            except OSError:  # a file system without locks
-                pass
+        if try_lock(stream.fileno()) is False:
+            stream.close()
+            raise BlockingIOError(
+                f"another process is writing into {str(self.folder)!r}: wait for it, or choose "
+                "another name"
+            )
         return stream
 
     def _check_settings(self) -> None:

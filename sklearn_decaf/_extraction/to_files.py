@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import platform
 from collections.abc import Sequence
-from numbers import Integral
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -13,6 +12,7 @@ from sklearn.utils import Bunch
 
 from .. import __version__, _kernels
 from .._utils.data_home import expand_user
+from .._utils.validation import check_integer, check_option
 from ..transformers import DeCAFTransformer
 from .blocks import for_files
 from .file_list import FileList
@@ -148,10 +148,8 @@ def extract(
     out = Path(os.path.abspath(expand_user(out)))
     if format is None:
         format = "parquet" if out.suffix == ".parquet" else "npy"
-    if format not in FORMATS:
-        raise ValueError(f"format={format!r} must be 'parquet', 'npy' or None")
-    if not isinstance(block_size, Integral) or isinstance(block_size, bool) or block_size < 1:
-        raise ValueError(f"block_size={block_size!r} must be an integer of at least 1")
+    check_option("format", format, (*FORMATS, None))
+    block_size = check_integer("block_size", block_size)
     if isinstance(paths, str | os.PathLike):
         raise ValueError(
             f"paths={paths!r} is one path: pass a list of photographs; on the command line, "
@@ -163,7 +161,7 @@ def extract(
     if len(files) == 0:
         raise ValueError("paths is empty: there are no photographs")
 
-    settings = _settings(transformer, files, format, int(block_size))
+    settings = _settings(transformer, files, format, block_size)
     with OutputFolder(out, settings, files) as output:
         run = ResumableRun(output, transformer)
         run.retry(all_failed=retry_failed, verbose=verbose)

@@ -187,27 +187,29 @@ def load_image_folder(
     found, ignored = _class_folders(directory, suffixes, classes)
 
     above = folders_above(directory)
-    names, counts, filenames = [], [], []
+    names: list[str] = []
+    counts: list[int] = []
+    paths: list[str] = []
     for name in found:
-        n_before = len(filenames)
+        n_before = len(paths)
         for entry in walk_below(directory, name, suffixes, above):
             if entry.kind is Kind.IMAGE:
-                filenames.append(os.path.join(directory, entry.name))
+                paths.append(os.path.join(directory, entry.name))
                 continue
             ignored.append(entry)
             if entry.kind is Kind.UNLISTED and entry.name == name:  # the class folder itself
-                if classes is not None:
+                if classes is not None and entry.error is not None:
                     raise entry.error
                 break
         else:
             names.append(name)
-            counts.append(len(filenames) - n_before)
+            counts.append(len(paths) - n_before)
     if classes is None:
-        _refuse_wrong_level(directory, names, filenames)
+        _refuse_wrong_level(directory, names, paths)
     _refuse_empty_classes(directory, names, counts, suffixes, ignored)
     _warn_of_ignored(directory, ignored, suffixes)
 
-    filenames = np.array(filenames, dtype=object)
+    filenames = np.array(paths, dtype=object)
     target = np.repeat(np.arange(len(names)), counts)
     if shuffle:
         order = check_random_state(random_state).permutation(len(filenames))

@@ -246,7 +246,7 @@ class LeftOut:
     "2 entries (.txt: 1, .heic: 1), the first 'cat/list.txt'"
     """
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.unlisted: list[Entry] = []
         self._counts: Counter[str] = Counter()
         self._first = ""
