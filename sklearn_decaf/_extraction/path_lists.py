@@ -8,9 +8,11 @@ import re
 import unicodedata
 import urllib.parse
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from itertools import chain
 from typing import AnyStr, BinaryIO
 
+from .._utils.data_home import expand_user
 from ..images._reading import IMAGE_EXTENSIONS
 
 _SAMPLE = 2**16  # bytes from which the encoding is told
@@ -190,7 +192,8 @@ def _other_names(name: str) -> Iterator[tuple[str, str]]:
     if name.startswith("file:"):
         yield "pass paths, not addresses", urllib.parse.unquote(urllib.parse.urlsplit(name).path)
     yield "write / for \\", name.replace("\\", "/")
-    yield "~ is not expanded, write the folder", os.path.expanduser(name)
+    with suppress(FileNotFoundError):  # who has no home directory means something else
+        yield "~ is not expanded, write the folder", expand_user(name)
     for form in ("NFC", "NFD"):
         other = unicodedata.normalize(form, name)
         yield f"the names are in another form of Unicode, convert them to {form}", other
