@@ -11,6 +11,8 @@ from __future__ import annotations
 import math
 from collections.abc import Collection, Sequence
 
+import numpy as np
+
 from ... import _kernels
 from ..._kernels.calls import Phase, Task
 from .limits import Limits
@@ -77,6 +79,9 @@ def schedule_chain(
     strips = strip_ranges(chain, limits)
     windows = _allocate(chain, kept, strips, arena, limits)
     schedule: Schedule = []
+    for maps in windows:  # the border above may be read before any row is there
+        if above := _clear(maps.array[:, : maps.top]):
+            schedule.append((_writers(chain, maps)[0], [above]))
     for k, ranges in enumerate(strips):
         for maps, starts in windows.items():
             writers = _writers(chain, maps)
@@ -88,8 +93,10 @@ def schedule_chain(
             if end > first:
                 schedule += _phases(step, first, end)
                 maps = step.maps.storage
-                if maps in windows and (fills := _clear_border(maps, first, end)):
-                    schedule.append((step, [fills]))
+                if maps in windows and end == maps.shape[0]:
+                    below = maps.row(end)
+                    if fills := _clear(maps.array[:, below : below + maps.pads[0][1]]):
+                        schedule.append((step, [fills]))
     for maps in windows:
         maps.base = 0
     return schedule
@@ -168,16 +175,9 @@ def _move_window(maps: Maps, start: int, done: int) -> Task:
     return [copy(rows[shift : shift + n_kept], rows[:n_kept]) for rows in maps.array]
 
 
-def _clear_border(maps: Maps, first: int, end: int) -> Task:
-    """The calls that write the border above the first row and below the last."""
-    parts = []
-    if first == 0:
-        parts.append(maps.array[:, : max(0, maps.row(0))])
-    if end == maps.shape[0]:
-        below = maps.row(end)
-        parts.append(maps.array[:, below : below + maps.pads[0][1]])
-    fill = _kernels.kernels.bind_fill
-    return [fill(rows, 0) for part in parts if part.size for rows in part]
+def _clear(border: np.ndarray) -> Task:
+    """The calls that write zeros to the rows (n, rows, wp, c) of a border."""
+    return [_kernels.kernels.bind_fill(rows, 0) for rows in border] if border.size else []
 
 
 def _phases(step: Step, first: int, end: int) -> Schedule:

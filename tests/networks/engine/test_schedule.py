@@ -179,6 +179,31 @@ def test_a_strided_projection_in_strips(projection, stride, projected_last, exac
     assert windows_of(plan) >= {"c4" if projected_last else "projection"}
 
 
+@pytest.mark.parametrize(("kernel_size", "padding"), [(1, 1), (1, 3), (3, 3), (5, 6)])
+@pytest.mark.parametrize("exact", [False, True])
+def test_a_border_that_is_read_before_any_row(kernel_size, padding, exact):
+    """It is zero again when a program runs for the next image."""
+    wide = {"kernel_size": kernel_size, "padding": padding}
+    architecture = chain_of(
+        [
+            Conv("a", filters=8, kernel_size=3),
+            ReLU("b"),
+            Conv("c", filters=8, **wide),
+            Conv("d", filters=8, kernel_size=1, stride=2),
+        ]
+    )
+    parameters, images = he_parameters(architecture), images_of(architecture, 3)
+    expected = Plan(architecture, parameters, ["d"], exact=exact, limits=UNCUT).run(images)
+    everything = reference.forward(
+        architecture, parameters, images, architecture.layer_names, np.float64
+    )
+    assert_close(architecture, {"d": expected[0]}, everything, 1e-5, random=True)
+    limits = replace(UNCUT, strip_bytes=1, small_map=0, window_share=0.9, tile_bytes=1)
+    plan = Plan(architecture, parameters, ["d"], exact=exact, limits=limits)
+    assert_same_bits(plan.run(images), expected)
+    assert "b" in windows_of(plan)
+
+
 def test_a_strided_projection_of_photographs():
     """With the limits that users have, at a size at which they cut."""
     architecture = residual_network(
