@@ -308,14 +308,16 @@ class DeCAFTransformer(ImageInputMixin, TransformerMixin, BaseEstimator):
         return features
 
     def predict_labels(self, X, *, top=5):
-        """Name what the network itself, trained on ImageNet, sees in each image.
+        """Name what the network itself sees in each image.
+
+        The names are those of ImageNet's classes, or numbers where it was trained for others.
 
         Parameters
         ----------
         X : images
             See the class's Notes.
         top : int, default=5
-            Number of classes to name, from 1 to 1000.
+            Number of classes to name, from 1 to all that the network has, 1000 for ImageNet.
 
         Returns
         -------
@@ -332,7 +334,7 @@ class DeCAFTransformer(ImageInputMixin, TransformerMixin, BaseEstimator):
         >>> best[0][0]
         'daisy'
         """
-        classes = imagenet_classes()
+        classes = self._weights(download_if_missing=True).class_names()
         if not isinstance(top, Integral) or isinstance(top, bool) or not 1 <= top <= len(classes):
             raise ValueError(f"top={top!r} must be an integer from 1 to {len(classes)}")
         network = clone(self).set_params(layer="prob", dropout=False)
@@ -356,10 +358,13 @@ class DeCAFTransformer(ImageInputMixin, TransformerMixin, BaseEstimator):
         -------
         names : ndarray of str
             Such as ``decaf6_0000`` for a layer given by number, ``pool5_0000`` for one given by
-            name; class scores and probabilities end in the class: ``prob_0000_tench``.
+            name; class scores and probabilities end in the class: ``prob_0000_tench``, unless the
+            network was trained for other classes than those of ImageNet.
         """
-        architecture = self._weights().architecture
-        class_layers = {architecture.decaf_layers[8], "prob"}
+        weights = self._weights()
+        class_layers = set()
+        if not weights.own_classes:
+            class_layers = {weights.architecture.decaf_layers[8], "prob"}
         names = []
         for block in self._blocks():
             prefix = block.layer if isinstance(block.layer, str) else f"decaf{block.layer}"

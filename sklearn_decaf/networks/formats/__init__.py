@@ -5,6 +5,16 @@ what a file says, and none uses more memory than a small multiple of the file's 
 wrong with a file is always said by :class:`~sklearn_decaf.exceptions.WeightsError`.
 """
 
+from ._contents import Contents, FileLayer
 from ._file import TensorFile, map_weight_file, read_tensors
+from ._mapping import file_state, file_state_now
 
-__all__ = ["TensorFile", "map_weight_file", "read_tensors"]
+__all__ = [
+    "Contents",
+    "FileLayer",
+    "TensorFile",
+    "file_state",
+    "file_state_now",
+    "map_weight_file",
+    "read_tensors",
+]
