@@ -340,7 +340,7 @@ class DeCAFTransformer(NetworkFeatures, ImageInputMixin, TransformerMixin, BaseE
         >>> best[0][0]
         'daisy'
         """
-        classes = self._weights(download_if_missing=True).class_names()
+        classes = self._weights(may_download=True).class_names()
         if not isinstance(top, Integral) or isinstance(top, bool) or not 1 <= top <= len(classes):
             raise ValueError(f"top={top!r} must be an integer from 1 to {len(classes)}")
         network = self._variant(layer="prob", dropout=False).set_output(transform="default")

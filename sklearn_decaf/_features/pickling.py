@@ -21,8 +21,9 @@ from sklearn.base import BaseEstimator, clone
 from .. import _kernels
 from .._utils.locks import Lock
 from ..exceptions import KernelError, KernelWarning, WeightsError
-from ..networks.weights.loading import Weights, load_weights
+from ..networks.weights.loading import load_weights
 from ..networks.weights.registry import REGISTRY
+from ..networks.weights.weights import Weights
 
 _warned: set[tuple[str, str]] = set()  # pairs of kernels, once a process
 _warned_lock = Lock()

@@ -12,7 +12,7 @@ from .._utils.work_ahead import work_ahead
 from ..images._batches import BatchReader
 from ..images._inputs import ImageInputs
 from ..networks.features import FeatureExtractor, feature_blocks, get_extractor
-from ..networks.weights.loading import Weights
+from ..networks.weights.weights import Weights
 
 # Batches a thread whose features wait to be taken, at most: so long may the other side be busy.
 _AHEAD = 2

@@ -12,7 +12,7 @@ from .architecture import Architecture
 from .engine.plan import Plan
 from .imagenet import imagenet_classes
 from .layers import GlobalAveragePool, GlobalMaxPool, Layer
-from .weights.loading import Weights
+from .weights.weights import Weights
 
 POOLINGS = ("auto", "avg", "max", "avg+max", None)
 _POOLING_LAYERS = {"avg": GlobalAveragePool, "max": GlobalMaxPool}
@@ -84,13 +84,16 @@ def feature_blocks(
     return architecture.with_layers(*extra), tuple(blocks)
 
 
-def column_names(architecture: Architecture, blocks: tuple[FeatureBlock, ...]) -> list[str]:
+def column_names(weights: Weights, blocks: tuple[FeatureBlock, ...]) -> list[str]:
     """Names of the columns of blocks that lie side by side.
 
     Such as ``decaf6_0000`` for a layer given by number, ``pool5_0000`` for one given by name; class
-    scores and probabilities end in the class: ``prob_0000_tench``.
+    scores and probabilities end in the class, ``prob_0000_tench``, unless the network was trained
+    for other classes than those of ImageNet.
     """
-    class_layers = {architecture.decaf_layers[8], "prob"}
+    class_layers = set()
+    if not weights.own_classes:
+        class_layers = {weights.architecture.decaf_layers[8], "prob"}
     names = []
     for block in blocks:
         prefix = block.layer if isinstance(block.layer, str) else f"decaf{block.layer}"
