@@ -490,6 +490,7 @@ def test_a_part_of_caltech101(shared_data):
     assert len(train) == len(test) == 600
 
 
+@pytest.mark.slow
 def test_the_real_lists_of_cub200(shared_data):
     folder = shared_data / "cub200_2011_metadata"
     data = read_2011(folder)

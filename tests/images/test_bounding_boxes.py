@@ -216,6 +216,7 @@ def model():
     return make_pipeline(BoundingBoxCropper(), Mean(), LogisticRegression())
 
 
+@pytest.mark.slow
 def test_columns_through_cross_validation():
     X = list(zip(SEEN, WHERE))
     assert cross_val_score(model(), X, SIDE, cv=4, scoring="balanced_accuracy").min() == 1
@@ -224,6 +225,7 @@ def test_columns_through_cross_validation():
     assert search.best_score_ == 1 and search.score(X, SIDE) == 1
 
 
+@pytest.mark.slow
 def test_metadata_routing():
     with config_context(enable_metadata_routing=True):
         fitted = model().fit(SEEN, SIDE, boxes=WHERE)
@@ -241,6 +243,7 @@ def test_metadata_routing():
         assert (search.best_estimator_.predict(SEEN, boxes=WHERE) == SIDE).all()
 
 
+@pytest.mark.slow
 def test_requests_can_be_changed():
     with config_context(enable_metadata_routing=True):
         renamed = BoundingBoxCropper().set_transform_request(boxes="birds")
@@ -263,6 +266,7 @@ def test_without_routing():
     assert pipeline[1:].score(crops, SIDE) == 1
 
 
+@pytest.mark.slow
 def test_before_the_network(tmp_path):
     """The features are those of the crops, whatever the number of threads; failures have names."""
     photos = [Image.fromarray(photo) for photo in PHOTOS]
@@ -296,6 +300,7 @@ def test_clone_pickle_and_output():
         assert cropper.fit_transform(PHOTOS, boxes=BOXES)[0].size == (64, 64)
 
 
+@pytest.mark.slow
 @parametrize_with_checks([BoundingBoxCropper()])
 def test_sklearn_checks(estimator, check):
     check(estimator)

@@ -43,6 +43,7 @@ pytestmark = pytest.mark.skipif(
 )
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=100)
 @given(
     st.one_of(winograd_networks(), winograd_networks(), architectures()),
@@ -75,6 +76,7 @@ def test_the_bits_are_the_same_however_the_work_is_cut(
         assert_same_bits(prepare([name], limits).run(images, n_threads), [values])
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=50)
 @given(winograd_networks(), st.data(), cuts, st.booleans(), st.integers(1, 3))
 def test_a_profile_names_each_layer_once(architecture, data, limits, exact, n):
@@ -247,6 +249,7 @@ def test_a_strided_projection_of_photographs():
     assert "c4" in windows_of(plan)
 
 
+@pytest.mark.slow
 def test_the_random_networks_have_all_that_is_cut():
     """Or the tests above would show nothing."""
     found = set()
