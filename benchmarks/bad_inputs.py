@@ -8,7 +8,8 @@ Makes cut and hostile files, wrong arrays and wrong containers in a temporary fo
 each to ``DeCAFTransformer(on_error="raise")`` and ``DeCAFTransformer(on_error="nan")``. Where one
 row of several is at fault, it stands in row 1 between good images. The exit status is 1 if
 anything but a ValueError or TypeError comes out, if a bad input is accepted, or if an unusual image
-is not. The tests use the same inputs, ``tests/oracles/bad_images.py``.
+is not. Last come folders and lists for the command line, with what it says and exits with. The
+tests use the same inputs, ``tests/oracles``.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from sklearn_decaf.exceptions import ImageWarning
 from sklearn_decaf.images import read_image
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
+from _odd_extractions import report_extractions
 from oracles.bad_images import bad_inputs, odd_inputs
 
 
@@ -87,6 +89,7 @@ def main() -> int:
             if not result.startswith("1 x "):
                 unexpected.append(case.name)
         del cases, images
+    unexpected += report_extractions(length)
     print(f"\nUnexpected: {', '.join(unexpected) or 'none'}.")
     return bool(unexpected)
 
