@@ -65,6 +65,7 @@ def _extract(options) -> int:
         ten_crop=options.ten_crop,
         exact=options.exact,
         draft=options.draft,
+        max_pixels=options.max_pixels,
         cache=options.cache,
         batch_size=options.batch_size,
         n_jobs=options.n_jobs,
@@ -203,6 +204,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--ten-crop", action="store_true", help="average over ten crops, ten times slower")
     add("--exact", action="store_true", help="round less, by slower convolutions")
     add("--draft", action="store_true", help="reduce large JPEG files in the decoder: faster")
+    add("--max-pixels", type=int, metavar="N", help="pixels of the largest file that is read")
     add(
         "--files-from",
         metavar="FILE",

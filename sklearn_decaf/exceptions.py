@@ -45,7 +45,7 @@ class KernelWarning(UserWarning):
 
 
 class ImageWarning(UserWarning):
-    """Warning that images could not be read and became rows of NaN (``on_error="nan"``)."""
+    """Warning that images could not be read, or were read as opaque (see `read_image`)."""
 
 
 class CacheWarning(UserWarning):

@@ -17,7 +17,8 @@ from ._features.network import NetworkFeatures
 from ._utils.doc_link import DOC_LINK_TEMPLATE
 from ._utils.parallel import effective_n_threads
 from ._utils.progress import Progress
-from .images._estimator import ImageInputMixin, warn_of_failures
+from .images._estimator import ImageInputMixin
+from .images._warnings import warn_of_failures
 from .networks.features import POOLINGS
 
 if TYPE_CHECKING:
@@ -72,7 +73,9 @@ class DeCAFTransformer(NetworkFeatures, ImageInputMixin, TransformerMixin, BaseE
         Average the features over ten crops: the corners and the centre, and their mirror images.
         Takes ten times as long.
     exif_transpose : bool, default=True
-        Turn a photograph upright as its EXIF orientation says.
+        Turn a photograph upright as its EXIF orientation says. Arrays are taken as they are; a PIL
+        image counts as not yet turned if it still carries its EXIF data (see
+        :func:`~sklearn_decaf.images.read_image`).
     exact : bool, default=False
         If True, never use Winograd's algorithm for convolutions, which is faster and rounds a
         little more: for AlexNets and SqueezeNet the error is 2e-6 of a layer's largest value with
@@ -81,7 +84,13 @@ class DeCAFTransformer(NetworkFeatures, ImageInputMixin, TransformerMixin, BaseE
         If True, let the decoder reduce JPEG files of more than about four times the size needed
         (1024 pixels on the shorter side): those of 12 megapixels are read in a third of the time.
         Changes features by about 2 % and no accuracy that was measured. PIL images and arrays are
-        never reduced, so they then differ from the file by as much.
+        never reduced, so they then differ from the file by as much; without it they are the same,
+        if they are turned in the same way.
+    max_pixels : int, default=None
+        Pixels of the largest file that is read, against decompression bombs; of a JPEG file that
+        `draft` reduces, those that the decoder would make. None takes
+        ``PIL.Image.MAX_IMAGE_PIXELS``, 89,478,485 unless the program has changed it, and no limit
+        if that is None. Only the parameter reaches worker processes.
     image_shape : tuple (height, width) or (height, width, channels), default=None
         Shape of the images in rows of pixels. Only with it is a 2-D array taken as images.
     on_error : {"raise", "nan"}, default="raise"
@@ -138,12 +147,14 @@ class DeCAFTransformer(NetworkFeatures, ImageInputMixin, TransformerMixin, BaseE
 
     Inputs can be
 
-    - a list, tuple, object array, Series or one-column data frame of paths, encoded bytes, PIL
-      images or arrays (h, w), (h, w, 1), (h, w, 3) or (h, w, 4), mixed at will;
+    - a list, tuple, object array, Series, Arrow array or one-column data frame of paths, encoded
+      bytes, PIL images or arrays (h, w), (h, w, 1), (h, w, 3) or (h, w, 4), mixed at will;
     - one array (n, h, w, c) with c = 1, 3 or 4;
     - with `image_shape`, a 2-D array with an image a row.
 
-    Arrays are uint8 (0 to 255), uint16 (0 to 65535), or float in [0, 1].
+    Arrays are uint8 (0 to 255), uint16 (0 to 65535), or float in [0, 1]. No images give no rows:
+    an array of shape (0, n_features_out). :func:`~sklearn_decaf.images.check_images` says what
+    else counts, :func:`~sklearn_decaf.images.read_image` how an image becomes 8-bit RGB.
 
     References
     ----------
@@ -179,6 +190,7 @@ class DeCAFTransformer(NetworkFeatures, ImageInputMixin, TransformerMixin, BaseE
         "exif_transpose": ["boolean"],
         "exact": ["boolean"],
         "draft": ["boolean"],
+        "max_pixels": [Interval(Integral, 1, None, closed="left"), None],
         "image_shape": [tuple, list, None],
         "on_error": [StrOptions({"raise", "nan"})],
         "cache": [str, os.PathLike, ActivationCache, None],
@@ -201,6 +213,7 @@ class DeCAFTransformer(NetworkFeatures, ImageInputMixin, TransformerMixin, BaseE
         exif_transpose: bool = True,
         exact: bool = False,
         draft: bool = False,
+        max_pixels: int | None = None,
         image_shape: ImageShape | None = None,
         on_error: Literal["raise", "nan"] = "raise",
         cache: FilePath | ActivationCache | None = None,
@@ -219,6 +232,7 @@ class DeCAFTransformer(NetworkFeatures, ImageInputMixin, TransformerMixin, BaseE
         self.exif_transpose = exif_transpose
         self.exact = exact
         self.draft = draft
+        self.max_pixels = max_pixels
         self.image_shape = image_shape
         self.on_error = on_error
         self.cache = cache

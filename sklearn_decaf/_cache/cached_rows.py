@@ -11,6 +11,7 @@ import numpy as np
 from .._features.recipe import Recipe
 from .._utils.parallel import run_in_threads
 from ..images._inputs import ImageInputs
+from ..images._warnings import warn_of_ignored_transparency
 from .activation_cache import ActivationCache
 from .key_locks import KeyLocks
 from .keys import identify
@@ -63,6 +64,7 @@ def cached_rows(
     )
     computation.look_up_all()
     computation.compute_missing(cache.locks_path(), patience)
+    warn_of_ignored_transparency(computation.opaque, len(images))
     return computation.features, sorted(computation.failures)
 
 
@@ -85,6 +87,9 @@ class CachedComputation:
     ----------
     features : ndarray of shape (n, n_features), float32
     failures : list of (row, message)
+    opaque : list of (row, name)
+        Images that are transparent everywhere, and were read as opaque. They are not kept, so
+        that each call warns of them.
     missing : dict of Name to list of int
         Rows that are not filled in yet, by their image.
     """
@@ -104,6 +109,7 @@ class CachedComputation:
         self.count = count
         self.features = np.empty((len(images), recipe.n_features), np.float32)
         self.failures: list[tuple[int, str]] = []
+        self.opaque: list[tuple[int, str]] = []
         self.missing: dict[Name, list[int]] = {}
 
     def _fill(self, rows: list[int], row_features: np.ndarray) -> None:
@@ -177,9 +183,10 @@ class CachedComputation:
             return
         first_rows = [self.missing[name][0] for name in names]
         chosen = _IdentifiedImages(self.images, first_rows, self.recipe.exif_transpose)
-        batches = self.lookup.widened.iter_rows(chosen, **self.run_options)
+        opaque: list[tuple[int, str]] = []
+        batches = self.lookup.widened.iter_rows(chosen, **self.run_options, opaque=opaque)
         for start, values, failed in batches:  # values: (m, width of the widened recipe)
-            reasons = dict(failed)
+            reasons, opaque_names = dict(failed), dict(opaque)
             computed: dict[bytes, np.ndarray] = {}
             done = range(start, start + len(values))
             for i, row_values, row_features in zip(done, values, self.lookup.narrow(values)):
@@ -188,11 +195,14 @@ class CachedComputation:
                 rows = [first]
                 if i in reasons:
                     self.failures.append((first, reasons[i]))
+                elif i in opaque_names:
+                    self.opaque.append((first, opaque_names[i]))
                 elif digest is not None:
                     computed[digest] = row_values
-                if others and digest == name and i not in reasons:
+                is_settled = i not in reasons and i not in opaque_names
+                if others and digest == name and is_settled:
                     rows += others
-                else:  # each has to fail by its own name, or had another content after all
+                else:  # each is named by itself, or had another content after all
                     self.missing.update({row: [row] for row in others})
                 self._fill(rows, row_features)
             self.lookup.keep(computed)

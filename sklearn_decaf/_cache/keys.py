@@ -29,7 +29,9 @@ from .._features.recipe import Recipe
 from .._utils.code_digest import ENGINE_SOURCES, code_digest, sources
 from ..exceptions import ImageError
 from ..images import _reading
+from ..images._files import open_file
 from ..images._inputs import FileContent, find_problem
+from ..images._pixels import TRANSPARENCY_IGNORED
 
 _CODECS = ("jpg", "libjpeg_turbo", "zlib", "zlib_ng", "libtiff", "webp", "avif")
 # A file larger than this is not read into memory to be known by its content, nor cached.
@@ -67,13 +69,15 @@ def identify(image, *, exif_transpose: bool):
             rgb = _reading.decode(image, exif_transpose=exif_transpose)
         except ImageError:
             return None, image
+        if TRANSPARENCY_IGNORED in rgb.info:  # not kept, so that each call warns of it
+            return None, image
         pixels = rgb.tobytes()
         return _digest(f"pixels {rgb.size}", pixels), Image.frombytes("RGB", rgb.size, pixels)
     if isinstance(image, bytes | bytearray | memoryview):
-        content = bytes(image)
+        content = image if isinstance(image, FileContent) else bytes(image)
         return _digest("file", content), content
     try:
-        with _reading._open_file(image) as stream:
+        with open_file(image) as stream:
             if os.fstat(stream.fileno()).st_size > _MAX_FILE:
                 return None, image
             content = FileContent(stream.read(_MAX_FILE + 1))
@@ -111,7 +115,7 @@ def recipe_digest(recipe: Recipe, *, code: str | None = None, machine: dict | No
         "exact": recipe.exact,
         "draft": recipe.draft,
         # what would be refused under other limits must not be found
-        "max_pixels": _reading.max_pixels(),
+        "max_pixels": _reading.pixel_limit(recipe.max_pixels),
         "truncated": bool(ImageFile.LOAD_TRUNCATED_IMAGES),
     }
     return hashlib.sha256(json.dumps(described, sort_keys=True).encode()).digest()
@@ -148,7 +152,7 @@ def _machine() -> dict:
     own = [library for library in blas if {"numpy", "scipy"} & set(_words(library["filepath"]))]
     return {
         "kernels": _kernels.KERNEL_SET,
-        "pillow": [PIL.__version__, *(str(features.version(codec)) for codec in _CODECS)],
+        "pillow": [PIL.__version__, *map(_codec_version, _CODECS)],
         "numpy": [np.__version__, scipy.__version__],
         "blas": sorted(
             [str(library.get(part)) for part in ("internal_api", "version", "architecture")]
@@ -157,6 +161,12 @@ def _machine() -> dict:
         "cpu": [platform.machine(), *sorted(name for name, has in _cpu_features.items() if has)],
         "libc": platform.libc_ver(),
     }
+
+
+def _codec_version(codec: str) -> str | None:
+    # Pillow warns of a name that its version does not know
+    known = {**features.modules, **features.codecs, **features.features}
+    return str(features.version(codec)) if codec in known else None
 
 
 def _words(path: str) -> list[str]:

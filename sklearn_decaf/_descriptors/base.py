@@ -9,16 +9,18 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image
 from sklearn.base import BaseEstimator, TransformerMixin, _fit_context
-from sklearn.utils._param_validation import StrOptions
+from sklearn.utils._param_validation import Interval, StrOptions
 
 from .._utils.doc_link import doc_link_template
 from .._utils.locks import Lock
 from .._utils.parallel import effective_n_threads, run_in_threads, single_threaded_blas
 from .._utils.progress import Progress
 from ..exceptions import ImageError
-from ..images._estimator import ImageInputMixin, warn_of_failures
+from ..images._estimator import ImageInputMixin
 from ..images._inputs import FailureReason, ImageInputs, describe
+from ..images._pixels import TRANSPARENCY_IGNORED
 from ..images._reading import decode
+from ..images._warnings import warn_of_failures, warn_of_ignored_transparency
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
@@ -32,9 +34,9 @@ Failures = list[tuple[int, FailureReason]]  # (row, message)
 class ImageDescriptor(ImageInputMixin, TransformerMixin, BaseEstimator):
     """Base of transformers that compute one row from each image, independently of the others.
 
-    A subclass has the parameters `exif_transpose`, `image_shape`, `on_error`, `n_jobs` and
-    `verbose`, sets `_prefix`, the start of its column names, and implements `_describe` and
-    `_n_features_out`.
+    A subclass has the parameters `exif_transpose`, `max_pixels`, `image_shape`, `on_error`,
+    `n_jobs` and `verbose`, sets `_prefix`, the start of its column names, and implements
+    `_describe` and `_n_features_out`.
     """
 
     _doc_link_module = "sklearn_decaf"
@@ -42,6 +44,7 @@ class ImageDescriptor(ImageInputMixin, TransformerMixin, BaseEstimator):
     _prefix = ""
     _parameter_constraints = {
         "exif_transpose": ["boolean"],
+        "max_pixels": [Interval(Integral, 1, None, closed="left"), None],
         "image_shape": [tuple, list, None],
         "on_error": [StrOptions({"raise", "nan"})],
         "n_jobs": [Integral, None],
@@ -131,12 +134,13 @@ class ImageDescriptor(ImageInputMixin, TransformerMixin, BaseEstimator):
         with an ImageError, raise or are warned of as `on_error` says.
         """
         failures: Failures = []
+        opaque: list[tuple[int, str]] = []  # transparent everywhere, and read as opaque
         progress = Progress(len(rows), type(self).__name__, enabled=bool(self.verbose))
         lock = Lock()
 
         def work(i: int) -> None:
             row = int(rows[i])
-            problem = self._use_image(images, row, use)
+            problem = self._use_image(images, row, use, opaque)
             with lock:
                 progress.update(1)
                 if problem is not None:
@@ -153,8 +157,9 @@ class ImageDescriptor(ImageInputMixin, TransformerMixin, BaseEstimator):
             raise reason.error_class(reason) from None
         if failures:
             warn_of_failures(sorted(failures), len(rows))
+        warn_of_ignored_transparency(opaque, len(rows))
 
-    def _use_image(self, images, row, use) -> FailureReason | None:
+    def _use_image(self, images, row, use, opaque) -> FailureReason | None:
         """Read an image and hand it on; return why, if that fails."""
         try:
             source = images[row]
@@ -163,10 +168,13 @@ class ImageDescriptor(ImageInputMixin, TransformerMixin, BaseEstimator):
             message = f"{images.name_row(row)}: the image cannot be fetched ({found})."
             return FailureReason.of(error, message)
         try:
-            use(row, decode(source, exif_transpose=self.exif_transpose))
+            image = decode(source, exif_transpose=self.exif_transpose, max_pixels=self.max_pixels)
+            use(row, image)
         except ImageError as error:
             message = f"{images.name_row(row)}, {describe(source)}: {error}."
             return FailureReason.of(error, message)
+        if TRANSPARENCY_IGNORED in image.info:
+            opaque.append((row, f"{images.name_row(row)}, {describe(source)}"))
         return None
 
 

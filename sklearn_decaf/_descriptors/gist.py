@@ -123,6 +123,8 @@ class GISTTransformer(ImageDescriptor):
         central square.
     exif_transpose : bool, default=True
         Turn a photograph upright as its EXIF orientation says.
+    max_pixels : int, default=None
+        Pixels of the largest file that is read; None takes ``PIL.Image.MAX_IMAGE_PIXELS``.
     image_shape : tuple (height, width) or (height, width, channels), default=None
         Shape of the images in rows of pixels. Only with it is a 2-D array taken as images.
     on_error : {"raise", "nan"}, default="raise"
@@ -187,6 +189,7 @@ class GISTTransformer(ImageDescriptor):
         channels: Literal["grey", "rgb"] = "grey",
         resize: Literal["warp", "crop"] = "warp",
         exif_transpose: bool = True,
+        max_pixels: int | None = None,
         image_shape: ImageShape | None = None,
         on_error: Literal["raise", "nan"] = "raise",
         n_jobs: int | None = None,
@@ -199,6 +202,7 @@ class GISTTransformer(ImageDescriptor):
         self.channels = channels
         self.resize = resize
         self.exif_transpose = exif_transpose
+        self.max_pixels = max_pixels
         self.image_shape = image_shape
         self.on_error = on_error
         self.n_jobs = n_jobs

@@ -54,6 +54,8 @@ class HOGTransformer(ImageDescriptor):
         central square.
     exif_transpose : bool, default=True
         Turn a photograph upright as its EXIF orientation says.
+    max_pixels : int, default=None
+        Pixels of the largest file that is read; None takes ``PIL.Image.MAX_IMAGE_PIXELS``.
     image_shape : tuple (height, width) or (height, width, channels), default=None
         Shape of the images in rows of pixels. Only with it is a 2-D array taken as images.
     on_error : {"raise", "nan"}, default="raise"
@@ -122,6 +124,7 @@ class HOGTransformer(ImageDescriptor):
         transform_sqrt: bool = False,
         resize: Literal["warp", "crop"] = "warp",
         exif_transpose: bool = True,
+        max_pixels: int | None = None,
         image_shape: ImageShape | None = None,
         on_error: Literal["raise", "nan"] = "raise",
         n_jobs: int | None = None,
@@ -135,6 +138,7 @@ class HOGTransformer(ImageDescriptor):
         self.transform_sqrt = transform_sqrt
         self.resize = resize
         self.exif_transpose = exif_transpose
+        self.max_pixels = max_pixels
         self.image_shape = image_shape
         self.on_error = on_error
         self.n_jobs = n_jobs

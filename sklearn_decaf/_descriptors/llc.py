@@ -142,6 +142,8 @@ class LLCTransformer(ImageDescriptor):
         from each image. Each takes 512 bytes.
     exif_transpose : bool, default=True
         Turn a photograph upright as its EXIF orientation says.
+    max_pixels : int, default=None
+        Pixels of the largest file that is read; None takes ``PIL.Image.MAX_IMAGE_PIXELS``.
     image_shape : tuple (height, width) or (height, width, channels), default=None
         Shape of the images in rows of pixels. Only with it is a 2-D array taken as images.
     on_error : {"raise", "nan"}, default="raise"
@@ -221,6 +223,7 @@ class LLCTransformer(ImageDescriptor):
         max_size: int = 300,
         max_descriptors: int = 100_000,
         exif_transpose: bool = True,
+        max_pixels: int | None = None,
         image_shape: ImageShape | None = None,
         on_error: Literal["raise", "nan"] = "raise",
         n_jobs: int | None = None,
@@ -236,6 +239,7 @@ class LLCTransformer(ImageDescriptor):
         self.max_size = max_size
         self.max_descriptors = max_descriptors
         self.exif_transpose = exif_transpose
+        self.max_pixels = max_pixels
         self.image_shape = image_shape
         self.on_error = on_error
         self.n_jobs = n_jobs
@@ -269,6 +273,8 @@ class LLCTransformer(ImageDescriptor):
         effective_n_threads(self.n_jobs)
         self._check_own_parameters()
         images = self._check_X(X, reset=True)
+        if not len(images):
+            raise ImageError("X holds no images (n_samples=0) to learn a codebook from.")
         random_state = check_random_state(self.random_state)
         sample = self._sample_descriptors(images, random_state)
         if len(sample) < self.n_codewords:

@@ -52,7 +52,7 @@ def describe_changes(
     return (
         f"holds the features of other photographs ({changes}): pass the paths of before to go on "
         "with it, extract what was added into an output of its own, or choose another name; with "
-        "the same cache (cache=, --cache) in all calls nothing is computed twice"
+        "a cache (cache=, --cache), used from the first call on, nothing is computed twice"
     )
 
 

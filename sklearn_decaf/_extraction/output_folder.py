@@ -77,6 +77,8 @@ class OutputFolder:
         All that decides the content of the files, as JSON has it.
     files : FileList
         The photographs.
+    assumed : dict, default=None
+        Settings that outputs of earlier versions do not name, and what they are taken to be there.
 
     Raises
     ------
@@ -90,7 +92,9 @@ class OutputFolder:
         If it cannot be written to.
     """
 
-    def __init__(self, folder: Path, settings: dict, files: FileList):
+    def __init__(
+        self, folder: Path, settings: dict, files: FileList, *, assumed: dict | None = None
+    ):
         self.folder = folder
         self.settings = settings
         self.files = files
@@ -101,7 +105,7 @@ class OutputFolder:
         folder.mkdir(parents=True, exist_ok=True)
         self._lock = self._take_lock()
         try:
-            self._check_settings()
+            self._check_settings(assumed or {})
         except BaseException:
             self.close()
             raise
@@ -248,7 +252,7 @@ class OutputFolder:
             )
         return stream
 
-    def _check_settings(self) -> None:
+    def _check_settings(self, assumed: dict) -> None:
         manifest = self._manifest()
         known = _read_json(self.progress / "settings.json") if manifest is None else manifest
         if known is None:
@@ -263,11 +267,10 @@ class OutputFolder:
                 f"{str(self.folder)!r} was made by another version of sklearn_decaf: choose "
                 "another name, or remove it"
             )
-        if known["settings"] != self.settings:
-            raise ValueError(
-                f"{str(self.folder)!r} "
-                + describe_changes(known["settings"], self.settings, self._names_before, self.files)
-            )
+        before = {**assumed, **known["settings"]}
+        if before != self.settings:
+            changes = describe_changes(before, self.settings, self._names_before, self.files)
+            raise ValueError(f"{str(self.folder)!r} {changes}")
         if manifest is None:
             for path in self.progress.iterdir():  # what a killed process left half done
                 is_record = path.suffix == ".json" and not path.name.endswith(".paths.json")

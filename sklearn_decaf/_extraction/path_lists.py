@@ -167,7 +167,7 @@ def explain_missing(names: Sequence[str], root: str = "") -> str:
     for name in names:
         for words, other in _other_names(name):
             if _is_file(os.path.join(root, other)):
-                return f"{name!r} is not there, but {other!r} is: {words}"
+                return f"{name!r} is not there, but {other!r} is; {words}"
     mark = next((match[2] for name in names if (match := _MORE.fullmatch(name))), None)
     if mark is not None:
         return f"names like {first!r} look like {_LAYOUTS.get(mark, _LAYOUTS[' '])}"
@@ -206,8 +206,9 @@ def _other_names(name: str) -> Iterator[tuple[str, str]]:
                 )
     words = name.split()
     for n in range(len(words) - 1, 0, -1):
-        yield "a path and a label: keep the paths only, one a line", name.rsplit(maxsplit=n)[0]
-        yield "a number and a path: keep the paths only, one a line", name.split(maxsplit=n)[-1]
+        only_paths = "keep the paths only, one a line"
+        yield f"these are a path and a label: {only_paths}", name.rsplit(maxsplit=n)[0]
+        yield f"these are a number and a path: {only_paths}", name.split(maxsplit=n)[-1]
 
 
 def _is_file(path: str) -> bool:

@@ -162,7 +162,7 @@ def extract(
         raise ValueError("paths is empty: there are no photographs")
 
     settings = _settings(transformer, files, format, block_size)
-    with OutputFolder(out, settings, files) as output:
+    with OutputFolder(out, settings, files, assumed={"machine": platform.machine()}) as output:
         run = ResumableRun(output, transformer)
         run.retry(all_failed=retry_failed, verbose=verbose)
         run.compute_unfinished(allow_missing=allow_missing, verbose=verbose)

@@ -32,6 +32,7 @@ class NetworkFeatures(PickledByReference):
     exif_transpose: bool
     exact: bool
     draft: bool
+    max_pixels: int | None
     random_state: RandomState
 
     def get_feature_names_out(self, input_features: ArrayLike | None = None) -> np.ndarray:
@@ -93,6 +94,7 @@ class NetworkFeatures(PickledByReference):
             exif_transpose=bool(self.exif_transpose),
             exact=bool(self.exact),
             draft=bool(self.draft),
+            max_pixels=None if self.max_pixels is None else int(self.max_pixels),
         )
 
     def _has_dropout(self, block: FeatureBlock) -> bool:

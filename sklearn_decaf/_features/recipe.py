@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -11,6 +12,7 @@ import numpy as np
 from .._utils.work_ahead import work_ahead
 from ..images._batches import BatchReader
 from ..images._inputs import ImageInputs
+from ..images._warnings import warn_of_ignored_transparency
 from ..networks.features import FeatureExtractor, feature_blocks, get_extractor
 from ..networks.weights.weights import Weights
 
@@ -33,6 +35,7 @@ class Recipe:
     exif_transpose: bool = True
     exact: bool = False
     draft: bool = False
+    max_pixels: int | None = None
 
     def extractor(self) -> FeatureExtractor:
         """The network, ready to run; the same object for the same recipe."""
@@ -69,13 +72,22 @@ class Recipe:
         return replace(self, layers=(*self.layers, *others))
 
     def iter_rows(
-        self, images: ImageInputs, *, batch_size: int, n_threads: int, on_error: str
+        self,
+        images: ImageInputs,
+        *,
+        batch_size: int,
+        n_threads: int,
+        on_error: str,
+        opaque: list[tuple[int, str]] | None = None,
     ) -> Iterator[tuple[int, np.ndarray, list[tuple[int, str]]]]:
         """Compute features batch by batch.
 
         Each of several threads takes a batch, reads its images and runs the network on them: some
         decode while others compute, and nobody waits for anybody. Fewer images than threads are
         computed one after another, by all threads together.
+
+        Images that are transparent everywhere, and were read as opaque, are added to `opaque`, as
+        (row, name), before their batch comes. Without it, one warning lists them all.
 
         Yields
         ------
@@ -85,7 +97,6 @@ class Recipe:
             NaN for an image that failed.
         failed : list of (row, message)
         """
-        extractor = self.extractor()
         preprocessing = self.weights.architecture.preprocessing
         reader = BatchReader(
             images,
@@ -97,8 +108,23 @@ class Recipe:
             exif_transpose=self.exif_transpose,
             on_error=on_error,
             draft=self.draft,
+            max_pixels=self.max_pixels,
         )
+        if opaque is not None:
+            reader.opaque = opaque
+        with closing(self._iter_read(reader, batch_size, n_threads)) as batches:
+            for start, rows, failed in batches:
+                is_last = start + len(rows) == len(reader)
+                if is_last and opaque is None:  # now, since nobody may ask for more
+                    warn_of_ignored_transparency(reader.opaque, len(reader))
+                yield start, rows, failed
+
+    def _iter_read(self, reader: BatchReader, batch_size: int, n_threads: int):
+        extractor = self.extractor()
+        preprocessing = self.weights.architecture.preprocessing
         n = len(reader)
+        if n == 0:
+            return
 
         def compute(start, batch, failed, n_threads):  # (m, h, w, 3) or (m, 10, h, w, 3)
             if self.ten_crop:

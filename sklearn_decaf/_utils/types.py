@@ -38,11 +38,34 @@ class Series(Protocol):
     def to_list(self) -> list[Any]: ...
 
 
-# a path, the bytes of a file, a picture, or its pixels
+class ArrowColumn(Protocol):
+    """A column of Arrow or of Daft."""
+
+    def to_pylist(self) -> list[Any]: ...
+
+
+class ArrowTable(Protocol):
+    """A table of Arrow, or a data set of Hugging Face."""
+
+    @property
+    def column_names(self) -> list[str]: ...
+
+    @property
+    def num_rows(self) -> int: ...
+
+
+# a path, the bytes of a file, both in a dict, a picture, or its pixels
 ImageLike: TypeAlias = (
-    str | os.PathLike[str] | bytes | bytearray | memoryview | Image.Image | np.ndarray
+    str
+    | os.PathLike[str]
+    | bytes
+    | bytearray
+    | memoryview
+    | Mapping[str, Any]
+    | Image.Image
+    | np.ndarray
 )
-Images: TypeAlias = Sequence[ImageLike] | np.ndarray | Series | DataFrame
+Images: TypeAlias = Sequence[ImageLike] | np.ndarray | Series | DataFrame | ArrowColumn | ArrowTable
 # (height, width) or (height, width, channels)
 ImageShape: TypeAlias = tuple[int, int] | tuple[int, int, int]
 

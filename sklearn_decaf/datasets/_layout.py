@@ -6,12 +6,12 @@ import os
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path, PurePosixPath
 
+from ..images._folders import Kind, is_never_a_photograph, list_folder
+
 
 def is_junk(path: PurePosixPath) -> bool:
     """Tell whether a file is one of those that operating systems leave in archives and folders."""
-    return any(part.startswith("._") or part == "__MACOSX" for part in path.parts) or (
-        path.name in (".DS_Store", "Thumbs.db", "desktop.ini")
-    )
+    return any(map(is_never_a_photograph, path.parts))
 
 
 def keep_below(*folders: str) -> Callable[[PurePosixPath], PurePosixPath | None]:
@@ -36,17 +36,20 @@ def first_with(marker: str, folder: Path, *names: str) -> Path | None:
 
 def class_images(folder: Path, suffixes: Sequence[str] = (".jpg",)) -> dict[str, list[str]]:
     """List the paths of the images in each class folder, classes and images sorted."""
-    classes = sorted(
-        entry.name for entry in os.scandir(folder) if entry.is_dir() and entry.name[0] != "."
-    )
     return {
-        name: sorted(
-            entry.path
-            for entry in os.scandir(folder / name)
-            if entry.name.lower().endswith(tuple(suffixes)) and entry.name[0] != "."
-        )
-        for name in classes
+        name: image_paths(folder / name, suffixes)
+        for name, kind in list_folder(os.fspath(folder), suffixes)
+        if kind is Kind.FOLDER
     }
+
+
+def image_paths(folder: Path, suffixes: Sequence[str] = (".jpg",)) -> list[str]:
+    """List the paths of the images in one folder, sorted."""
+    return [
+        os.path.join(folder, name)
+        for name, kind in list_folder(os.fspath(folder), suffixes)
+        if kind is Kind.IMAGE
+    ]
 
 
 def read_lines(path: Path, columns: int | None = None) -> list[list[str]]:

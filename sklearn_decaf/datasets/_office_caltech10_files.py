@@ -9,13 +9,13 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from .._utils.download import download
 from ._collection import Archive, Collection
 from ._installation import MANIFEST, install, verify_installed
-from ._layout import first_with, keep_below
+from ._layout import first_with, is_junk, keep_below
 
 # Of the features of amazon and caltech no copy was at hand: what their commit says has to do.
 _CHECKSUMS = {
@@ -124,6 +124,7 @@ class _Images(Collection):
     def check(self, root: Path) -> None:
         digest = hashlib.sha256()
         paths = {path.relative_to(root).as_posix(): path for path in root.glob("images/*/*/*")}
+        paths = {name: path for name, path in paths.items() if not is_junk(PurePosixPath(name))}
         for name in sorted(paths):
             content = hashlib.sha256(paths[name].read_bytes()).hexdigest()
             digest.update(f"{content}  {name}\n".encode())

@@ -12,7 +12,7 @@ from sklearn.utils import Bunch
 
 from ._collection import Archive, Collection
 from ._fetch_docs import fetcher
-from ._layout import is_junk, keep_below, read_lines, require_all
+from ._layout import image_paths, is_junk, keep_below, read_lines, require_all
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -229,11 +229,10 @@ def fetch_sun397(
         path = root / "SUN397" / folder
         if not path.is_dir() and allow_incomplete:
             continue
-        for name in sorted(os.listdir(path)):
-            if name.lower().endswith(".jpg") and not name.startswith("."):
-                rows[f"{folder}/{name}"] = len(paths)
-                paths.append(str(path / name))
-                labels.append(len(folders))
+        for image in image_paths(path):
+            rows[f"{folder}/{os.path.basename(image)}"] = len(paths)
+            paths.append(image)
+            labels.append(len(folders))
         folders.append(folder)
     filenames, target = np.array(paths, dtype=object), np.array(labels, dtype=np.intp)
     if return_X_y:

@@ -5,7 +5,8 @@
 """
 
 from ._batches import find_unreadable, iter_batches
-from ._inputs import ImageInputs, check_images
+from ._containers import check_images
+from ._inputs import ImageInputs
 from ._reading import read_image
 from ._resizing import resize_and_crop
 

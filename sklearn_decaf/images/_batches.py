@@ -9,16 +9,19 @@ import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from itertools import zip_longest
-from numbers import Integral
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
 from .._utils.parallel import effective_n_threads, submit
+from .._utils.validation import check_integer
 from ..exceptions import ImageError
-from ._inputs import FailureReason, check_images, describe
+from ._containers import check_images
+from ._inputs import FailureReason, describe
+from ._pixels import TRANSPARENCY_IGNORED
 from ._reading import decode
 from ._resizing import resize_and_crop
+from ._warnings import warn_of_ignored_transparency
 
 if TYPE_CHECKING:
     from .._utils.types import Images
@@ -40,6 +43,7 @@ def iter_batches(
     n_jobs: int = 1,
     on_error: Literal["raise", "nan"] = "raise",
     draft: bool = False,
+    max_pixels: int | None = None,
 ) -> Iterator[tuple[int, np.ndarray, list[tuple[int, str]]]]:
     """Read, resize and crop images, and yield them batch by batch in their order.
 
@@ -65,6 +69,8 @@ def iter_batches(
         Whether an image that cannot be read raises, or is reported in `failed`.
     draft : bool, default=False
         Let the decoder reduce large JPEG files before they are resized: faster, less exact.
+    max_pixels : int, default=None
+        See `read_image`. With `draft`, the pixels that the decoder would make count.
 
     Yields
     ------
@@ -81,12 +87,18 @@ def iter_batches(
     ImageError
         For the first image, in row order, that cannot be read (``on_error="raise"``).
 
+    Warns
+    -----
+    ImageWarning
+        Once, after the last batch, of all images that are transparent everywhere: they are read as
+        if they were opaque.
+
     Notes
     -----
     With ``draft=True`` a JPEG file is reduced by 8, 4 or 2 if that divides both sides and leaves
     at least ``2 * size`` pixels of each (not with ``resize=None``). A photograph of 12 megapixels
     takes a third of the time, its resized pixels move by a fifth of a grey level on average, and
-    features by 2 %; the same picture passed as a PIL image or an array is not reduced.
+    features by 2 %. Pictures that are passed as PIL images or arrays are not reduced.
 
     Examples
     --------
@@ -99,7 +111,7 @@ def iter_batches(
     2 (1, 227, 227, 3) []
     """
     for name, value in (("batch_size", batch_size), ("n_jobs", n_jobs)):
-        _check_count(name, value)
+        check_integer(name, value)
     reader = BatchReader(
         images,
         size=size,
@@ -110,13 +122,25 @@ def iter_batches(
         exif_transpose=exif_transpose,
         on_error=on_error,
         draft=draft,
+        max_pixels=max_pixels,
     )
     # Not a generator itself, so that wrong arguments raise here and not at the first batch.
-    return reader.batches(batch_size, n_jobs)
+    return _batches_and_warning(reader, batch_size, n_jobs)
+
+
+def _batches_and_warning(reader, batch_size, n_jobs):
+    yield from reader.batches(batch_size, n_jobs)
+    warn_of_ignored_transparency(reader.opaque, len(reader))
 
 
 class BatchReader:
-    """Reads any rows of some images, in the thread that asks; the parameters as `iter_batches`."""
+    """Reads any rows of some images, in the thread that asks; the parameters as `iter_batches`.
+
+    Attributes
+    ----------
+    opaque : list of (row, name)
+        Images read so far that are transparent everywhere, and were read as opaque.
+    """
 
     def __init__(
         self,
@@ -130,21 +154,26 @@ class BatchReader:
         exif_transpose=True,
         on_error="raise",
         draft=False,
+        max_pixels=None,
     ):
         if resize not in ("warp", "crop", None):
             raise ValueError(f"resize={resize!r}: it must be 'warp', 'crop' or None.")
         for name, value in (("size", size), ("crop", crop)):
-            _check_count(name, value)
+            check_integer(name, value)
+        if max_pixels is not None:
+            check_integer("max_pixels", max_pixels)
         if resize is not None and crop > size:
             raise ValueError(
                 f"crop={crop} does not fit into size={size}: it must be at most `size`."
             )
         self.images = check_images(images, on_error=on_error)
+        self.opaque: list[tuple[int, str]] = []
         self._on_error = on_error
         self._shape = (10, crop, crop, 3) if ten_crop else (crop, crop, 3)
         self._decoding = {
             "exif_transpose": exif_transpose,
             "at_least": DRAFT_MARGIN * size if draft and resize is not None else None,
+            "max_pixels": max_pixels,
         }
         self._cutting = {
             "size": size,
@@ -160,6 +189,8 @@ class BatchReader:
     def batches(self, batch_size: int, n_jobs: int):
         """All images in batches: what `iter_batches` yields."""
         starts = range(0, len(self), batch_size)
+        if not starts:
+            return
         if n_jobs == 1:
             for start in starts:
                 batch, failed = self.read(start, min(start + batch_size, len(self)))
@@ -218,10 +249,13 @@ class BatchReader:
             message = f"{images.name_row(row)}: the image cannot be fetched ({found})."
             return row, FailureReason.of(error, message)
         try:
-            batch[offset] = resize_and_crop(decode(source, **self._decoding), **self._cutting)
+            image = decode(source, **self._decoding)
+            batch[offset] = resize_and_crop(image, **self._cutting)
         except ImageError as error:
             message = f"{images.name_row(row)}, {describe(source)}: {error}."
             return row, FailureReason.of(error, message)
+        if TRANSPARENCY_IGNORED in image.info:
+            self.opaque.append((row, f"{images.name_row(row)}, {describe(source)}"))
         return None
 
     def failures(self, results) -> list[tuple[int, str]]:
@@ -238,12 +272,9 @@ class BatchReader:
         return failed
 
 
-def _check_count(name, value) -> None:
-    if not isinstance(value, Integral) or isinstance(value, bool) or value < 1:
-        raise ValueError(f"{name}={value!r}: it must be an integer of at least 1.")
-
-
-def find_unreadable(images: Images, *, n_jobs: int | None = None) -> list[tuple[int, str]]:
+def find_unreadable(
+    images: Images, *, n_jobs: int | None = None, max_pixels: int | None = None
+) -> list[tuple[int, str]]:
     """List the images that cannot be read, and say why.
 
     Every image is decoded to its end, as a transformer does before its network runs, because a
@@ -256,6 +287,8 @@ def find_unreadable(images: Images, *, n_jobs: int | None = None) -> list[tuple[
         Whatever :class:`~sklearn_decaf.DeCAFTransformer` takes.
     n_jobs : int, default=None
         Threads, as in :class:`~sklearn_decaf.DeCAFTransformer`.
+    max_pixels : int, default=None
+        See `read_image`.
 
     Returns
     -------
@@ -285,6 +318,11 @@ def find_unreadable(images: Images, *, n_jobs: int | None = None) -> list[tuple[
     array([0])
     """
     batches = iter_batches(
-        images, size=8, crop=8, on_error="nan", n_jobs=effective_n_threads(n_jobs)
+        images,
+        size=8,
+        crop=8,
+        on_error="nan",
+        n_jobs=effective_n_threads(n_jobs),
+        max_pixels=max_pixels,
     )
     return [failure for _, _, failed in batches for failure in failed]

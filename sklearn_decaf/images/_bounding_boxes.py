@@ -14,8 +14,10 @@ from sklearn.utils._param_validation import Interval
 
 from .._utils.doc_link import DOC_LINK_TEMPLATE
 from ..exceptions import ImageAccessError, ImageError
-from ._inputs import check_images
-from ._reading import read_image
+from ._containers import check_images, columns, is_frame
+from ._inputs import describe
+from ._reading import decode
+from ._resizing import cut_out
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
@@ -46,6 +48,8 @@ class BoundingBoxCropper(TransformerMixin, BaseEstimator):
     exif_transpose : bool, default=True
         Turn a photograph upright first, as its EXIF orientation says: the boxes are those of the
         upright image. False where the boxes are those of the pixels as stored.
+    max_pixels : int, default=None
+        Pixels of the largest file that is read. None takes ``PIL.Image.MAX_IMAGE_PIXELS``.
 
     See Also
     --------
@@ -100,14 +104,21 @@ class BoundingBoxCropper(TransformerMixin, BaseEstimator):
         "enlarge": [Interval(Real, 0, None, closed="neither")],
         "size": [Interval(Integral, 1, None, closed="left"), None],
         "exif_transpose": ["boolean"],
+        "max_pixels": [Interval(Integral, 1, None, closed="left"), None],
     }
 
     def __init__(
-        self, enlarge: float = 1.5, size: int | None = 256, *, exif_transpose: bool = True
+        self,
+        enlarge: float = 1.5,
+        size: int | None = 256,
+        *,
+        exif_transpose: bool = True,
+        max_pixels: int | None = None,
     ) -> None:
         self.enlarge = enlarge
         self.size = size
         self.exif_transpose = exif_transpose
+        self.max_pixels = max_pixels
 
     @_fit_context(prefer_skip_nested_validation=True)
     def fit(self, X: Images, y: object = None) -> Self:
@@ -180,7 +191,8 @@ class BoundingBoxCropper(TransformerMixin, BaseEstimator):
             images, on_error="nan"
         )  # what is wrong with one shows when it is read
         boxes = _check_boxes(boxes, len(images))
-        return CroppedImages(images, boxes, self.enlarge, self.size, self.exif_transpose)
+        decoding = {"exif_transpose": self.exif_transpose, "max_pixels": self.max_pixels}
+        return CroppedImages(images, boxes, self.enlarge, self.size, decoding)
 
     def set_output(self, *, transform: object = None) -> Self:
         """Do nothing: images are no columns of a data frame.
@@ -210,10 +222,10 @@ class BoundingBoxCropper(TransformerMixin, BaseEstimator):
 class CroppedImages(Sequence):
     """Images that are read and cropped when they are indexed."""
 
-    def __init__(self, images, boxes, enlarge, size, exif_transpose, rows=None):
+    def __init__(self, images, boxes, enlarge, size, decoding, rows=None):
         self._images = images
         self._boxes = boxes  # (n, 4)
-        self._settings = (enlarge, size, exif_transpose)
+        self._settings = (enlarge, size, decoding)
         self._rows = range(len(images)) if rows is None else rows
 
     def __len__(self):
@@ -223,13 +235,14 @@ class CroppedImages(Sequence):
         if isinstance(row, slice):
             return CroppedImages(self._images, self._boxes, *self._settings, self._rows[row])
         row = self._rows[row]
-        enlarge, size, exif_transpose = self._settings
+        enlarge, size, decoding = self._settings
+        source = self._images[row]
         try:
-            image = read_image(self._images[row], exif_transpose=exif_transpose)
-            return _crop(image, self._boxes[row], enlarge, size)
+            return _crop(decode(source, **decoding), self._boxes[row], enlarge, size)
         except ImageError as error:
             kind = ImageAccessError if isinstance(error, ImageAccessError) else _CropError
-            raise kind(f"{self._images.name_row(row)}, {error}") from error
+            name = f"{self._images.name_row(row)}, {describe(source)}"
+            raise kind(f"{name}: {error}.") from error
 
 
 class _CropError(ImageError, OSError):
@@ -251,7 +264,7 @@ def _crop(image: Image.Image, box, enlarge, size) -> Image.Image:
             f"{image.width} x {image.height} pixels: the box {_shown(box)} holds none of them, "
             "boxes are (left, upper, right, lower) in pixels"
         )
-    region = image.crop(edges)
+    region = cut_out(image, edges)
     if size is None or region.size == (size, size):
         return region
     return region.resize((size, size), Image.Resampling.BILINEAR)
@@ -264,16 +277,15 @@ def _round(edge: float) -> int:
 
 def _split_columns(X):
     """Images, and boxes (n, 4), of an X that holds both."""
-    if hasattr(X, "columns") and hasattr(X, "dtypes"):  # a data frame
-        columns = [X[name] for name in X.columns]
-        columns = [column.to_list() for column in columns]
-    elif isinstance(X, np.ndarray) and X.ndim == 2 and X.dtype == object:
-        columns = [list(column) for column in X.T]
-    elif isinstance(X, list | tuple) and len(X):
+    if is_frame(X):
+        parts = columns(X)
+    elif isinstance(X, np.ndarray) and X.ndim == 2 and X.dtype.kind in "OUT":
+        parts = [list(column) for column in X.T]
+    elif isinstance(X, list | tuple):
         for row, pair in enumerate(X):
             if not isinstance(pair, list | tuple) or len(pair) != 2:
                 raise ImageError(f"row {row} is no pair (image, box): pass boxes=..., or pairs.")
-        columns = [list(column) for column in zip(*X)]
+        parts = [list(column) for column in zip(*X)] or [[], []]
     else:
         shape = f" of shape {X.shape}" if hasattr(X, "shape") else ""
         raise ImageError(
@@ -281,12 +293,12 @@ def _split_columns(X):
             "(in a pipeline with metadata routing, fit(X, y, boxes=boxes)), or an X with the "
             "columns image, left, upper, right, lower: np.column_stack([images, boxes])."
         )
-    if len(columns) not in (2, 5):
+    if len(parts) not in (2, 5):
         raise ImageError(
-            f"X has {len(columns)} columns, expected 5 (image, left, upper, right, lower) or 2 "
+            f"X has {len(parts)} columns, expected 5 (image, left, upper, right, lower) or 2 "
             "(image, box)."
         )
-    return columns[0], columns[1] if len(columns) == 2 else list(zip(*columns[1:]))
+    return parts[0], parts[1] if len(parts) == 2 else list(zip(*parts[1:]))
 
 
 def _check_boxes(boxes, n_images: int) -> np.ndarray:

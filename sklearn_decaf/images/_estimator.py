@@ -1,17 +1,16 @@
-"""What all estimators that take images share: checks of their input, and words about failures."""
+"""What all estimators that take images share: the checks of their input."""
 
 from __future__ import annotations
 
 import os
-import warnings
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from PIL import Image
 from sklearn.utils.validation import validate_data
 
-from ..exceptions import ImageWarning
-from ._inputs import ImageInputs, check_images
+from ._containers import check_images
+from ._inputs import ImageInputs
 
 if TYPE_CHECKING:
     from .._utils.types import ImageShape
@@ -64,14 +63,3 @@ class ImageInputMixin:
         tags.input_tags.allow_nan = self.on_error == "nan"
         tags.transformer_tags.preserves_dtype = []
         return tags
-
-
-def warn_of_failures(failures: list[tuple[int, str]], n_images: int, effect: str = "") -> None:
-    """Warn once of all images that could not be read, given as (row, message)."""
-    shown = "\n".join(f"  {message}" for _, message in failures[:20])
-    more = f"\n  ... and {len(failures) - 20} more" if len(failures) > 20 else ""
-    warnings.warn(
-        f"{len(failures)} of {n_images} images could not be read{effect}:\n{shown}{more}",
-        ImageWarning,
-        stacklevel=5,  # whoever called the public method, past scikit-learn's wrapper of it
-    )

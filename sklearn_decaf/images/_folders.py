@@ -60,6 +60,12 @@ _SYSTEM_NAMES = frozenset(
 _SYSTEM_PATTERN = re.compile(r"RECYCLE[RD]|FOUND\.\d{3}|found\.\d{3}")
 
 
+def is_never_a_photograph(name: str) -> bool:
+    """Tell whether a file or folder is hidden, or has a name that only systems give."""
+    is_known = name.lower() in _SYSTEM_NAMES or _SYSTEM_PATTERN.fullmatch(name) is not None
+    return name.startswith(".") or is_known
+
+
 def find_images(
     folder: str, left_out: LeftOut | None = None, extensions: Sequence[str] = IMAGE_EXTENSIONS
 ) -> Iterator[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Literal
 
 import numpy as np
@@ -81,7 +82,7 @@ def resize_and_crop(
         corners = [(x, bottom - y) for x, y in corners]
 
     if (width, height) == image.size:
-        squares = [image.crop((x, y, x + crop, y + crop)) for x, y in corners]
+        squares = [cut_out(image, (x, y, x + crop, y + crop)) for x, y in corners]
     elif max(width, height) <= _LONGEST * size:
         resized = image.resize((width, height), _BILINEAR)
         squares = [resized.crop((x, y, x + crop, y + crop)) for x, y in corners]
@@ -102,6 +103,18 @@ def resize_and_crop(
         mirrored = pixels[:, ::-1] if upside_down else pixels[:, :, ::-1]
         return np.concatenate([pixels, mirrored])
     return pixels[0]
+
+
+def cut_out(image: Image.Image, box: tuple[int, int, int, int]) -> Image.Image:
+    """A part of an image, in whole pixels, as ``image.crop`` cuts it.
+
+    Of a part that is larger than ``Image.MAX_IMAGE_PIXELS``, that would warn or raise.
+    """
+    left, upper, right, lower = box
+    size = (right - left, lower - upper)
+    if size[0] * size[1] <= (Image.MAX_IMAGE_PIXELS or math.inf):
+        return image.crop(box)
+    return image.transform(size, Image.Transform.EXTENT, box, Image.Resampling.NEAREST)
 
 
 def _resized(image_size, size, resize) -> tuple[int, int]:

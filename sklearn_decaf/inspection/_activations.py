@@ -274,7 +274,11 @@ class ActivationDisplay:
             layer=name, pooling=None, dropout=False, ten_crop=False, image_shape=None
         )
         plain.set_output(transform="default")
-        photograph = read_image(check_one_image(image), exif_transpose=transformer.exif_transpose)
+        photograph = read_image(
+            check_one_image(image),
+            exif_transpose=transformer.exif_transpose,
+            max_pixels=transformer.max_pixels,
+        )
         maps = plain.transform([photograph])[0].reshape(shape)
         if architecture.preprocessing.flip_vertical:
             maps = maps[::-1]

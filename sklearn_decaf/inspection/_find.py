@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from sklearn.pipeline import Pipeline
 
+from ..images._bounding_boxes import BoundingBoxCropper
+from ..images._estimator import ImageInputMixin
 from ..transformers import DeCAFTransformer
 
 # attributes of fitted meta-estimators that hold what is used for predicting
@@ -41,6 +43,18 @@ def find_transformer(estimator, caller: str) -> DeCAFTransformer:
         f"{caller} takes a DeCAFTransformer or an estimator with one inside, such as a pipeline; "
         f"got {estimator!r:.200}."
     )
+
+
+def find_reading_options(estimator) -> dict:
+    """How the first transformer of images that is in an estimator, if there is one, reads them."""
+    estimator = _inner(estimator)
+    parts = [estimator]
+    if hasattr(estimator, "get_params") and not isinstance(estimator, type):
+        parts += map(_inner, estimator.get_params(deep=True).values())
+    for part in parts:
+        if isinstance(part, ImageInputMixin | BoundingBoxCropper):
+            return {name: getattr(part, name) for name in ("exif_transpose", "max_pixels")}
+    return {}
 
 
 def check_one_image(image):

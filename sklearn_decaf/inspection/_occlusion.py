@@ -10,7 +10,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from .._utils.validation import check_integer, check_option, is_integer
 from ..images import read_image
-from ._find import check_one_image
+from ._find import check_one_image, find_reading_options
 from ._plotting import get_axes, import_pyplot
 
 if TYPE_CHECKING:
@@ -120,7 +120,7 @@ def occlusion_map(
     True
     """
     check_is_fitted(estimator)
-    photograph = np.asarray(read_image(check_one_image(image)))
+    photograph = np.asarray(read_image(check_one_image(image), **find_reading_options(estimator)))
     side = _length("patch", patch, photograph)
     step = max(side // 2, 1) if stride is None else _length("stride", stride, photograph)
     color = _color(fill, photograph)

@@ -117,6 +117,7 @@ def expected_failures(estimator):
     return EXPECTED if hasattr(estimator, "predict") else {}
 
 
+@pytest.mark.slow
 @parametrize_with_checks(ESTIMATORS, expected_failed_checks=expected_failures)
 def test_scikit_learn_checks(estimator, check):
     check(estimator)

@@ -189,6 +189,7 @@ def test_subset_needs_only_the_domain_it_trains_on(data):
         DomainSubsetClassifier(LinearSVC(), "target").fit(X, y, sample_domain=1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("cls", [DomainSubsetClassifier, LateFusionClassifier])
 def test_sample_weight_reaches_the_right_rows(data, cls):
     X, y, sample_domain = data

@@ -57,6 +57,7 @@ def test_closed_form_is_the_integral(n, d):
     assert np.allclose(np.sort(angles), np.sort(linalg.subspace_angles(source, target)))
 
 
+@pytest.mark.slow
 @given(
     st.lists(st.floats(0, np.pi / 2 - 1e-3) | st.floats(0, 1e-6), min_size=1, max_size=5),
     st.integers(0, 2**32 - 1),
@@ -103,6 +104,7 @@ def test_orthogonal_subspaces():
     )
 
 
+@pytest.mark.slow
 def test_half_the_features_of_a_large_space():
     rng = np.random.default_rng(0)
     source, target = orthonormal(rng, 200, 100), orthonormal(rng, 200, 100)
@@ -299,6 +301,7 @@ def test_function_errors():
         )
 
 
+@pytest.mark.slow
 def test_no_square_matrix_of_features_anywhere():
     """4096 features: a square matrix of them would take 128 MiB."""
     rng = np.random.default_rng(0)

@@ -67,6 +67,7 @@ def data(request):
     return X, classes[codes], gone, sample_domain, request.param
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("missing", MISSING)
 @pytest.mark.parametrize("name", CLASSIFIERS)
 def test_classifiers(name, missing, data):
@@ -128,6 +129,7 @@ def test_splitters(missing, data):
         assert (np.unique(y[train], return_counts=True)[1] == 4).all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("routing", [True, False])
 @pytest.mark.parametrize("missing", ["None", "NA", "masked"])
 def test_cross_validation(missing, routing, data):

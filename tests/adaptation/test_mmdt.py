@@ -86,6 +86,7 @@ def test_svm_step_is_the_weighted_support_vector_machine(data):
     assert np.allclose(F, ones(X) @ W.T)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("cost", [5e-4, 0.02, 1.0, 50.0])
 def test_transform_step_is_the_optimum_of_its_quadratic_program(data, cost):
     X, y, sample_domain = data
@@ -282,6 +283,7 @@ def test_constant_and_zero_features(data):
     assert np.isfinite(empty.decision_function(np.zeros((1, 2)))).all()
 
 
+@pytest.mark.slow
 def test_single_precision_stays_single_and_agrees():
     """Features of networks are float32: no float64 copy of them is made."""
     import tracemalloc
@@ -302,6 +304,7 @@ def test_single_precision_stays_single_and_agrees():
     assert np.allclose(single.objective_, double.objective_, rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_no_square_matrix_of_features():
     """4096 features: the map as a matrix would take 128 MiB."""
     import tracemalloc

@@ -36,6 +36,7 @@ def office(shared_data):
     return load
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("source", "target", "dimension", "plain", "adapted"),
     [
@@ -72,6 +73,7 @@ def test_nearest_neighbour_on_decaf6(office, shared_data, source, target, plain)
     assert round(100 * score, 2) == plain
 
 
+@pytest.mark.slow
 def test_automatic_dimension_is_near_the_published_ones(office):
     """Gong et al. print 10 for amazon and webcam, and 20 for amazon and dslr."""
     for target, published in (("webcam", 10), ("dslr", 20)):
@@ -80,6 +82,7 @@ def test_automatic_dimension_is_near_the_published_ones(office):
         assert abs(flow.n_components_ - published) <= 2
 
 
+@pytest.mark.slow
 def test_geodesic_flow_kernel_on_the_published_splits(office):
     data = office("amazon", "webcam")
     flow = GeodesicFlowKernel(10).fit(data.X, sample_domain=data.sample_domain)

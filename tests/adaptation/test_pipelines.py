@@ -217,6 +217,7 @@ def test_domains_are_requested_without_asking():
         assert "sample_domain" in routing.consumes("predict", ["sample_domain"])
 
 
+@pytest.mark.slow
 def test_importing_changes_no_configuration(tmp_path):
     import subprocess
     import sys
@@ -243,6 +244,7 @@ def skada():
     set_config(enable_metadata_routing=before)
 
 
+@pytest.mark.slow
 def test_our_transformer_before_a_skada_adapter(skada, data):
     """Scaling by domain, then skada's CORAL, then a classifier, in skada's pipeline."""
     X, y, sample_domain = data

@@ -56,6 +56,7 @@ def features(n_classes, per_class, noise=0.35, shift=0.0, seed=0):
     return X.astype(np.float32), y
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["SVM", "LogReg"])
 @pytest.mark.parametrize("dropout", [False, True])
 def test_caltech101(protocols, kind, dropout):
@@ -82,6 +83,7 @@ def test_the_learning_curve_rises(protocols):
     assert scores[0] < scores[1] < scores[2]
 
 
+@pytest.mark.slow
 def test_cub200_and_sun397(protocols):
     X, y = features(3, 100)
     assert protocols.cub200("LogReg").fit(X[::2], y[::2]).score(X[1::2], y[1::2]) > 0.6
@@ -103,6 +105,7 @@ def test_from_photographs_it_is_the_same(protocols, tmp_path):
     assert np.array_equal(cross_val_score(whole, X, y, cv=cv), expected)
 
 
+@pytest.mark.slow
 def test_office(protocols):
     Xs, ys = features(3, 30, noise=0.3)
     Xt, yt = features(3, 25, noise=0.3, shift=0.4, seed=1)
@@ -131,6 +134,7 @@ def test_office(protocols):
     assert set(scores) == set(sys.modules["paper"].TABLE_1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("n_jobs", [1, 2])
 def test_few_images_a_class_are_no_reason_for_a_warning(modules, n_jobs, capfd):
     X, y = features(12, 8)

@@ -74,6 +74,7 @@ def passes(monkeypatch, tmp_path):
 # Equal features ---------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("weights", ["squeezenet1_1", "efficientnet_lite0"])
 def test_same_bits_with_and_without(photos, tmp_path, weights, passes):
     """Though layers are computed with others, and read back one by one."""

@@ -300,6 +300,26 @@ def test_folders_that_are_there(name, made, server, tmp_path):
 
 
 @every
+def test_copies_on_a_network_drive(name, made, tmp_path):
+    """Such a drive keeps thumbnails and deleted files in folders of its own."""
+    FETCHERS[name](data_home=tmp_path / "home")
+    mine = tmp_path / "home" / name
+    (mine / _installation.MANIFEST).unlink()
+    expected = FETCHERS[name](local=mine)
+    image = Path(expected.filenames[0])
+    folders = {folder for path in expected.filenames for folder in Path(path).parents}
+    for folder in folders:
+        if folder.is_relative_to(mine):
+            for junk in ("@eaDir/x.jpg/SYNO.jpg", "#recycle/old.jpg", "._x.jpg", "Thumbs.db"):
+                (folder / junk).parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy(image, folder / junk)
+    found = FETCHERS[name](local=mine)
+    assert found.filenames.tolist() == expected.filenames.tolist()
+    assert found.target.tolist() == expected.target.tolist()
+    assert list(found.target_names) == list(expected.target_names)
+
+
+@every
 def test_copies_a_folder_further_down(name, made, tmp_path):
     """One is found, of two the user has to say which."""
     FETCHERS[name](data_home=tmp_path / "home")
@@ -490,6 +510,7 @@ def test_a_part_of_caltech101(shared_data):
     assert len(train) == len(test) == 600
 
 
+@pytest.mark.slow
 def test_the_real_lists_of_cub200(shared_data):
     folder = shared_data / "cub200_2011_metadata"
     data = read_2011(folder)

@@ -281,6 +281,15 @@ def test_everything_is_fetched_once(server, tmp_path):
         fetch(data_home=tmp_path)
 
 
+def test_what_systems_leave_beside_images_counts_for_nothing(server, tmp_path):
+    with pytest.warns(UserWarning, match="without the published splits of"):
+        fetch_office_caltech10(data_home=tmp_path, n_retries=0)
+    root = tmp_path / "office_caltech10_images"
+    for name in ("Thumbs.db", "._frame_0001.jpg", "@eaDir"):
+        (root / "images" / "dslr" / "bike" / name).write_bytes(b"")
+    original.IMAGES.check(root)
+
+
 def test_nothing_is_downloaded_to_a_local_copy(server, tmp_path):
     with pytest.raises(FileNotFoundError, match=r"SURF_L10_imgs.mat is missing"):
         fetch_office_caltech10(local=tmp_path)

@@ -63,11 +63,13 @@ if HAS_SKIMAGE:
     CHECKED.append(rows_of_any_width(HOGTransformer)(image_shape=(1, 1), image_size=16))
 
 
+@pytest.mark.slow
 @parametrize_with_checks(CHECKED)
 def test_sklearn_checks(estimator, check):
     check(estimator)
 
 
+@pytest.mark.slow
 @every_descriptor
 def test_all_kinds_of_input_give_the_same_rows(transformer, photos, files):
     images, _ = photos
@@ -90,6 +92,7 @@ def test_all_kinds_of_input_give_the_same_rows(transformer, photos, files):
     assert_array_equal(clone(transformer).fit(frame).transform(frame), expected)
 
 
+@pytest.mark.slow
 @every_descriptor
 def test_rows_do_not_depend_on_threads_or_neighbours(transformer, photos):
     images, _ = photos
@@ -101,6 +104,7 @@ def test_rows_do_not_depend_on_threads_or_neighbours(transformer, photos):
     assert_array_equal(transformer.transform([images[i] for i in order]), expected[order])
 
 
+@pytest.mark.slow
 @every_descriptor
 def test_rows_of_pixels(transformer, photos):
     stacked = np.stack(photos[0])
@@ -115,6 +119,7 @@ def test_rows_of_pixels(transformer, photos):
         clone(transformer).fit(flat)
 
 
+@pytest.mark.slow
 @every_descriptor
 @pytest.mark.parametrize("n_jobs", [1, 3])
 def test_a_bad_image_raises_and_is_named(transformer, files, tmp_path, n_jobs):
@@ -126,6 +131,7 @@ def test_a_bad_image_raises_and_is_named(transformer, files, tmp_path, n_jobs):
         transformer.transform(X)
 
 
+@pytest.mark.slow
 @every_descriptor
 def test_a_bad_image_becomes_a_row_of_nan(transformer, files):
     X = [*files[:4], "missing.jpg", *files[4:], None]
@@ -139,6 +145,7 @@ def test_a_bad_image_becomes_a_row_of_nan(transformer, files):
     assert_array_equal(rows[~bad], expected)
 
 
+@pytest.mark.slow
 @every_descriptor
 def test_names_clone_and_pickle(transformer, photos):
     images, _ = photos
@@ -185,6 +192,7 @@ def test_bad_parameters_of_llc_are_named(photos, parameters):
         LLCTransformer(**{**SMALL_LLC, **parameters}).fit(photos[0])
 
 
+@pytest.mark.slow
 @every_descriptor
 def test_inside_scikit_learn(transformer, photos):
     images, y = photos
@@ -204,6 +212,7 @@ def test_verbose_shows_progress(transformer, photos, capsys):
     assert "8/8 images" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 @every_descriptor
 def test_blas_is_left_as_it_was(transformer, photos):
     before = parallel._blas_threads()

@@ -109,6 +109,7 @@ def test_pooling_against_loops():
     assert_allclose(got, expected, rtol=1e-6)
 
 
+@pytest.mark.slow
 def test_llc_rows_have_length_one_and_the_documented_width(photos):
     llc = LLCTransformer(32, pyramid=(1, 2), random_state=0)
     rows = llc.fit_transform(photos[0])
@@ -131,6 +132,7 @@ def test_llc_learns_from_a_bounded_sample(photos):
     assert sample.shape == (3, 128)
 
 
+@pytest.mark.slow
 def test_llc_codebook_follows_random_state_alone(photos):
     images, _ = photos
     first = LLCTransformer(**SMALL_LLC, n_jobs=1).fit(images).codebook_
@@ -149,6 +151,7 @@ def test_llc_says_what_it_lacks(photos):
         LLCTransformer(on_error="nan").fit(["missing.jpg"])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("shape", [(3, 200, 3), (500, 20, 3), (1, 1, 3), (33, 31, 3)])
 def test_llc_takes_slender_and_tiny_images(photos, shape):
     llc = LLCTransformer(**SMALL_LLC).fit(photos[0])

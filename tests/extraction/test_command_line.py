@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_array_equal
 from oracles.extractions import COMMAND, write_photographs
+from oracles.odd_extractions import EXTRACTIONS, prepared
 
 from sklearn_decaf.__main__ import main
 
@@ -45,6 +46,13 @@ def test_command_line(folder, expected, tmp_path, capsys):
     for option in (["--resize", "crop"], ["--draft"]):
         assert main([*command, *option]) == 1
         assert "other settings" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("case", EXTRACTIONS, ids=lambda case: case.name)
+def test_folders_and_lists_as_people_have_them(case, tmp_path, capsys):
+    status, words, error = run(*prepared(case, tmp_path), capsys=capsys)
+    assert status == case.status
+    assert case.words in words + error
 
 
 # The exit status --------------------------------------------------------------------------------

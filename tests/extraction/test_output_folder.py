@@ -198,5 +198,6 @@ NO_ROOM = """
 """
 
 
+@pytest.mark.slow
 def test_full_and_read_only_disks(tmp_path):
     assert in_small_file_system(NO_ROOM, tmp_path, size="8m") == "ok\n"

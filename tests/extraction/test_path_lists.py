@@ -152,13 +152,13 @@ def root(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("name", "hint"),
     [
-        ("cat/1.jpg 0", "'cat/1.jpg' is: a path and a label"),
+        ("cat/1.jpg 0", "'cat/1.jpg' is; these are a path and a label"),
         ("cat/1.jpg\t0", "a table: keep column 1"),
         ("cat/1.jpg,cat", "a table: keep column 1"),
         ('"cat/1.jpg","cat"', "a table: keep column 1"),
         ("0;cat/1.jpg;x", "a table: keep column 2"),
         ("17 cat/1.jpg", "a number and a path"),
-        ("cat/a b.jpg 3 1", "'cat/a b.jpg' is: a path and a label"),
+        ("cat/a b.jpg 3 1", "'cat/a b.jpg' is; these are a path and a label"),
         ("cat\\1.jpg", "write / for"),
         ("'cat/1.jpg'", "leave out the quotes"),
         (" cat/1.jpg ", "spaces around"),

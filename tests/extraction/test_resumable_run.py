@@ -288,6 +288,7 @@ def as_version_1(out, *, complete):
 
     manifest = json.loads((out / "_manifest.json").read_text())
     manifest.pop("sha256")
+    del manifest["settings"]["machine"]
     for part in manifest["parts"]:
         for name, known in part["files"].items():
             if name.endswith(".parquet"):

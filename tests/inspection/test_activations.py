@@ -50,6 +50,7 @@ def first_filters_alone(name, tmp_path):
     return path, parameters["conv1.kernel"]
 
 
+@pytest.mark.slow
 def test_filters_are_the_first_kernels_in_rgb():
     """SqueezeNet reads BGR, so its kernel's channels are turned round."""
     display = FilterDisplay.from_estimator(SQUEEZENET)

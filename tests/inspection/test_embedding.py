@@ -62,6 +62,7 @@ def test_missing_groups_are_named():
 # Numbers --------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("n_neighbors", [1, 5])
 def test_quality_against_leave_one_out(n_neighbors):
     X, y = load_iris(return_X_y=True)
@@ -114,6 +115,7 @@ def test_quality_says_what_it_lacks():
 # The display ----------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_from_estimator_embeds_and_draws(photos):
     images, names = photos
     display = EmbeddingDisplay.from_estimator(
@@ -202,6 +204,7 @@ def test_hierarchy_colours_and_quality():
         EmbeddingDisplay.from_features(X, hierarchy=TREE)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("n_features", [2, 49, 200])
 def test_default_embedding_of_few_and_many_columns(n_features):
     X = np.random.default_rng(0).normal(size=(12, n_features))
@@ -297,11 +300,13 @@ def test_samples_without_a_label_are_grey(missing):
     assert EmbeddingDisplay.from_features(X, [missing] * 8).quality is None
 
 
+@pytest.mark.slow
 def test_a_class_for_each_sample_is_drawn_without_a_number():
     X = np.random.default_rng(0).normal(size=(6, 3))
     assert EmbeddingDisplay.from_features(X, list("abcdef")).quality is None
 
 
+@pytest.mark.slow
 def test_groups_come_from_a_series_too():
     pd = pytest.importorskip("pandas")
     X = np.random.default_rng(0).normal(size=(6, 3))

@@ -42,6 +42,7 @@ def test_found_inside(estimator):
     assert find_transformer(estimator, "It") is CHEAP
 
 
+@pytest.mark.slow
 def test_of_a_fitted_search_the_best_counts(images):
     grid = {"decaftransformer__layer": ["pool1", "fire2"]}
     search = GridSearchCV(make_pipeline(CHEAP, LogisticRegression()), grid, cv=2)

@@ -18,6 +18,7 @@ def times(matrix, vector):
     return [sum(a * b for a, b in zip(row, vector)) for row in matrix]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("m", "r"), SIZES)
 @settings(max_examples=5, deadline=None)
 @given(st.data())

@@ -20,6 +20,7 @@ from oracles.kernel_values import (
 )
 
 
+@pytest.mark.slow
 @settings(max_examples=150)
 @given(
     kernel=st.one_of(
@@ -92,6 +93,7 @@ def test_depthwise_double_rounds_once(kernels):
         np.testing.assert_allclose(out[0, :, 0], taken, rtol=2e-7)
 
 
+@pytest.mark.slow
 @settings(max_examples=150)
 @given(
     shape=st.tuples(st.integers(1, 20), st.integers(1, 20)),
@@ -153,6 +155,7 @@ def test_max_pool_is_a_rank_filter(kernels, size):
     )
 
 
+@pytest.mark.slow
 @settings(max_examples=150)
 @given(
     shape=st.tuples(st.integers(1, 6), st.integers(1, 9)),
@@ -207,6 +210,7 @@ def test_lrn_is_that_of_the_onnx_specification(kernels):
     np.testing.assert_allclose(out[0], expected.reshape(x.shape), rtol=2e-6)
 
 
+@pytest.mark.slow
 @settings(max_examples=150, deadline=None)
 @given(
     size=st.integers(1, 6),

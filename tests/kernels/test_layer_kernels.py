@@ -155,6 +155,7 @@ def test_layer_norm_of_constant_channels(kernels):
     np.testing.assert_array_equal(out, np.broadcast_to(shift, x.shape))
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=60)
 @given(st.data())
 def test_patches_of_any_windows(kernels, data):

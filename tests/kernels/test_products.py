@@ -33,6 +33,7 @@ def width_of(packed):
     return first + panels.shape[1] * panels.shape[3] * panels.shape[4]
 
 
+@pytest.mark.slow
 @settings(max_examples=200, deadline=None)
 @given(
     groups=st.integers(1, 3),

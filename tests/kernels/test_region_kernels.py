@@ -56,6 +56,7 @@ def assert_rest_untouched(view, whole):
 # Results --------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @settings(max_examples=150)
 @given(st.data(), shapes, seeds, odd_values)
 def test_copy(kernels, data, shape, seed, odd):
@@ -111,6 +112,7 @@ def test_fill(kernels, data, shape, value, one_column):
     assert_rest_untouched(view, whole)
 
 
+@pytest.mark.slow
 @settings(max_examples=150)
 @given(st.data(), shapes, bounds, seeds, odd_values, st.booleans())
 def test_clip(kernels, data, shape, bound, seed, odd, in_place):
@@ -122,6 +124,7 @@ def test_clip(kernels, data, shape, bound, seed, odd, in_place):
     assert_rest_untouched(out, out_whole)
 
 
+@pytest.mark.slow
 @settings(max_examples=150)
 @given(st.data(), shapes, bounds, seeds, odd_values, st.sampled_from(["apart", "a", "b", "twice"]))
 def test_add_and_clip(kernels, data, shape, bound, seed, odd, where):
@@ -136,6 +139,7 @@ def test_add_and_clip(kernels, data, shape, bound, seed, odd, where):
     assert_rest_untouched(out, whole)
 
 
+@pytest.mark.slow
 @settings(max_examples=150)
 @given(st.data(), shapes, seeds, st.lists(st.sampled_from([np.nan, np.inf, -np.inf, 0.0, 1e-40])))
 def test_average(kernels, data, shape, seed, odd):
@@ -153,6 +157,7 @@ def test_average(kernels, data, shape, seed, odd):
     assert_rest_untouched(x, whole)
 
 
+@pytest.mark.slow
 @settings(max_examples=150)
 @given(st.data(), shapes, seeds, odd_values)
 def test_maximum(kernels, data, shape, seed, odd):
@@ -173,6 +178,7 @@ def test_maximum_keeps_nan_at_every_position(kernels):
         np.testing.assert_array_equal(np.isnan(out), np.arange(33) % 2 == 0)
 
 
+@pytest.mark.slow
 @settings(max_examples=150)
 @given(
     size=st.tuples(st.integers(1, 6), st.integers(1, 45)),

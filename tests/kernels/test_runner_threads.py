@@ -52,6 +52,7 @@ for n_threads in (2**31 - 1, 2**27):  # no memory for a list of them
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="needs Linux's /proc")
 def test_threads_that_cannot_be_started_are_done_without():
     done = run_python(THREADS_THAT_CANNOT_START, str(TESTS))
@@ -102,6 +103,7 @@ print(traced, memory() - before)
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="reads memory as Linux counts it")
 def test_thousands_of_call_lists_leave_nothing():
     """About 70 calls each time: a leak of 100 bytes a call would be 5 MB.

@@ -231,6 +231,7 @@ def count_packed(kernel_set, module, function, operations, dtype, n_bytes):
     }
 
 
+@pytest.mark.slow
 @disassembled
 @pytest.mark.parametrize("module", PACKED)
 @pytest.mark.parametrize("kernel_set", INSTALLED)

@@ -48,6 +48,7 @@ def strips_of(down, rng):
     return [(a, b - a) for a, b in itertools.pairwise(cuts)]
 
 
+@pytest.mark.slow
 @settings(max_examples=100, deadline=None)
 @given(winograd_sizes, st.tuples(extra, extra), channel_counts, st.integers(0, 3), seeds)
 def test_winograd_input(kernels, sizes_, beyond, channels, start, seed):
@@ -75,6 +76,7 @@ def test_winograd_input(kernels, sizes_, beyond, channels, start, seed):
     assert (tiles[:, -1] == 99).all()
 
 
+@pytest.mark.slow
 @settings(max_examples=100, deadline=None)
 @given(
     winograd_sizes,
@@ -141,6 +143,7 @@ def winograd(kernels, m, r, x, kernel, bias, bound=(-np.inf, np.inf)):
     return out
 
 
+@pytest.mark.slow
 @settings(max_examples=40, deadline=None)
 @given(winograd_sizes, st.tuples(extra, extra), st.integers(1, 12), bounds, seeds)
 def test_winograd_is_a_correlation(kernels, sizes_, beyond, channels, bound, seed):

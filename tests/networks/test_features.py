@@ -110,6 +110,7 @@ def test_a_layer_has_to_be_within_reach(small):
 # Values -------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("pooling", POOLINGS)
 @pytest.mark.parametrize(
     "layers", [("fire8",), ("fire9", "prob"), ("relu10", "fire8", "prob", "fire9")]
@@ -137,6 +138,7 @@ def test_maps_are_flattened_in_h_w_c_order(small):
         assert features[0, (i * w + j) * c + k] == pytest.approx(maps[0, i, j, k], rel=1e-4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["squeezenet1_1", "efficientnet_lite0"])
 def test_one_pass_for_several_layers_is_the_same_bits(name):
     weights = load_weights(name)

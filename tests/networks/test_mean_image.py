@@ -192,6 +192,7 @@ def test_the_networks_input(name, size):
     np.testing.assert_allclose(found, expected, rtol=0, atol=1e-12)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", CROPS)
 def test_the_engine_subtracts_it(name):
     net = with_mean(name)
@@ -227,6 +228,7 @@ def caffe_file(name="caffenet"):
     return caffe_network.caffemodel(net, conv1(name), "CaffeNet")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", FILES)
 def test_loaded_and_saved_with_weights(kind, tmp_path):
     path, mean = tmp_path / "net.caffemodel", tmp_path / "mean"
@@ -246,6 +248,7 @@ def test_loaded_and_saved_with_weights(kind, tmp_path):
     assert list(again.parameters) == list(loaded.parameters)
 
 
+@pytest.mark.slow
 def test_the_pair_of_decaf(tmp_path):
     path, mean = tmp_path / "imagenet.decafnet.epoch90", tmp_path / "imagenet.decafnet.meta"
     layers = decaf_writer.network(conv1("decaf"))
@@ -268,6 +271,7 @@ def test_the_pair_of_decaf(tmp_path):
         load_weights(path)
 
 
+@pytest.mark.slow
 def test_a_mean_that_changed_is_loaded_again(tmp_path):
     path, mean = tmp_path / "net.caffemodel", tmp_path / "mean.npy"
     path.write_bytes(caffe_file())
@@ -283,6 +287,7 @@ def test_a_mean_that_changed_is_loaded_again(tmp_path):
         load_weights(path, mean=mean)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["caffenet", "decaf"])
 def test_ten_crops_of_a_photograph(name, tmp_path):
     """From the photograph to the features, against the original crops in float64."""

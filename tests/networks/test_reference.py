@@ -27,6 +27,7 @@ untimed = settings(deadline=None)
 # Whole networks -----------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @untimed
 @given(architectures(), st.sampled_from([np.float32, np.float64]))
 def test_shapes_and_precision_of_random_networks(architecture, dtype):

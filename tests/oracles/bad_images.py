@@ -62,14 +62,21 @@ def encode(image, format, **options) -> bytes:
     return buffer.getvalue()
 
 
-def png(width, height, bit_depth, colour_type, rows=b"", extra=b"") -> bytes:
-    """A PNG file with any header; `rows` are the filtered scan lines, `extra` more chunks."""
+def png(
+    width, height, bit_depth, colour_type, rows=b"", extra=b"", *, before=b"", wbits=15
+) -> bytes:
+    """A PNG file with any header; `rows` are the filtered scan lines, `extra` more chunks.
+
+    Others may stand `before` the header; ``wbits=-15`` deflates without zlib's own header.
+    """
+    deflate = zlib.compressobj(wbits=wbits)
     header = struct.pack(">IIBBBBB", width, height, bit_depth, colour_type, 0, 0, 0)
     return (
         b"\x89PNG\r\n\x1a\n"
+        + before
         + png_chunk(b"IHDR", header)
         + extra
-        + png_chunk(b"IDAT", zlib.compress(rows))
+        + png_chunk(b"IDAT", deflate.compress(rows) + deflate.flush())
         + png_chunk(b"IEND", b"")
     )
 
@@ -163,10 +170,10 @@ def _bad_files(folder) -> list[BadInput]:
             "HTML page.*starts with b'<!DOCTYPE html",
         ),
         ("text named .png", "text.png", b"no picture\n", "not an image but text.*JPEG"),
-        ("PDF named .jpg", "paper.jpg", b"%PDF-1.7\n\x00\x01" + bytes(99), "starts with b'%PDF"),
-        ("EPS", "a.eps", encode(picture, "EPS"), "not an image but text.*%!PS-Adobe"),
-        ("SVG", "a.svg", b"<svg xmlns='http://www.w3.org/2000/svg'/>", "not an image.*<svg"),
-        ("HEIC", "a.heic", b"\0\0\0\x18ftypheic" + bytes(40), "not an image but HEIC.*pillow-heif"),
+        ("PDF named .jpg", "paper.jpg", b"%PDF-1.7\n\x00\x01" + bytes(99), "a PDF.*b'%PDF"),
+        ("EPS", "a.eps", encode(picture, "EPS"), "a PostScript document.*%!PS-Adobe"),
+        ("SVG", "a.svg", b"<svg xmlns='http://www.w3.org/2000/svg'/>", "an SVG drawing.*<svg"),
+        ("HEIC", "a.heic", b"\0\0\0\x18ftypheic" + bytes(40), "a HEIC image.*pillow-heif"),
         ("NumPy file named .png", "npy.png", b"\x93NUMPY\x01\0v\0{", r"np\.load"),
         (
             "Git LFS pointer",
@@ -251,7 +258,9 @@ def _bad_paths(folder) -> list[BadInput]:
         _in_row_1("directory among paths", folder / "folder.jpg", "load_image_folder"),
         _in_row_1("empty string", "", "empty path"),
         _in_row_1("https URL", "https://example.org/a.jpg", "URL: download"),
-        _in_row_1("file URL", "file:///a.jpg", "URL"),
+        _in_row_1("missing file: address", "file:///a%20b.jpg", "no such file"),
+        _in_row_1("file: address of another machine", "file://nas/a.jpg", "another machine, 'nas'"),
+        _in_row_1("address of Hadoop", "hdfs:/photos/a.jpg", "URL: download"),
         _in_row_1("data URI", "data:image/png;base64,iVBORw0KGgo=" + "A" * 999, "URL"),
         _in_row_1("path with a zero byte", "a\0.jpg", "not a path"),
         _in_row_1("path of 5000 letters", "a" * 5000, "cannot be opened"),
@@ -280,7 +289,13 @@ def _bad_items(folder) -> list[BadInput]:
         _in_row_1("NaN", float("nan"), "nan: a missing value.*on_error='nan'"),
         _in_row_1("integer", 7, "row 1, 7: no image; an image is"),
         _in_row_1("list of numbers", photo(4, 4).tolist(), r"type list: .*np\.asarray"),
-        _in_row_1("dict in a list", {"bytes": jpeg}, r"type dict: pass the entry.*\['bytes'\]"),
+        _in_row_1("dict in a list", {"image": jpeg}, r"type dict: pass the entry.*\['bytes'\]"),
+        _in_row_1("struct without content", {"bytes": None, "path": None}, "None: a missing value"),
+        _in_row_1(
+            "struct with a cut JPEG",
+            {"bytes": jpeg[: len(jpeg) // 2], "path": "cat.jpg"},
+            "row 1, 'cat.jpg': a truncated JPEG file",
+        ),
         _in_row_1("open file", io.BytesIO(jpeg), r"type BytesIO: an open file.*\.read\(\)"),
         _in_row_1("tensor", Tensor(photo()), r"type Tensor: .*np\.asarray"),
         _in_row_1("function", encode, "type function: no image"),
@@ -353,8 +368,6 @@ def _bad_containers(folder) -> list[BadInput]:
         BadInput("stack of bool arrays", stack > 128, "bool pixels"),
         BadInput("stack of int64 arrays", stack.astype(np.int64), r"X\.astype\(np\.uint8\)"),
         BadInput("stack of images of 0 x 10", np.zeros((2, 0, 10, 3), np.uint8), "no pixels"),
-        BadInput("empty stack", np.zeros((0, 8, 8, 3), np.uint8), "is empty"),
-        BadInput("empty list", [], "empty: found 0 images"),
         BadInput("5-D array", stack[None], "n_images, height, width, channels"),
         BadInput("matrix without image_shape", np.zeros((5, 192)), "need image_shape="),
         BadInput("1-D numbers", np.arange(5.0), "numbers are no images"),
@@ -368,6 +381,7 @@ def _bad_containers(folder) -> list[BadInput]:
         BadInput("map", map(str, [good]), r"map: .*list\(X\)"),
         BadInput("set", {good}, r"set: it has no order"),
         BadInput("dict", {"a": good}, r"dict: .*list\(X\.values\(\)\)"),
+        BadInput("dict of columns", {"path": np.array([good])}, r"dict: .*X\['path'\]"),
         BadInput("None instead of images", None, "X is None: pass a list"),
         BadInput("number instead of images", 3.5, "X is a float"),
         BadInput("range", range(3), "X is a range"),
@@ -433,10 +447,14 @@ def odd_inputs(folder) -> list[OddInput]:
     size = (20, 10)
     flat = Image.new("RGB", size, COLOUR)
     other = Image.new("RGB", size, (0, 0, 255))
-    hidden = Image.new("RGBA", size, (255, 0, 0, 0))
     half = Image.new("RGBA", size, (0, 0, 0, 128))
-    clear_grey = Image.new("LA", size, (0, 0))
-    palette = flat.convert("P", palette=Image.Palette.ADAPTIVE)
+    # transparent but for one pixel
+    part, part_grey = Image.new("RGBA", size, (255, 0, 0, 0)), Image.new("LA", size, (0, 0))
+    part.putpixel((0, 0), (0, 0, 0, 255))
+    part_grey.putpixel((0, 0), (0, 255))
+    spotted = flat.copy()
+    spotted.putpixel((0, 0), (0, 0, 255))
+    palette = spotted.convert("P", palette=Image.Palette.ADAPTIVE)
     mid16 = np.full((10, 20), 32_896, np.uint16)  # 128 * 257
     lab = Image.frombytes("LAB", (1, 1), bytes([255, 0, 0])).resize(size)
     rotated = Image.Exif()
@@ -444,14 +462,15 @@ def odd_inputs(folder) -> list[OddInput]:
     memmap = np.memmap(folder / "pixels.bin", np.uint8, "w+", shape=(10, 20, 3))
     memmap[:] = COLOUR
     animated = {"save_all": True, "append_images": [other]}
-    grey16_key = png(
-        1, 1, 16, 0, b"\0" + struct.pack(">H", 999), png_chunk(b"tRNS", struct.pack(">H", 999))
-    )
+    row = b"\0" + struct.pack(">20H", 60_000, *[999] * 19)
+    key = png_chunk(b"tRNS", struct.pack(">H", 999))
+    grey16_key = png(*size, 16, 0, 10 * row, key)
     files = [
         ("16-bit grey PNG", "16.png", encode(mid16, "PNG"), (128, 128, 128)),
         ("16-bit TIFF", "16.tif", encode(mid16, "TIFF"), (128, 128, 128)),
         ("16-bit PGM", "16.pgm", pgm(mid16), (128, 128, 128)),
         ("16-bit PNG with a transparent grey", "key.png", grey16_key, (255, 255, 255)),
+        ("RGBA PNG, red below transparency", "a.png", encode(part, "PNG"), (255, 255, 255)),
         (
             "float TIFF",
             "f.tif",
@@ -471,16 +490,15 @@ def odd_inputs(folder) -> list[OddInput]:
         (
             "palette PNG, transparent",
             "pt.png",
-            encode(palette, "PNG", transparency=palette.getpixel((0, 0))),
+            encode(palette, "PNG", transparency=palette.getpixel((9, 5))),
             (255, 255, 255),
         ),
-        ("RGBA PNG, red below transparency", "a.png", encode(hidden, "PNG"), (255, 255, 255)),
         ("RGBA PNG, half-transparent black", "h.png", encode(half, "PNG"), (127, 127, 127)),
-        ("grey + alpha PNG, transparent", "la.png", encode(clear_grey, "PNG"), (255, 255, 255)),
+        ("grey + alpha PNG, transparent", "la.png", encode(part_grey, "PNG"), (255, 255, 255)),
         (
             "RGB PNG with a transparent colour",
             "t.png",
-            encode(flat, "PNG", transparency=COLOUR),
+            encode(spotted, "PNG", transparency=COLOUR),
             (255, 255, 255),
         ),
         ("grey JPEG", "l.jpg", encode(Image.new("L", size, 77), "JPEG"), (77, 77, 77)),
@@ -509,7 +527,7 @@ def odd_inputs(folder) -> list[OddInput]:
         OddInput("float64 array (h, w)", np.full((10, 20), 0.25), (64, 64, 64)),
         OddInput("float16 array (h, w, 1)", np.full((10, 20, 1), 1, np.float16), (255, 255, 255)),
         OddInput("floats a rounding error above 1", np.full((10, 20), 1 + 1e-6), (255, 255, 255)),
-        OddInput("RGBA array, transparent", np.zeros((10, 20, 4), np.uint8), (255, 255, 255)),
+        OddInput("RGBA array, transparent", np.asarray(part), (255, 255, 255)),
         OddInput("array with negative strides", np.asarray(flat)[::-1, ::-1], COLOUR),
         OddInput("memory-mapped array", memmap, COLOUR),
         OddInput("picture of 10000 x 1", Image.new("RGB", (10_000, 1), COLOUR), COLOUR),

@@ -50,7 +50,7 @@ def winograd_networks(draw, max_crop: int = 40) -> Architecture:
     """Networks with all kinds of steps, large enough for Winograd's tiles, in chains."""
     crop = draw(st.integers(20, max_crop))
     wider = draw(st.sampled_from([0, 0, 3, -5, 13]))
-    preprocessing = Preprocessing(crop=crop, mean=(100.0, 120.0, 140.0))
+    preprocessing = Preprocessing(crop=crop, mean=(100.0, 120.0, 140.0), std=(60.0,) * 3)
     empty = Oblong("random", (), preprocessing, decaf_layers={}, wider=wider)
     builder = NetworkBuilder(draw, empty.input_shape)
     pick, add, shapes = builder.pick, builder.add, builder.shapes
@@ -75,10 +75,17 @@ def winograd_networks(draw, max_crop: int = 40) -> Architecture:
 
     kinds = ["conv", "depthwise", "pool", "lrn", "residual", "rejoin", "concat"]
     kinds += ["conv", "strided", "strided"]  # these more often
+    others = {
+        "odd conv": builder.odd_conv,
+        "padded pool": builder.padded_pool,
+        "pointwise": builder.pointwise,
+        "channels": builder.channels,
+        "multiply": builder.multiply,
+    }
     for _ in range(draw(st.integers(1, 6))):
         x = builder.any_map(x)
         h, w, channels = shapes[x]
-        kind = pick(*kinds)
+        kind = pick(*kinds, *others)
         if kind == "conv":
             x = conv(x, pick(8, 16, 12))
         elif kind == "depthwise":
@@ -99,6 +106,8 @@ def winograd_networks(draw, max_crop: int = 40) -> Architecture:
             x = builder.rejoin(x)
         elif kind == "concat":
             x = add(Concat, conv(x, 8), add(ReLU, conv(x, 16)))
+        elif kind in others:
+            x = others[kind](x)
         x = builder.maybe_relu(x)
     ending = pick("map", "average", "both", "flat")
     if ending in ("average", "both"):

@@ -11,18 +11,34 @@ from hypothesis import strategies as st
 
 from sklearn_decaf.networks.architecture import INPUT, Architecture, Preprocessing
 from sklearn_decaf.networks.layers import (
+    ELU,
+    GELU,
     LRN,
     Add,
+    AveragePool,
+    BatchNorm,
+    ChannelShuffle,
+    ChannelSlice,
     Concat,
     Conv,
     Dense,
     GlobalAveragePool,
     GlobalMaxPool,
+    HardSigmoid,
+    HardSwish,
+    Identity,
     Layer,
+    LeakyReLU,
     MaxPool,
+    Multiply,
+    PReLU,
     ReLU,
+    Scale,
     Shape,
+    Sigmoid,
+    SiLU,
     Softmax,
+    Tanh,
 )
 
 
@@ -34,6 +50,8 @@ def he_parameters(architecture: Architecture, seed: int = 0) -> dict[str, np.nda
         values = rng.standard_normal(shape, dtype=np.float32)
         if name.endswith(".kernel"):
             values *= np.float32(math.sqrt(2 / math.prod(shape[:-1])))
+        if name.endswith(".variance"):
+            values = np.abs(values) + np.float32(0.5)
         parameters[name] = values
     return parameters
 
@@ -160,6 +178,78 @@ class NetworkBuilder:
         size = self.pick(*range(1, min(4, *self.shapes[x][:2]) + 1))
         return self.add(MaxPool, x, size=size, stride=self.pick(1, 2, 3), ceil_mode=self.chance())
 
+    def odd_conv(self, x: str) -> str:
+        """A convolution with sides that differ: of kernel, stride, dilation and border."""
+        h, w, c = self.shapes[x]
+        size = tuple(self.pick(*range(1, min(3, side) + 1)) for side in (h, w))
+        dilation = tuple(
+            self.pick(*(d for d in (1, 2, 3) if d * (k - 1) < side))
+            for k, side in zip(size, (h, w))
+        )
+        border, filters = st.tuples(st.integers(0, 2), st.integers(0, 2)), self.pick(c, 3)
+        return self.add(
+            Conv,
+            x,
+            filters=filters,
+            kernel_size=size,
+            stride=(self.pick(1, 1, 2), self.pick(1, 1, 2)),
+            padding=self.draw(st.one_of(st.just("same"), st.tuples(border, border))),
+            groups=self.pick(1, c) if filters == c else 1,
+            dilation=dilation,
+        )
+
+    def padded_pool(self, x: str) -> str:
+        """A pooling with a border that is smaller than its windows."""
+        size = self.pick(*range(1, min(3, *self.shapes[x][:2]) + 1))
+        options = {
+            "size": size,
+            "stride": self.pick(1, 2, (2, 1)),
+            "padding": self.pick(*range(size)),
+            "ceil_mode": self.chance(),
+        }
+        if self.chance():
+            return self.add(MaxPool, x, **options)
+        return self.add(AveragePool, x, count_padding=self.chance(), **options)
+
+    def pointwise(self, x: str) -> str:
+        """An activation, a normalisation with fixed statistics, or nothing."""
+        kind, options = self.pick(
+            (LeakyReLU, {"slope": 0.25}),
+            (PReLU, {}),
+            (ELU, {}),
+            (Sigmoid, {}),
+            (Tanh, {}),
+            (SiLU, {}),
+            (HardSigmoid, {}),
+            (HardSwish, {}),
+            (GELU, {}),
+            (GELU, {"approximate": True}),
+            (BatchNorm, {}),
+            (Scale, {}),
+            (Scale, {"has_shift": False}),
+            (Identity, {}),
+        )
+        return self.add(kind, x, **options)
+
+    def channels(self, x: str) -> str:
+        """Some of the channels, or all in another order."""
+        c = self.shapes[x][-1]
+        if c % 2 == 0 and self.chance():
+            return self.add(ChannelShuffle, x, groups=2)
+        start = self.pick(0, c // 2) if c > 1 else 0
+        return self.add(ChannelSlice, x, start=start, stop=c, step=self.pick(1, 1, 2))
+
+    def multiply(self, x: str) -> str:
+        """Factors for all values, for each position or, as squeeze-and-excitation, each channel."""
+        c = self.shapes[x][-1]
+        kind = self.pick("values", "positions", "channels")
+        if kind == "channels":
+            factors = self.add(Dense, self.add(GlobalAveragePool, x), units=3)
+            factors = self.add(Dense, self.add(SiLU, factors), units=c)
+        else:
+            factors = self.add(Conv, x, filters=c if kind == "values" else 1)
+        return self.add(Multiply, x, self.add(Sigmoid, factors))
+
     def lrn(self, x: str) -> str:
         return self.add(
             LRN,
@@ -272,14 +362,17 @@ def outputs_of(architecture: Architecture) -> st.SearchStrategy[list[str]]:
 
 @st.composite
 def preprocessings(draw) -> Preprocessing:
-    """Any channel order, mean, deviation and orientation, for small inputs."""
+    """Any channel order, mean, deviation and orientation, for small inputs.
+
+    Preprocessed values are small: a sigmoid of large ones would make much of their rounding.
+    """
     crop = draw(st.integers(5, 17))
-    value = st.floats(1, 200, width=16)
+    value, deviation = st.floats(1, 200, width=16), st.floats(40, 200, width=16)
     return Preprocessing(
         crop=crop,
         channel_order=draw(st.sampled_from(["rgb", "bgr"])),
         mean=draw(st.tuples(value, value, value)),
-        std=draw(st.one_of(st.just((1.0, 1.0, 1.0)), st.tuples(value, value, value))),
+        std=draw(st.tuples(deviation, deviation, deviation)),
         flip_vertical=draw(st.booleans()),
     )
 
@@ -303,6 +396,11 @@ def architectures(draw, max_blocks: int = 5) -> Architecture:
         builder.strided_residual,
         builder.rejoin,
         builder.concat,
+        builder.odd_conv,
+        builder.padded_pool,
+        builder.pointwise,
+        builder.channels,
+        builder.multiply,
     )
     for _ in range(draw(st.integers(0, max_blocks))):
         x = builder.maybe_relu(builder.pick(*blocks)(builder.any_map(x)))

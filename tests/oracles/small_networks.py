@@ -85,6 +85,12 @@ NETWORKS = {
         Conv("e", ("r",), filters=4, kernel_size=5, padding=2),
         Add("sum", ("d", "e")),
     ),
+    "strided, on three channels that are not the image": network(
+        Conv("c", filters=3),
+        ReLU("r"),
+        Conv("d", filters=8, kernel_size=5, stride=2, padding=4),
+        preprocessing=Preprocessing(crop=12),
+    ),
     "residual": network(
         Conv("c", filters=4, kernel_size=3),
         ReLU("r"),

@@ -116,6 +116,7 @@ def test_rows_follow_the_order_of_the_images(photos):
     assert_array_equal(transformer.transform([images[i] for i in order]), expected)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("layer", [6, "prob"])
 @pytest.mark.parametrize("weights", ["squeezenet1_1", "efficientnet_lite0"])
 def test_rows_do_not_depend_on_batches_threads_or_neighbours(photos, weights, layer):

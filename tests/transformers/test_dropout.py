@@ -40,6 +40,7 @@ def test_dropout_delegates_to_activation_dropout(photos):
     assert_array_equal(split, expected)
 
 
+@pytest.mark.slow
 def test_auto_dropout_is_off_for_the_embedded_networks(photos):
     images, _ = photos
     for layer in (5, 6, 7):
@@ -64,6 +65,7 @@ def caffenet_file(tmp_path_factory):
     return path
 
 
+@pytest.mark.slow
 def test_auto_dropout_is_on_for_fully_connected_layers(photos, caffenet_file):
     images = photos[0][:3]
     parameters = {"weights": caffenet_file, "architecture": "caffenet", "random_state": 0}

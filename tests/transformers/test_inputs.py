@@ -17,6 +17,7 @@ from sklearn_decaf import DeCAFTransformer
 from sklearn_decaf.exceptions import ImageError, ImageWarning
 
 
+@pytest.mark.slow
 def test_all_kinds_of_input_give_the_same_rows(photos, files):
     images, _ = photos
     paths, _ = files

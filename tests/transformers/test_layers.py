@@ -22,6 +22,7 @@ def centre(images, size, crop):
     return np.stack([np.asarray(image.crop(box)) for image in resized])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("exact", [False, True])
 @pytest.mark.parametrize("weights", ["efficientnet_lite0", "squeezenet1_1"])
 def test_every_layer_is_within_1e_5_of_float64(photos, weights, exact):

@@ -26,6 +26,7 @@ def test_pipeline_learns(photos, files):
         assert classifier.score(X[8:], y[8:]) == 1.0
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:Liblinear failed to converge")
 def test_grid_search_over_layer_dropout_and_c(files):
     X, y = files
@@ -86,6 +87,7 @@ def test_set_output_polars(files):
         assert_array_equal(frame.to_numpy(), rows)
 
 
+@pytest.mark.slow
 def test_sample_photographs_end_to_end():
     train, test = load_sample_photos(subset="train"), load_sample_photos(subset="test")
     classifier = make_pipeline(DeCAFTransformer(), LinearSVC()).fit(train.images, train.target)

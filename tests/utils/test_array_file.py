@@ -142,6 +142,7 @@ def _write_for_ever(path, report):
         i += 1
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 def test_a_killed_writer_leaves_the_file_before_or_after(tmp_path):
     path = tmp_path / "arrays.packed"

@@ -34,10 +34,12 @@ def links(**environment):
     return dict(line.split(" ", 1) for line in printed.splitlines())
 
 
+@pytest.mark.slow
 def test_there_is_no_link_unless_an_address_is_given():
     assert {name: "" for name, _ in public_estimators()} == links()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("url", ["https://docs.example.org/decaf", "file:///home/me/{html}/"])
 def test_the_link_leads_to_the_page_of_the_public_name(url):
     found = links(SKLEARN_DECAF_DOC_URL=url)
@@ -48,6 +50,7 @@ def test_the_link_leads_to_the_page_of_the_public_name(url):
         assert found[name] == f"{url.rstrip('/')}/generated/{name}.html"
 
 
+@pytest.mark.slow
 def test_the_diagram_has_no_dead_link():
     html = sklearn_decaf.DeCAFTransformer()._repr_html_()
     assert "readthedocs" not in html

@@ -455,6 +455,7 @@ CHILD = """
 """
 
 
+@pytest.mark.slow
 def test_processes_and_threads_fetch_once(server, path):
     url = server("/f", serve(CONTENT, pause=0.01))
     command = [sys.executable, "-c", textwrap.dedent(CHILD), url, str(path), SHA256]
@@ -537,6 +538,7 @@ KILLED = """
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 def test_kill_at_fifty_random_moments(server, path):
     content = CONTENT[:100_000]

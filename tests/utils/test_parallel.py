@@ -105,6 +105,7 @@ def test_none_within_a_choice_of_threads_but_outside_a_loop(cores):
         assert effective_n_threads(None) == 2
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(joblib.cpu_count() < 2, reason="there is one core only")
 @pytest.mark.parametrize("inner", [1, 2])
 def test_none_within_a_process_of_joblib_is_what_joblib_gives_it(inner):

@@ -126,6 +126,7 @@ def rows_of(recipe, images, **how):
     return np.concatenate(rows), failures
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("n", [1, 2, 3, 11])
 def test_the_same_rows_however_the_work_is_divided(recipe, n):
     images = load_sample_photos().images[:n]

@@ -140,14 +140,20 @@ class ProgramBuilder:
         stride: int = 1,
         before: int = 0,
         rows_needed: Rows = same_rows,
+        whole: Collection[int] = (),
         by_rows: bool = True,
     ) -> Step:
-        """Make the step of a layer; for the parameters see :class:`~.steps.Step` and `Read`."""
-        reads = tuple(
-            Read(source, stride, before, rows_needed)
-            for source in self.architecture.inputs(layer.name)
-        )
-        return Step((layer.name,), reads, out, compute, by_rows=by_rows)
+        """Make the step of a layer; for the parameters see :class:`~.steps.Step` and `Read`.
+
+        `whole` are the numbers of the inputs of which all rows are read for any row of the output.
+        """
+        reads = []
+        for i, source in enumerate(self.architecture.inputs(layer.name)):
+            if i in whole:
+                reads.append(Read.all_rows(source, self.maps[source].shape[0]))
+            else:
+                reads.append(Read(source, stride, before, rows_needed))
+        return Step((layer.name,), tuple(reads), out, compute, by_rows=by_rows)
 
     # Concatenations ------------------------------------------------------------------------------
 

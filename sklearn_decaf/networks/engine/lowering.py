@@ -111,17 +111,21 @@ def lower(
 
 
 class _Lowering:
-    """Goes through the layers once, in order, and keeps what stands for what."""
+    """Goes through the layers once, in order, and keeps what stands for what.
+
+    What becomes of a layer depends on the whole network, not on the layers that are wanted: its
+    values have the same bits whatever else is asked for.
+    """
 
     def __init__(self, architecture: Architecture, outputs: Sequence[str]):
         self.first = architecture
         self.steps = architecture.ancestors(outputs)
         self.originals: dict[str, tuple[str, ...]] = {}
         self._sources: dict[str, str] = {}  # of layers that do nothing, and of the image
-        for layer in self.steps:
+        for layer in architecture.layers:
             if isinstance(layer, Identity):
                 self._sources[layer.name] = self.source_of(*architecture.inputs(layer.name))
-        self.changes = bool(self._sources)
+        self.changes = any(isinstance(layer, Identity) for layer in self.steps)
         self.outputs = frozenset(map(self.source_of, outputs))
         self._layers: dict[str, Layer] = {}
         self._shapes = {INPUT: architecture.input_shape, **architecture.shapes()}
@@ -145,8 +149,8 @@ class _Lowering:
     # -- what is asked of the network first --
 
     def _count_readers(self) -> dict[str, int]:
-        counts = dict.fromkeys((INPUT, *(layer.name for layer in self.steps)), 0)
-        for layer in self.steps:
+        counts = dict.fromkeys((INPUT, *self.first.layer_names), 0)
+        for layer in self.first.layers:
             if not isinstance(layer, Identity):
                 for name in self.first.inputs(layer.name):
                     counts[self.source_of(name)] += 1
@@ -158,13 +162,13 @@ class _Lowering:
         And those that are combined with such vectors, so that all of them are maps of one pixel.
         """
         reaching: set[str] = set()
-        for layer in reversed(self.steps):
+        for layer in reversed(self.first.layers):
             if len(self._shapes[layer.name]) == 3 or layer.name in reaching:
                 reaching.update(self.first.inputs(layer.name))
         acting = {name for name in reaching if len(self._shapes[name]) == 1}
         alike = [
             {layer.name, *self.first.inputs(layer.name)}
-            for layer in self.steps
+            for layer in self.first.layers
             if len(self._shapes[layer.name]) == 1
             and not isinstance(layer, Dense | GlobalAveragePool | GlobalMaxPool)
         ]
@@ -177,7 +181,7 @@ class _Lowering:
     def _copy_image_if_needed(self) -> None:
         readers = [
             layer
-            for layer in self.steps
+            for layer in self.first.layers
             if not isinstance(layer, Identity)
             and INPUT in map(self.source_of, self.first.inputs(layer.name))
         ]
@@ -194,9 +198,11 @@ class _Lowering:
     def _lower(self, layer: Layer) -> None:
         inputs = tuple(self.source_of(name) for name in self.first.inputs(layer.name))
         if isinstance(layer, _FOLDED) and self._can_fold(layer, inputs[0]):
-            conv = self._layers.pop(inputs[0])
-            self.originals[layer.name] = (*self.originals.pop(inputs[0]), layer.name)
-            self._layers[layer.name] = replace(conv, name=layer.name)
+            (source,) = inputs
+            self._layers[layer.name] = replace(self._layers[source], name=layer.name)
+            self.originals[layer.name] = (*self.originals[source], layer.name)
+            if source not in self.outputs:  # else it is computed for itself, too
+                del self._layers[source], self.originals[source]
             self.changes = True
             return
         new = layer
@@ -219,7 +225,6 @@ class _Lowering:
             isinstance(self._layers.get(source), Conv)
             and source != IMAGE_COPY
             and self._n_readers[source] == 1
-            and source not in self.outputs
         )
 
     def _make_architecture(self) -> Architecture:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from typing import NamedTuple
 
 import numpy as np
@@ -137,9 +137,10 @@ class Stage:
     def _borrow(self, n_images: int, n_parts: int, dtype: np.dtype) -> Iterator[Program]:
         """A program for the time of a ``with`` statement; then others may use it."""
         idle = self.idle.setdefault((n_images, n_parts, dtype), [])
-        try:
+        program = None
+        with suppress(IndexError):
             program = idle.pop()  # atomic, as append is
-        except IndexError:
+        if program is None:
             program = compile_program(
                 self.architecture,
                 self.packed,

@@ -36,6 +36,11 @@ class Read:
     before: int = 0
     rows_needed: Rows = same_rows
 
+    @classmethod
+    def all_rows(cls, source: str, height: int) -> Read:
+        """All rows of a map are read for any row of the result."""
+        return cls(source, stride=0, rows_needed=lambda n: height)
+
 
 @dataclass(eq=False)
 class Step:

@@ -74,7 +74,7 @@ class Multiply(Layer):
                 phase += [[multiply(*views)] for views in both]
             return [phase]
 
-        return builder.step(self, out, compute)
+        return builder.step(self, out, compute, whole=() if whole else (1,))
 
     def other_operations(self, *shapes: Shape) -> int:
         return math.prod(self.output_shape(*shapes))

@@ -14,14 +14,14 @@ from sklearn_decaf.networks.layers import Conv
 pytestmark = pytest.mark.skipif(_kernels.KERNEL_SET is None, reason="no compiled kernels")
 
 
-def chosen(in_shape, *, exact=False, **options):
-    conv = Conv("c", (INPUT,), **options)
-    return choose_algorithm(
-        conv, in_shape, conv.output_shape(in_shape), exact=exact, limits=Limits()
-    )
+def chosen(in_shape, *, exact=False, reads_image=False, **options):
+    conv, settings = Conv("c", (INPUT,), **options), {"exact": exact, "limits": Limits()}
+    out_shape = conv.output_shape(in_shape)
+    return choose_algorithm(conv, in_shape, out_shape, reads_image=reads_image, **settings)
 
 
 SAME3 = {"kernel_size": 3, "padding": 1}
+FIRST = {"kernel_size": 11, "stride": 4, "reads_image": True}
 
 
 @pytest.mark.parametrize(
@@ -40,7 +40,10 @@ SAME3 = {"kernel_size": 3, "padding": 1}
         ((20, 20, 4), {"filters": 16, **SAME3}, "patches"),  # few channels
         ((20, 20, 16), {"filters": 16, "groups": 4, **SAME3}, "patches"),
         ((3, 20, 16), {"filters": 16, **SAME3}, "patches"),  # lower than any tile
-        ((227, 227, 3), {"filters": 96, "kernel_size": 11, "stride": 4}, "winograd"),
+        ((227, 227, 3), {"filters": 96, **FIRST}, "winograd"),
+        # only the pixels of the image can be written in blocks
+        ((227, 227, 3), {"filters": 96, **FIRST, "reads_image": False}, "patches"),
+        ((227, 227, 3), {"filters": 96, **FIRST, "groups": 3}, "patches"),
         ((227, 227, 3), {"filters": 96, **SAME3}, "patches"),
     ],
 )
@@ -86,5 +89,5 @@ def test_no_tile_size_takes_far_fewer_multiplications(side, kernel_size):
 
 
 def test_space_to_depth_of_a_first_layer():
-    algorithm = chosen((227, 227, 3), filters=96, kernel_size=11, stride=4)
+    algorithm = chosen((227, 227, 3), filters=96, **FIRST)
     assert (algorithm.block, algorithm.r) == (4, 3)

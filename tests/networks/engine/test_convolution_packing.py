@@ -15,6 +15,7 @@ from sklearn_decaf.networks.layers import Conv
 pytestmark = pytest.mark.skipif(_kernels.KERNEL_SET is None, reason="no compiled kernels")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("exact", [False, True])
 @pytest.mark.parametrize("name", ["caffenet", "alexnet", "squeezenet1_1", "efficientnet_lite0"])
 def test_the_convolutions_of_published_networks(name, exact):

@@ -52,6 +52,7 @@ def many_networks():
     return given, expected
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kernel_set", [*_kernels.installed_sets(), "none"])
 def test_each_kernel_set(kernel_set, many_networks, tmp_path):
     """In a process of its own, where no warning is allowed."""

@@ -84,6 +84,7 @@ def sources(shapes):
     return layers, tuple(names)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("exact", [False, True])
 @pytest.mark.parametrize(("layer", "shapes"), EXAMPLES, ids=IDS)
 def test_values_and_bits(layer, shapes, exact):
@@ -93,6 +94,7 @@ def test_values_and_bits(layer, shapes, exact):
     check(architecture, [layer.name], exact=exact)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("layer", "shapes"), EXAMPLES, ids=IDS)
 def test_read_by_others(layer, shapes):
     """By a convolution with a border, a sum, and a concatenation: fused or not, as it comes."""

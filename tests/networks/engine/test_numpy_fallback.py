@@ -28,6 +28,7 @@ assert not different, different
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(
     not any(pool["internal_api"] == "openblas" for pool in threadpool_info()),
     reason="NumPy's BLAS is not OpenBLAS, which has a kernel to choose",

@@ -127,6 +127,7 @@ def plan_arrays(plan):
 # What it is for -----------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @compiled
 def test_the_next_process_reads_nothing_and_computes_the_same(path, reads, monkeypatch):
     expected = without_cache(path, monkeypatch)
@@ -155,6 +156,7 @@ def test_the_next_process_reads_nothing_and_computes_the_same(path, reads, monke
     assert reads() == 0
 
 
+@pytest.mark.slow
 def test_parameters_are_those_of_the_file(path, reads):
     expected = start(path).parameters
     second = start(path)
@@ -172,6 +174,7 @@ def test_parameters_are_those_of_the_file(path, reads):
         second.parameters["conv1.kernel"] = None
 
 
+@pytest.mark.slow
 @compiled
 def test_what_is_mapped_is_not_held_twice(path):
     loaded = start(path)
@@ -209,6 +212,7 @@ def test_every_kind_of_layer(exact, folder, monkeypatch):
     assert len(list(folder.iterdir())) == 5 + 5 + 2
 
 
+@pytest.mark.slow
 @compiled
 def test_a_process_of_its_own(path, tmp_path):
     """Other kernel sets have files of their own; all compute what they compute without."""
@@ -247,6 +251,7 @@ print(len(calls), hashlib.sha256(rows).hexdigest())
 # Never the wrong numbers --------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_two_files_of_one_architecture(tmp_path, monkeypatch):
     paths = [write(tmp_path, seed, f"{seed}.safetensors") for seed in (0, 1)]
     expected = [without_cache(path, monkeypatch) for path in paths]
@@ -256,12 +261,14 @@ def test_two_files_of_one_architecture(tmp_path, monkeypatch):
             np.testing.assert_array_equal(features(start(path)), rows)
 
 
+@pytest.mark.slow
 def test_exact_and_not(path, monkeypatch):
     expected = [without_cache(path, monkeypatch, exact=exact) for exact in (False, True)]
     for exact in (False, True, False, True):
         np.testing.assert_array_equal(features(start(path), exact=exact), expected[exact])
 
 
+@pytest.mark.slow
 @compiled
 def test_two_networks_that_fit_one_file(tmp_path, monkeypatch):
     """CaffeNet and BVLC AlexNet: their parameters have the same names and shapes."""
@@ -289,6 +296,7 @@ def test_weights_that_somebody_made_up_are_not_kept(folder):
     assert not folder.exists()
 
 
+@pytest.mark.slow
 @compiled
 def test_another_engine_packs_anew(path, reads, folder, monkeypatch):
     expected = features(start(path))
@@ -323,6 +331,7 @@ def test_all_that_numbers_depend_on_is_known(monkeypatch):
     assert "_kernels/tiles.py" in names and "_kernels/_functions.py" in names
 
 
+@pytest.mark.slow
 @compiled
 def test_damage_of_any_kind_is_repaired(path, folder, reads, monkeypatch):
     """Flipped bits, files cut off, emptied, exchanged, replaced by others."""
@@ -355,6 +364,7 @@ def test_damage_of_any_kind_is_repaired(path, folder, reads, monkeypatch):
 # Weight files that change -------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_a_file_that_was_replaced(path, tmp_path, reads, monkeypatch):
     """By another of the same size, with the same time of change."""
     first = features(start(path))
@@ -369,6 +379,7 @@ def test_a_file_that_was_replaced(path, tmp_path, reads, monkeypatch):
     np.testing.assert_array_equal(second, without_cache(path, monkeypatch))
 
 
+@pytest.mark.slow
 def test_a_file_that_was_written_over(path, tmp_path, monkeypatch):
     """In place: the same inode, size and, set by hand, time of change."""
     features(start(path))
@@ -395,6 +406,7 @@ def test_a_file_that_changed_between_loading_and_reading(path, tmp_path):
         loaded.parameters["conv1.kernel"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("replaced", [False, True])
 def test_a_file_that_is_gone_when_it_is_read(path, tmp_path, replaced):
     expected = dict(start(path).parameters)
@@ -407,6 +419,7 @@ def test_a_file_that_is_gone_when_it_is_read(path, tmp_path, replaced):
         np.testing.assert_array_equal(loaded.parameters[name], values)
 
 
+@pytest.mark.slow
 def test_a_file_that_was_just_written_is_not_remembered(path, reads, folder, monkeypatch):
     """A change within the grain of the clock would not show in its times."""
     monkeypatch.setattr(known_files, "AT_REST", 2.0)
@@ -419,6 +432,7 @@ def test_a_file_that_was_just_written_is_not_remembered(path, reads, folder, mon
         assert reads() == n
 
 
+@pytest.mark.slow
 def test_checksums_of_downloads_are_compared(path, reads):
     sha256, sha1 = (hashlib.new(name, path.read_bytes()).hexdigest() for name in ("sha256", "sha1"))
 
@@ -457,6 +471,7 @@ def test_a_mean_image_in_the_file(tmp_path, reads):
     assert second.sha256 == first.sha256
 
 
+@pytest.mark.slow
 def test_an_architecture_that_was_told_is_not_remembered_for_others(tmp_path):
     shapes = get_architecture("caffenet").layer_parameter_shapes("conv1")
     path = tmp_path / "w.npz"
@@ -491,6 +506,7 @@ def test_small_files_are_not_kept(path, folder, monkeypatch):
     assert not folder.exists()
 
 
+@pytest.mark.slow
 def test_a_folder_that_cannot_be_made(path, folder, monkeypatch):
     expected = without_cache(path, monkeypatch)
     folder.write_text("a file")
@@ -499,6 +515,7 @@ def test_a_folder_that_cannot_be_made(path, folder, monkeypatch):
     assert folder.read_text() == "a file"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("read_only", [False, True])
 def test_full_and_read_only_disks(path, tmp_path, read_only):
     program = f"""
@@ -598,6 +615,7 @@ def _compute(path, queue):
     queue.put(features(start(path)).tobytes())
 
 
+@pytest.mark.slow
 @compiled
 @fork
 def test_several_processes_at_once(path, folder, monkeypatch):
@@ -613,6 +631,7 @@ def test_several_processes_at_once(path, folder, monkeypatch):
     assert not [file for file in folder.iterdir() if file.name.startswith(".")]
 
 
+@pytest.mark.slow
 @compiled
 @fork
 def test_a_process_that_is_killed_while_it_packs(path, folder, monkeypatch):

@@ -27,6 +27,7 @@ from sklearn_decaf.networks.engine import Limits, Plan
 from sklearn_decaf.networks.engine.numpy_fallback import BLOCK_ROWS
 
 
+@pytest.mark.slow
 @settings(deadline=None)
 @given(st.data())
 def test_random_networks(data):
@@ -40,6 +41,7 @@ def test_random_networks(data):
     assert_close(architecture, dict(zip(outputs, actual)), expected, 1e-5, random=True)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("exact", [False, True])
 @pytest.mark.parametrize("name", NETWORKS)
 def test_small_network(name, exact):
@@ -130,6 +132,7 @@ def test_threads_change_nothing(classifier, n_threads):
     assert_same_bits(plan.run(images, n_threads), expected)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["squeezenet1_1", "efficientnet_lite0"])
 def test_batches_and_threads_of_a_real_network(name):
     weights = load_weights(name)

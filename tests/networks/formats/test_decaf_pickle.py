@@ -39,6 +39,7 @@ def test_reads_layers(trainer):
     assert not any(values.flags.writeable for values in tensors.values())
 
 
+@pytest.mark.slow
 def test_loads_as_the_decaf_architecture(weight_file):
     shapes = get_architecture("decaf").parameter_shapes()
     parameters = {

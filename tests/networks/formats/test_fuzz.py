@@ -50,6 +50,7 @@ def test_seeds_are_valid(case):
     assert tensors and all(isinstance(values, np.ndarray) for values in tensors.values())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", SEEDS)
 def test_fuzz_reader(case):
     read, content = SEEDS[case]

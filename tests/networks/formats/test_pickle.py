@@ -189,6 +189,7 @@ HOSTILE = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", HOSTILE)
 def test_hostile_pickles_get_an_error(case, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)

@@ -32,6 +32,7 @@ def parameters(name, *layers, kernel="{}.kernel", bias="{}.bias", dtype=np.float
     return tensors
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["alexnet", "squeezenet1_1", "efficientnet_lite0"])
 @pytest.mark.parametrize("kernel, bias", [("{}.kernel", "{}.bias"), ("{}_kernel_hwio", "{}_bias")])
 def test_own_names(name, kernel, bias):
@@ -58,6 +59,7 @@ def test_parameters_come_in_the_order_of_the_layers():
     assert list(convert(tensors)[1]) == ["conv1.kernel", "conv1.bias", "conv3.kernel", "conv3.bias"]
 
 
+@pytest.mark.slow
 def test_files_arrays_are_copied_unless_views_will_do():
     tensors = parameters("alexnet", "conv1")
     views = {name: values[...] for name, values in tensors.items()}
@@ -70,6 +72,7 @@ def channels_first(kernel):
     return np.ascontiguousarray(kernel.transpose(3, 2, 0, 1))
 
 
+@pytest.mark.slow
 def test_torchvision_alexnet():
     tensors = {
         "features.0": ("conv1", (64, 3, 11, 11)),
@@ -152,6 +155,7 @@ def timm_state(net):
     return state
 
 
+@pytest.mark.slow
 def test_timms_efficientnet_needs_a_word():
     """Two networks of timm share all names and shapes; one pads its pictures differently."""
     net = get_architecture("efficientnet_lite0")
@@ -169,6 +173,7 @@ def test_timms_efficientnet_needs_a_word():
     )
 
 
+@pytest.mark.slow
 def test_caffes_two_alexnets_are_told_apart_by_the_order_of_their_layers():
     tensors = {
         "conv1.weight": np.ones((96, 3, 11, 11), np.float32),
@@ -238,6 +243,7 @@ def test_folding_is_done_in_float64():
     np.testing.assert_allclose(kernel, 1 / np.sqrt(1e-3), rtol=1e-15)
 
 
+@pytest.mark.slow
 def test_networks_of_one_shape_need_a_name():
     tensors = parameters("caffenet", "conv1")
     with pytest.raises(WeightsError, match=r"fit caffenet and bvlc_alexnet and decaf.*arch"):
@@ -306,6 +312,7 @@ BAD = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", BAD)
 def test_arrays_that_fit_nothing(case):
     tensors, message = BAD[case]
@@ -313,6 +320,7 @@ def test_arrays_that_fit_nothing(case):
         convert(tensors)
 
 
+@pytest.mark.slow
 def test_many_problems_are_cut_short():
     tensors = changed(**{"extra" * 1000 + str(i): np.ones(3) for i in range(1000)})
     with pytest.raises(WeightsError, match="and 995 more") as caught:
@@ -320,6 +328,7 @@ def test_many_problems_are_cut_short():
     assert len(str(caught.value)) < 1500
 
 
+@pytest.mark.slow
 def test_negative_variance():
     shape = (32,)
     tensors = {"_conv_stem.weight": np.ones((32, 3, 3, 3), np.float32)}

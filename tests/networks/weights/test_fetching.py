@@ -239,6 +239,7 @@ def test_a_process_of_multiprocessing_fetches_nothing(method, caffenet, server):
     assert server.requests == []
 
 
+@pytest.mark.slow
 def test_processes_at_once(caffenet, server, data_home):
     """Several programs that start together load each file once."""
     server("/model", serve(MODEL, pause=0.05))
@@ -265,6 +266,7 @@ def test_processes_at_once(caffenet, server, data_home):
 # -- how sure --
 
 
+@pytest.mark.slow
 def test_how_sure_it_is(tmp_path):
     weights = load_weights("squeezenet1_1")
     assert weights.certainty == "certain"

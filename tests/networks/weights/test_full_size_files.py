@@ -117,6 +117,7 @@ def test_tensors_that_torch_saves(tmp_path):
             np.testing.assert_array_equal(read[name], values.detach().float().numpy())
 
 
+@pytest.mark.slow
 def test_decaf_pickle_against_its_own_layers(tmp_path):
     net = get_architecture("decaf")
     parameters = he_parameters(net)
@@ -167,6 +168,7 @@ def test_onnx_against_onnxruntime(name, trans_b, tolerance, tmp_path):
     check_layers(found, expected, tolerance)
 
 
+@pytest.mark.slow
 def test_onnx_in_double_precision(tmp_path):
     """Where single precision tells less than 1e-5, exact arithmetic does: ONNX's own evaluator."""
     reference = oracle("onnx.reference", "onnx is not installed")

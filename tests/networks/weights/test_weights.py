@@ -160,6 +160,7 @@ def test_efficientnet_is_the_file_with_batch_norms_folded():
     assert smallest == 0  # channels that never fired in training
 
 
+@pytest.mark.slow
 def test_packages_that_carry_weights_are_not_imported():
     code = (
         "import sys; from sklearn_decaf.networks.weights import load_weights, list_weights\n"
@@ -276,6 +277,7 @@ FORMATS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("format", FORMATS)
 @pytest.mark.parametrize("suffix", [".npz", ".bin", ""])
 def test_formats_are_recognised_by_content(format, suffix, tmp_path):
@@ -324,6 +326,7 @@ def test_weights_without_the_first_layer_reach_nothing(tmp_path):
         loaded.require(["conv1"])
 
 
+@pytest.mark.slow
 def test_architecture_in_the_file(tmp_path):
     conv1 = random_parameters("caffenet", "conv1")
     path = as_npz(tmp_path, conv1)
@@ -339,6 +342,7 @@ def test_architecture_in_the_file(tmp_path):
         load_weights(path, "decaf")
 
 
+@pytest.mark.slow
 def test_same_file_same_object_and_changed_file_another(tmp_path, fresh_cache):
     path = as_npz(tmp_path, CONV1)
     first = load_weights(path)
@@ -352,6 +356,7 @@ def test_same_file_same_object_and_changed_file_another(tmp_path, fresh_cache):
     assert not np.array_equal(second.parameters["conv1.bias"], first.parameters["conv1.bias"])
 
 
+@pytest.mark.slow
 def test_weights_in_use_are_never_loaded_twice(tmp_path, fresh_cache):
     paths = [as_npz(tmp_path, CONV1, f"{i}.npz") for i in range(8)]
     held = load_weights(paths[0])
@@ -436,6 +441,7 @@ def test_a_huge_file_is_not_read(tmp_path):
 # -- saving --
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", EMBEDDED)
 def test_saved_weights_come_back_bit_for_bit(name, tmp_path):
     original = load_weights(name)
@@ -463,6 +469,7 @@ def test_the_safetensors_library_reads_what_is_saved(tmp_path):
             np.testing.assert_array_equal(saved.get_tensor(key), values)
 
 
+@pytest.mark.slow
 def test_saving_replaces_a_file_in_one_step(tmp_path, monkeypatch):
     path = tmp_path / "saved.safetensors"
     path.write_bytes(b"before")
@@ -482,6 +489,7 @@ def test_saving_replaces_a_file_in_one_step(tmp_path, monkeypatch):
     assert load_weights(path).architecture.name == "alexnet"
 
 
+@pytest.mark.slow
 def test_an_ambiguous_network_is_named_in_the_saved_file(tmp_path):
     path = as_npz(tmp_path, random_parameters("decaf", "conv1"))
     save_weights(load_weights(path, "decaf"), tmp_path / "decaf.safetensors")

@@ -42,9 +42,31 @@ class Algorithm:
 
 
 def choose_algorithm(
-    conv: Conv, in_shape: Shape, out_shape: Shape, *, exact: bool, limits: Limits
+    conv: Conv,
+    in_shape: Shape,
+    out_shape: Shape,
+    *,
+    reads_image: bool = False,
+    exact: bool,
+    limits: Limits,
 ) -> Algorithm:
-    """Decide how a convolution is computed; see the module's documentation."""
+    """Decide how a convolution is computed; see the module's documentation.
+
+    Parameters
+    ----------
+    conv : Conv
+    in_shape, out_shape : tuple of int
+        Of its input and its output.
+    reads_image : bool, default=False
+        Whether the input is the image: its pixels can be written in blocks, which become channels.
+    exact : bool
+        Whether to do without Winograd's algorithm.
+    limits : Limits
+
+    Returns
+    -------
+    Algorithm
+    """
     rows, columns = pair(conv.stride)
     if conv.is_depthwise(in_shape[-1]) and rows == columns:
         return Algorithm("depthwise", double=conv.double_precision)
@@ -52,20 +74,23 @@ def choose_algorithm(
         return Algorithm("double")
     if pair(conv.kernel_size) == (1, 1):
         return Algorithm("matrix")
-    algorithm = None if exact or not conv.is_plain else _winograd(conv, in_shape, out_shape, limits)
+    algorithm = None
+    if conv.is_plain and not exact:
+        algorithm = _winograd(conv, in_shape, out_shape, reads_image, limits)
     return algorithm or Algorithm("patches")
 
 
-def _winograd(conv: Conv, in_shape: Shape, out_shape: Shape, limits: Limits) -> Algorithm | None:
+def _winograd(
+    conv: Conv, in_shape: Shape, out_shape: Shape, reads_image: bool, limits: Limits
+) -> Algorithm | None:
     """Winograd's algorithm for a convolution, if it fits and saves products."""
     (block, _), (size, _) = pair(conv.stride), pair(conv.kernel_size)
     r = -(-size // block)
     m = _tile_size(r, out_shape, limits)
-    first_layer = in_shape[-1] == 3 and conv.groups == 1
     channels = in_shape[-1] * block * block // conv.groups
     fits = (
         m > 0
-        and (block == 1 or first_layer)
+        and (block == 1 or (reads_image and conv.groups == 1))
         and channels >= limits.winograd_min_channels
         and conv.filters // conv.groups % 8 == 0  # as the packed matrices want it
     )

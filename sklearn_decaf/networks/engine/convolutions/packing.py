@@ -69,7 +69,9 @@ def _pack_convolution(
     if source == INPUT and kernel_swaps_channels(architecture, layer):
         kernel = kernel[:, :, ::-1]
     maps = shapes[source], shapes[layer.name]
-    algorithm = choose_algorithm(layer, *maps, exact=exact, limits=limits)
+    algorithm = choose_algorithm(
+        layer, *maps, reads_image=source == INPUT, exact=exact, limits=limits
+    )
     return _pack(layer, algorithm, kernel, bias)
 
 
