@@ -152,6 +152,7 @@ def describe_layers(messages: list[LayerMessage]) -> tuple[FileLayer, ...]:
     for message in messages:
         if message.kind in _SOURCES:
             _add_input(described, message)
+            described.skip([], message.tops)
         elif message.kind in _HANDED_ON:
             described.skip(message.bottoms, message.tops)
         elif message.kind not in _MEASURES:

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
-# What comes before the first layer, among the `inputs` of a `FileLayer`.
-NETWORK_INPUT = -1
+# Among the `inputs` of a `FileLayer`: what comes before the first layer, and what the file never
+# says where it comes from.
+NETWORK_INPUT, ELSEWHERE = -1, -2
 
 
 @dataclass(frozen=True)
@@ -23,9 +24,9 @@ class FileLayer:
     kind : str
         One of `KINDS` where it is that, else what the file calls it.
     inputs : tuple of int or None
-        Positions, in the file's list, of the layers that it reads; `NETWORK_INPUT` for what comes
-        before the first. Dropout and the like, which compute nothing, are left out of the list.
-        None if the file does not say.
+        Positions, in the file's list, of the layers that it reads, `NETWORK_INPUT` or `ELSEWHERE`.
+        Dropout and the like, which compute nothing, are left out of the list. None if the file does
+        not say.
     constants : mapping of str to object
         Those that the file states. Lengths are (height, width), pads (top, left, bottom, right).
     kernel : str
@@ -62,6 +63,7 @@ class LayerList:
     def __init__(self):
         self.layers: list[FileLayer] = []
         self._writer: dict[str, int] = {}  # position of the layer that wrote a blob last
+        self._input = ""  # what is read without having been written, the first of its kind
 
     def add(
         self,
@@ -84,7 +86,10 @@ class LayerList:
 
     def source(self, blob: str) -> int:
         """Position of the layer whose output a blob is just now."""
-        return self._writer.get(blob, NETWORK_INPUT)
+        if blob not in self._writer:
+            self._input = self._input or blob
+            self._writer[blob] = NETWORK_INPUT if blob == self._input else ELSEWHERE
+        return self._writer[blob]
 
 
 @dataclass(frozen=True)

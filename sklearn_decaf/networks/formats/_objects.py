@@ -7,7 +7,9 @@ through, and what is not an array is passed over.
 
 from __future__ import annotations
 
+from collections import Counter, deque
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 
 from ...exceptions import WeightsError
 from ._arrays import PickledArray
@@ -15,7 +17,7 @@ from ._messages import describe
 from ._pickle import Foreign
 
 MAX_DEPTH = 24
-MAX_VISITS = 3_000_000
+MAX_TIMES = 4  # that one object is looked into, on different ways there
 MAX_LEAVES = 50_000
 MAX_NAME = 1000
 
@@ -23,14 +25,32 @@ Keys = tuple[str, ...]
 
 
 def find_leaves(value: object, wanted: Callable[[object], bool]) -> list[tuple[Keys, object]]:
-    """All wanted objects inside another one, with the keys that lead there.
+    """All wanted objects inside another one, with the keys that lead there, in the file's order.
 
     A module of torch is one step: its parameters and buffers, and those of the modules in it, have
     the names that its state dict would give them for a key, such as ``"features.0.weight"``.
+
+    Objects may hold one another in circles, and hundreds of ways may lead to one. Those nearest to
+    the outermost are looked at first, and each a few times at most: the time is proportional to
+    their number.
     """
-    walk = _Walk(wanted)
-    walk.visit(value, (), 0, dotted=False)
-    return walk.found
+    found: list[tuple[tuple[int, ...], Keys, object]] = []
+    times: Counter[int] = Counter()
+    waiting: deque[_Place] = deque([_Place(value)])
+    while waiting:
+        place = waiting.popleft()
+        if wanted(place.value):
+            if len(found) >= MAX_LEAVES or sum(map(len, place.keys)) > MAX_NAME:
+                raise WeightsError(f"more than {MAX_LEAVES} arrays, or one with a very long name")
+            found.append((place.order, place.keys, place.value))
+            continue
+        times[id(place.value)] += 1
+        if times[id(place.value)] > MAX_TIMES or len(place.order) >= MAX_DEPTH:
+            continue
+        for i, (key, child) in enumerate(_children(place.value, wanted)):
+            if wanted(child) or isinstance(child, _HOLDERS):
+                waiting.append(place.inside(i, key, child))
+    return [(keys, leaf) for _, keys, leaf in sorted(found, key=lambda one: one[0])]
 
 
 def describe_foreign(value: object) -> str:
@@ -45,66 +65,56 @@ def is_module(value: object) -> bool:
     return isinstance(state, dict) and {"_parameters", "_buffers", "_modules"} <= state.keys()
 
 
-class _Walk:
-    def __init__(self, wanted: Callable[[object], bool]):
-        self.wanted = wanted
-        self.found: list[tuple[Keys, object]] = []
-        self.left = MAX_VISITS
-        self.on_path: set[int] = set()
-        self.barren: set[int] = set()  # nothing is in them, wherever they are met again
+_HOLDERS = (dict, list, tuple, Foreign, PickledArray)
 
-    def visit(self, value: object, keys: Keys, depth: int, *, dotted: bool) -> bool:
-        """Note what is in an object; whether there was anything, or may be too deep inside."""
-        self.left -= 1
-        if self.left < 0:
-            raise WeightsError("its objects are entangled in a way that no program leaves them")
-        if self.wanted(value):
-            if len(self.found) >= MAX_LEAVES or sum(map(len, keys)) > MAX_NAME:
-                raise WeightsError(f"more than {MAX_LEAVES} arrays, or one with a very long name")
-            self.found.append((keys, value))
-            return True
-        if not isinstance(value, dict | list | tuple | Foreign | PickledArray):
-            return False
-        identity = id(value)
-        if identity in self.barren or identity in self.on_path:
-            return False
-        if depth >= MAX_DEPTH:
-            return True
-        self.on_path.add(identity)
-        fruitful = False
-        for key, child in self.children(value):
-            if key is None:
-                inner = keys
-            elif dotted:
-                inner = (*keys[:-1], f"{keys[-1]}.{key}")
-            else:
-                inner = (*keys, key)
-            below = dotted or (is_module(value) and key is not None)
-            fruitful |= self.visit(child, inner, depth + 1, dotted=below)
-        self.on_path.remove(identity)
-        if not fruitful:
-            self.barren.add(identity)
-        return fruitful
 
-    def children(self, value: object) -> Iterable[tuple[str | None, object]]:
-        """What an object holds, by keys; None where the part stands for the whole."""
-        match value:
-            case dict():
-                return value.items()
-            case list() | tuple():
-                return self.by_position(value)
-            case PickledArray():  # of objects
-                objects = value.objects or []
-                alone = value.shape == ()
-                return ((None, one) for one in objects) if alone else self.by_position(objects)
-        if is_module(value):
-            parts = (value.state[name] for name in ("_parameters", "_buffers", "_modules"))
-            return [item for part in parts if isinstance(part, dict) for item in part.items()]
-        state = value.state[0] if isinstance(value.state, tuple) and value.state else value.state
-        inside = [*value.items.items(), *(state.items() if isinstance(state, dict) else ())]
-        return inside + [(None, part) for part in value.arguments if isinstance(part, dict)]
+@dataclass(frozen=True)
+class _Place:
+    """An object, and the way there: positions among siblings, and keys."""
 
-    def by_position(self, items) -> Iterable[tuple[str, object]]:
-        if len(items) == 2 and all(map(self.wanted, items)):
-            return zip(("kernel", "bias"), items)
-        return ((str(i), item) for i, item in enumerate(items))
+    value: object
+    order: tuple[int, ...] = ()
+    keys: Keys = ()
+    dotted: bool = False  # inside a module: the last key grows
+
+    def inside(self, position: int, key: str | None, value: object) -> _Place:
+        if key is None:
+            keys = self.keys
+        elif self.dotted:
+            keys = (*self.keys[:-1], f"{self.keys[-1]}.{key}")
+        else:
+            keys = (*self.keys, key)
+        dotted = self.dotted or (is_module(self.value) and key is not None)
+        return _Place(value, (*self.order, position), keys, dotted)
+
+
+def _children(value: object, wanted: Callable) -> Iterable[tuple[str | None, object]]:
+    """What an object holds, by keys; None where the part stands for the whole."""
+    match value:
+        case dict():
+            return value.items()
+        case list() | tuple():
+            return _by_position(value, wanted)
+        case PickledArray():  # of objects
+            objects = value.objects or []
+            alone = value.shape == ()
+            return ((None, one) for one in objects) if alone else _by_position(objects, wanted)
+        case Foreign():
+            return _attributes(value)
+    return ()
+
+
+def _attributes(value: Foreign) -> list[tuple[str | None, object]]:
+    if is_module(value):
+        parts = (value.state[name] for name in ("_parameters", "_buffers", "_modules"))
+        return [item for part in parts if isinstance(part, dict) for item in part.items()]
+    state = value.state[0] if isinstance(value.state, tuple) and value.state else value.state
+    inside: list[tuple[str | None, object]] = [*value.items.items()]
+    inside += state.items() if isinstance(state, dict) else ()
+    return inside + [(None, part) for part in value.arguments if isinstance(part, dict)]
+
+
+def _by_position(items, wanted: Callable) -> Iterable[tuple[str, object]]:
+    if len(items) == 2 and all(map(wanted, items)):
+        return zip(("kernel", "bias"), items)
+    return ((str(i), item) for i, item in enumerate(items))

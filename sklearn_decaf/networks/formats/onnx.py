@@ -107,9 +107,8 @@ def _read_attribute(reader: FieldReader, message: memoryview) -> tuple[str, obje
             found = read_tensor(reader, value)
         elif number == _SPARSE and kind == BYTES:
             found = _read_sparse(reader, value)
-        elif number == _INTEGERS and len(several) < MAX_LIST:
-            packed = kind == BYTES
-            several += map(_signed, varints(value, MAX_LIST) if packed else [value])
+        elif number == _INTEGERS and kind in (BYTES, VARINT) and len(several) < MAX_LIST:
+            several += map(_signed, varints(value, MAX_LIST) if kind == BYTES else [value])
         elif number == _FLOATS and len(several) < MAX_LIST:
             raw = value if kind in (BYTES, FIXED32) else b""
             several += np.frombuffer(raw[: len(raw) // 4 * 4], "<f4")[:MAX_LIST].tolist()

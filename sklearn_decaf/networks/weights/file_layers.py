@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 
 from ...exceptions import WeightsError
 from ..architecture import INPUT, Architecture
-from ..formats._contents import NETWORK_INPUT, FileLayer
+from ..formats._contents import ELSEWHERE, NETWORK_INPUT, FileLayer
 from ..layers import (
     LRN,
     Add,
@@ -85,8 +85,7 @@ def compare_layers(
     net = with_changes(architecture, result.changes)
     placed = _Placement(layers)
     for layer in architecture.layers:
-        sources = [placed.of.get(name) for name in net.inputs(layer.name)]
-        place, problem = placed.find(layer, sources, kernels.get(layer.name))
+        place, problem = placed.find(layer, net.inputs(layer.name), kernels.get(layer.name))
         if problem:
             result.problems[layer.name] = problem
         if place is None:
@@ -112,6 +111,7 @@ class _Placement:
 
     def __init__(self, layers: tuple[FileLayer, ...]):
         self.of: dict[str, int] = {INPUT: NETWORK_INPUT}
+        self._absent: set[str] = set()  # from a file of a part of the network
         self._layers = layers
         self._by_kernel = {
             layer.kernel: i
@@ -125,23 +125,29 @@ class _Placement:
                 self._readers[source].append(i)
 
     def find(
-        self, layer: Layer, sources: list[int | None], kernel: str | None
+        self, layer: Layer, inputs: tuple[str, ...], kernel: str | None
     ) -> tuple[int | None, str]:
         """Position of a layer in the file, if it is there, and what is wrong with its place."""
         kinds = _KINDS.get(type(layer), ())
+        sources = [self.of.get(name) for name in inputs]
+        reads_absent = not self._absent.isdisjoint(inputs)
         if isinstance(layer, Conv | Dense):
             place = self._by_kernel.get(kernel) if kernel is not None else None
             if place is None:
+                self._absent.add(layer.name)
                 return None, ""
             found = self._layers[place]
-            if found.inputs is None or None in sources or found.inputs == tuple(sources):
+            unknown = found.inputs is None or ELSEWHERE in found.inputs or reads_absent
+            if unknown or found.inputs == tuple(sources):
                 return place, "" if found.kind in kinds else f"it is a {found.kind} in the file"
             return place, f"it reads {self._names(found.inputs)} in the file"
         if layer.name in self._by_name:  # which is all that tells where it is
             place = self._by_name[layer.name]
             kind = self._layers[place].kind
             return place, "" if kind in kinds else f"it is a {kind} in the file"
-        if None in sources:  # noted there, or not in the file
+        if reads_absent:
+            self._absent.add(layer.name)
+        if None in sources:  # which was noted there, or the file has ended
             return None, ""
         readers = self._readers[sources[0]]
         for place in readers:
