@@ -53,7 +53,7 @@ class CallList:
 
         self.n_phases = len(phases)
         bound = [[[call.bound for call in task] for task in phase] for phase in phases]
-        self.compiled = runner.tape(bound, list(inputs), list(outputs))
+        self.compiled = runner.call_list(bound, list(inputs), list(outputs))
 
 
 def run_items(

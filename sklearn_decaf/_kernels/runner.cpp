@@ -5,9 +5,9 @@
 // again (it spins), and gives way only when that takes long. The threads live as long as a call of
 // `run`, so that nothing is left for a fork to lose.
 //
-// A tape is a list of phases, a phase a list of units, a unit a list of bound calls. The units of a
-// phase may run at the same time; phases run one after another. Before a tape runs for an item, the
-// item is copied to the tape's inputs; afterwards its outputs are copied to the item's results.
+// A call list is a list of phases, a phase a list of tasks, a task a list of bound calls. The tasks
+// of a phase may run at the same time; phases run one after another. Before a call list runs for an
+// item, the item is copied to its inputs; afterwards its outputs are copied to the item's results.
 #define PY_SSIZE_T_CLEAN
 #include "bound_call.hpp"
 
@@ -27,7 +27,7 @@ namespace
   using decaf::BoundCall;
   using Clock = std::chrono::steady_clock;
 
-  constexpr char const *TAPE = "sklearn_decaf.tape";
+  constexpr char const *CALL_LIST = "sklearn_decaf.call_list";
   // About 50 microseconds; a phase rarely takes longer.
   constexpr int SPINS = 2000;
 
@@ -104,53 +104,53 @@ namespace
     return static_cast<T *>(pointer);
   }
 
-  struct Tape {
-    using Unit = std::vector<BoundCall *>;
-    struct PlaceOfUnit { // in a phase, of units `first` to `end` of the tape
-      Unit const *unit;
+  struct CallList {
+    using Task = std::vector<BoundCall *>;
+    struct PlaceOfTask { // in a phase, of tasks `first` to `end` of the list
+      Task const *task;
       long phase, first, end;
     };
-    std::vector<std::vector<Unit>> phases;
-    std::vector<PlaceOfUnit> units; // of all phases
-    long widest = 1;                // units of a phase, at most
+    std::vector<std::vector<Task>> phases;
+    std::vector<PlaceOfTask> tasks; // of all phases
+    long widest = 1;                // tasks of a phase, at most
     std::deque<Buffer> inputs, outputs;
     PyObject *calls; // keeps the capsules alive
 
-    Tape(PyObject *phases_given, PyObject *inputs_given, PyObject *outputs_given)
+    CallList(PyObject *phases_given, PyObject *inputs_given, PyObject *outputs_given)
     {
       for_each(inputs_given, [&](PyObject *array) { inputs.emplace_back(array, PyBUF_WRITABLE); });
       for_each(outputs_given, [&](PyObject *array) { outputs.emplace_back(array, 0); });
       Object kept(PyList_New(0));
       for_each(phases_given, [&](PyObject *phase_given) {
         auto &phase = phases.emplace_back();
-        for_each(phase_given, [&](PyObject *unit_given) {
-          auto &unit = phase.emplace_back();
-          for_each(unit_given, [&](PyObject *capsule) {
-            unit.push_back(from_capsule<BoundCall>(capsule, decaf::BOUND_CALL));
+        for_each(phase_given, [&](PyObject *task_given) {
+          auto &task = phase.emplace_back();
+          for_each(task_given, [&](PyObject *capsule) {
+            task.push_back(from_capsule<BoundCall>(capsule, decaf::BOUND_CALL));
             if (PyList_Append(kept.object, capsule) != 0)
               throw PythonError();
           });
         });
       });
       for (auto const &phase : phases) { // which stay where they are from here on
-        auto const first = static_cast<long>(units.size());
+        auto const first = static_cast<long>(tasks.size());
         auto const end = first + static_cast<long>(phase.size());
         widest = std::max(widest, end - first);
-        for (auto const &unit : phase)
-          units.push_back({&unit, static_cast<long>(&phase - phases.data()), first, end});
+        for (auto const &task : phase)
+          tasks.push_back({&task, static_cast<long>(&phase - phases.data()), first, end});
       }
       calls = Py_NewRef(kept.object);
     }
-    Tape(Tape const &) = delete;
-    ~Tape()
+    CallList(CallList const &) = delete;
+    ~CallList()
     {
       Py_DECREF(calls);
     }
   };
 
-  void run_unit(Tape::Unit const &unit)
+  void run_task(CallList::Task const &task)
   {
-    for (BoundCall *call : unit)
+    for (BoundCall *call : task)
       call->run(call);
   }
 
@@ -159,111 +159,111 @@ namespace
     std::deque<Buffer> sources, targets;
     long count;
 
-    void load(Tape const &tape, long item) const
+    void load(CallList const &list, long item) const
     {
       for (size_t i = 0; i < sources.size(); ++i) {
-        auto size = tape.inputs[i].view.len;
-        std::memcpy(tape.inputs[i].bytes(), sources[i].bytes() + item * size, size);
+        auto size = list.inputs[i].view.len;
+        std::memcpy(list.inputs[i].bytes(), sources[i].bytes() + item * size, size);
       }
     }
-    void store(Tape const &tape, long item) const
+    void store(CallList const &list, long item) const
     {
       for (size_t i = 0; i < targets.size(); ++i) {
-        auto size = tape.outputs[i].view.len;
-        std::memcpy(targets[i].bytes() + item * size, tape.outputs[i].bytes(), size);
+        auto size = list.outputs[i].view.len;
+        std::memcpy(targets[i].bytes() + item * size, list.outputs[i].bytes(), size);
       }
     }
   };
 
-  // Each thread runs items on a tape of its own.
+  // Each thread runs items on a call list of its own.
   class ItemsInParallel
   {
-    std::vector<Tape *> const &tapes_;
+    std::vector<CallList *> const &lists_;
     Items const &items_;
     std::atomic<long> next_{0};
 
   public:
-    ItemsInParallel(std::vector<Tape *> const &tapes, Items const &items)
-        : tapes_(tapes), items_(items)
+    ItemsInParallel(std::vector<CallList *> const &lists, Items const &items)
+        : lists_(lists), items_(items)
     {
     }
     void operator()(int thread)
     {
-      Tape const &tape = *tapes_[thread];
+      CallList const &list = *lists_[thread];
       for (long item; (item = next_.fetch_add(1)) < items_.count;) {
-        items_.load(tape, item);
-        for (auto const &phase : tape.phases)
-          for (auto const &unit : phase)
-            run_unit(unit);
-        items_.store(tape, item);
+        items_.load(list, item);
+        for (auto const &phase : list.phases)
+          for (auto const &task : phase)
+            run_task(task);
+        items_.store(list, item);
       }
     }
   };
 
-  // All threads share the units of each phase of one tape. A thread takes the next unit when all
-  // units that have to come before it are complete. Threads never wait for each other as such: one
-  // that the system has put aside holds up the others only if it is in the middle of a unit.
-  class UnitsInParallel
+  // All threads share the tasks of each phase of one call list. A thread takes the next task when
+  // all tasks that have to come before it are complete. Threads never wait for each other as such:
+  // one that the system has put aside holds up the others only if it is in the middle of a task.
+  class TasksInParallel
   {
-    Tape const &tape_;
+    CallList const &list_;
     Items const &items_;
     double *seconds_; // of each phase, or none
     // Units of all items, in order, with the copies to inputs first and from outputs last.
     long const per_item_;
     std::atomic<long> next_{0}, done_{0};
-    std::atomic<long> complete_{0};           // units of complete phases
+    std::atomic<long> complete_{0};           // tasks of complete phases
     Clock::time_point since_ = Clock::now();  // when the last phase was complete
 
-    // The first unit of a unit's phase, and the first of the next one.
-    std::pair<long, long> phase_of(long unit) const
+    // The first task of a task's phase, and the first of the next one.
+    std::pair<long, long> phase_of(long task) const
     {
-      long const item = unit / per_item_ * per_item_, place = unit - item;
+      long const item = task / per_item_ * per_item_, place = task - item;
       if (place == 0 || place == per_item_ - 1)
-        return {unit, unit + 1};
-      auto const &place_in_tape = tape_.units[place - 1];
-      return {item + 1 + place_in_tape.first, item + 1 + place_in_tape.end};
+        return {task, task + 1};
+      auto const &place_in_list = list_.tasks[place - 1];
+      return {item + 1 + place_in_list.first, item + 1 + place_in_list.end};
     }
 
-    void run(long unit) const
+    void run(long task) const
     {
-      long const item = unit / per_item_, place = unit % per_item_;
+      long const item = task / per_item_, place = task % per_item_;
       if (place == 0)
-        items_.load(tape_, item);
+        items_.load(list_, item);
       else if (place == per_item_ - 1)
-        items_.store(tape_, item);
+        items_.store(list_, item);
       else
-        run_unit(*tape_.units[place - 1].unit);
+        run_task(*list_.tasks[place - 1].task);
     }
 
-    void add_seconds(long unit)
+    void add_seconds(long task)
     {
       auto const now = Clock::now();
-      long const place = unit % per_item_;
+      long const place = task % per_item_;
       if (place > 0 && place < per_item_ - 1)
-        seconds_[tape_.units[place - 1].phase] += std::chrono::duration<double>(now - since_).count();
+        seconds_[list_.tasks[place - 1].phase] += std::chrono::duration<double>(now - since_).count();
       since_ = now;
     }
 
   public:
-    UnitsInParallel(Tape const &tape, Items const &items, double *seconds)
-        : tape_(tape), items_(items), seconds_(seconds),
-          per_item_(static_cast<long>(tape.units.size()) + 2)
+    TasksInParallel(CallList const &list, Items const &items, double *seconds)
+        : list_(list), items_(items), seconds_(seconds),
+          per_item_(static_cast<long>(list.tasks.size()) + 2)
     {
     }
     void operator()(int)
     {
       long const total = items_.count * per_item_;
-      for (long unit = next_.load(); unit < total; unit = next_.load()) {
-        auto const phase = phase_of(unit);
+      for (long task = next_.load(); task < total; task = next_.load()) {
+        auto const phase = phase_of(task);
         wait_until([&] {
-          return complete_.load(std::memory_order_acquire) >= phase.first || next_.load() != unit;
+          return complete_.load(std::memory_order_acquire) >= phase.first || next_.load() != task;
         });
-        if (!next_.compare_exchange_strong(unit, unit + 1))
+        if (!next_.compare_exchange_strong(task, task + 1))
           continue; // another thread has taken it
-        run(unit);
+        run(task);
         if (done_.fetch_add(1, std::memory_order_acq_rel) + 1 == phase.second) {
           if (seconds_ != nullptr)
-            add_seconds(unit);
+            add_seconds(task);
           complete_.store(phase.second, std::memory_order_release);
         }
       }
@@ -299,23 +299,23 @@ namespace
     return nullptr;
   }
 
-  PyObject *make_tape(PyObject *, PyObject *args)
+  PyObject *make_call_list(PyObject *, PyObject *args)
   {
     return guarded([&]() -> PyObject * {
       PyObject *phases, *inputs, *outputs;
       if (!PyArg_ParseTuple(args, "OOO", &phases, &inputs, &outputs))
         return nullptr;
-      auto tape = std::make_unique<Tape>(phases, inputs, outputs);
-      PyObject *capsule = PyCapsule_New(tape.get(), TAPE, [](PyObject *self) {
-        delete static_cast<Tape *>(PyCapsule_GetPointer(self, TAPE));
+      auto list = std::make_unique<CallList>(phases, inputs, outputs);
+      PyObject *capsule = PyCapsule_New(list.get(), CALL_LIST, [](PyObject *self) {
+        delete static_cast<CallList *>(PyCapsule_GetPointer(self, CALL_LIST));
       });
       if (capsule != nullptr)
-        tape.release();
+        list.release();
       return capsule;
     });
   }
 
-  // The items' arrays must be as long as the tape's inputs and outputs times the number of items.
+  // The items' arrays must be as long as the list's inputs and outputs times the number of items.
   void check_sizes(std::deque<Buffer> const &all, std::deque<Buffer> const &one, long n_items)
   {
     bool fits = all.size() == one.size() && n_items >= 0;
@@ -326,7 +326,8 @@ namespace
                        : all[i].view.len / size == n_items && all[i].view.len % size == 0;
     }
     if (!fits) {
-      PyErr_SetString(PyExc_ValueError, "the items do not fit the inputs or outputs of the tape");
+      PyErr_SetString(PyExc_ValueError,
+                      "the items do not fit the inputs or outputs of the call list");
       throw PythonError();
     }
   }
@@ -334,44 +335,46 @@ namespace
   PyObject *run(PyObject *, PyObject *args)
   {
     return guarded([&]() -> PyObject * {
-      PyObject *tapes_given, *sources, *targets, *seconds_given;
+      PyObject *lists_given, *sources, *targets, *seconds_given;
       int n_threads;
       Items items;
-      if (!PyArg_ParseTuple(args, "OilOOO", &tapes_given, &n_threads, &items.count, &sources,
+      if (!PyArg_ParseTuple(args, "OilOOO", &lists_given, &n_threads, &items.count, &sources,
                             &targets, &seconds_given))
         return nullptr;
-      Object kept(PySequence_Tuple(tapes_given));
-      std::vector<Tape *> tapes;
-      for_each(kept.object, [&](PyObject *tape) { tapes.push_back(from_capsule<Tape>(tape, TAPE)); });
+      Object kept(PySequence_Tuple(lists_given));
+      std::vector<CallList *> lists;
+      for_each(kept.object, [&](PyObject *list) {
+        lists.push_back(from_capsule<CallList>(list, CALL_LIST));
+      });
       for_each(sources, [&](PyObject *array) { items.sources.emplace_back(array, 0); });
       for_each(targets, [&](PyObject *array) {
         items.targets.emplace_back(array, PyBUF_WRITABLE);
       });
-      for (Tape *tape : tapes) {
-        check_sizes(items.sources, tape->inputs, items.count);
-        check_sizes(items.targets, tape->outputs, items.count);
+      for (CallList *list : lists) {
+        check_sizes(items.sources, list->inputs, items.count);
+        check_sizes(items.targets, list->outputs, items.count);
       }
-      bool const shared = tapes.size() == 1;
-      if (n_threads < 1 || !(shared || tapes.size() == static_cast<size_t>(n_threads))) {
-        PyErr_SetString(PyExc_ValueError, "one tape is wanted, or one a thread");
+      bool const shared = lists.size() == 1;
+      if (n_threads < 1 || !(shared || lists.size() == static_cast<size_t>(n_threads))) {
+        PyErr_SetString(PyExc_ValueError, "one call list is wanted, or one a thread");
         return nullptr;
       }
       std::unique_ptr<Buffer> seconds;
       if (seconds_given != Py_None) {
         seconds = std::make_unique<Buffer>(seconds_given, PyBUF_WRITABLE);
         if (!shared ||
-            seconds->view.len != static_cast<long>(tapes[0]->phases.size() * sizeof(double))) {
-          PyErr_SetString(PyExc_ValueError, "one number a phase of one tape is wanted");
+            seconds->view.len != static_cast<long>(lists[0]->phases.size() * sizeof(double))) {
+          PyErr_SetString(PyExc_ValueError, "one number a phase of one call list is wanted");
           return nullptr;
         }
       }
       Py_BEGIN_ALLOW_THREADS
       if (shared) {
         auto *times = seconds ? reinterpret_cast<double *>(seconds->bytes()) : nullptr;
-        UnitsInParallel work(*tapes[0], items, times);
-        in_threads(static_cast<int>(std::min<long>(n_threads, tapes[0]->widest)), work);
+        TasksInParallel work(*lists[0], items, times);
+        in_threads(static_cast<int>(std::min<long>(n_threads, lists[0]->widest)), work);
       } else {
-        ItemsInParallel work(tapes, items);
+        ItemsInParallel work(lists, items);
         in_threads(static_cast<int>(std::min<long>(n_threads, std::max(items.count, 1L))), work);
       }
       Py_END_ALLOW_THREADS
@@ -391,16 +394,16 @@ namespace
   }
 
   PyMethodDef methods[] = {
-      {"tape", make_tape, METH_VARARGS,
-       "tape(phases, inputs, outputs)\n--\n\n"
-       "A tape of bound calls: phases are lists of units, units lists of bound calls; inputs and\n"
+      {"call_list", make_call_list, METH_VARARGS,
+       "call_list(phases, inputs, outputs)\n--\n\n"
+       "A list of bound calls: phases are lists of tasks, tasks lists of bound calls; inputs and\n"
        "outputs are C-contiguous arrays, to which items and from which results are copied."},
       {"run", run, METH_VARARGS,
-       "run(tapes, n_threads, n_items, sources, targets, seconds)\n--\n\n"
-       "Run tapes for each item. With one tape, the threads share the units of each phase; with\n"
+       "run(call_lists, n_threads, n_items, sources, targets, seconds)\n--\n\n"
+       "Run call lists for each item. With one, the threads share the tasks of each phase; with\n"
        "one a thread, they share the items. Sources and targets hold all items, one after\n"
-       "another; the seconds that each phase of one tape took are added to `seconds`, a float64\n"
-       "array, or None. A tape must not be run by two callers at the same time."},
+       "another; the seconds that each phase of one call list took are added to `seconds`, a\n"
+       "float64 array, or None. A call list must not be run by two callers at the same time."},
       {"run_call", run_call, METH_O, "run_call(call)\n--\n\nRun one bound call."},
       {nullptr, nullptr, 0, nullptr}};
 

@@ -169,7 +169,7 @@ def test_what_is_no_bound_call_cannot_be_run():
         with pytest.raises((TypeError, ValueError)):
             runner().run_call(wrong)
         with pytest.raises((TypeError, ValueError)):
-            runner().tape([[[call.bound, wrong]]], [], [])
+            runner().call_list([[[call.bound, wrong]]], [], [])
     for wrong in no_calls():
         with pytest.raises((TypeError, ValueError)):
             Call(wrong)()
@@ -200,7 +200,7 @@ def test_what_is_no_bound_call_cannot_be_run():
 )
 def test_call_lists_that_cannot_be(arguments):
     with pytest.raises((TypeError, ValueError, BufferError)):
-        runner().tape(*arguments)
+        runner().call_list(*arguments)
 
 
 def test_inputs_have_to_be_writeable_and_outputs_need_not():
@@ -280,7 +280,7 @@ def test_call_lists_have_to_be_one_or_one_a_thread():
         (lists, 4),
         (lists[:2], 1),
     ]:
-        with pytest.raises(ValueError, match="one tape is wanted, or one a thread"):
+        with pytest.raises(ValueError, match="one call list is wanted, or one a thread"):
             runner().run(given_, n_threads, 0, [f32(0)], [f32(0)], None)
     for wrong in (None, 7, [7], [None], [lists[0], 7], [add(*f32(3, 1, 1, 1)).bound]):
         with pytest.raises((TypeError, ValueError)):
@@ -293,12 +293,12 @@ def test_seconds_that_do_not_fit():
     fixed = np.zeros(n)
     fixed.flags.writeable = False
     for seconds in (np.zeros(n - 1), np.zeros(n + 1), np.zeros(n, np.float32), np.zeros(0)):
-        with pytest.raises(ValueError, match="one number a phase of one tape"):
+        with pytest.raises(ValueError, match="one number a phase of one call list"):
             run_shared(chain.call_list, 2, [x], [results], 1, seconds)
     for seconds in (np.zeros(2 * n)[::2], fixed, [0.0] * n, 7):
         with pytest.raises((TypeError, ValueError, BufferError)):
             run_shared(chain.call_list, 2, [x], [results], 1, seconds)
-    with pytest.raises(ValueError, match="one number a phase of one tape"):
+    with pytest.raises(ValueError, match="one number a phase of one call list"):
         runner().run(
             [chain.call_list.compiled, Chain().call_list.compiled],
             2,
@@ -351,10 +351,10 @@ def test_counts_of_references_are_as_before():
             lambda: run_shared(call_list, 2, [x, 7], [results], 4),
             lambda: run_shared(call_list, 0, [x], [results], 4),
             lambda: runner().run([call_list.compiled, 7], 2, 4, [x], [results], None),
-            lambda: runner().tape([[[call.bound, a]]], [a], [out]),
-            lambda: runner().tape([[[call.bound], 7]], [a], [out]),
-            lambda: runner().tape([[[call.bound]]], [a], [out, 7]),
-            lambda: runner().tape([[[call.bound]]], [a, 7], [out]),
+            lambda: runner().call_list([[[call.bound, a]]], [a], [out]),
+            lambda: runner().call_list([[[call.bound], 7]], [a], [out]),
+            lambda: runner().call_list([[[call.bound]]], [a], [out, 7]),
+            lambda: runner().call_list([[[call.bound]]], [a, 7], [out]),
             lambda: runner().run_call(call_list.compiled),
             lambda: _kernels.kernels._elementwise.fill(a, 0),
         ):
