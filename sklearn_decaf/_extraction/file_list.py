@@ -8,6 +8,8 @@ import zlib
 from array import array
 from collections.abc import Iterable, Sequence
 
+from ..images._files import is_address
+
 
 class FileList(Sequence):
     """A sequence of paths that takes their characters and eight bytes each, no more.
@@ -20,6 +22,7 @@ class FileList(Sequence):
     names : iterable of str or path-like
     root : str, default=""
         Folder that relative names start from: items are joined to it, `name` gives the bare name.
+        ``file:`` addresses are never relative.
 
     Examples
     --------
@@ -50,7 +53,8 @@ class FileList(Sequence):
     def __getitem__(self, row):
         if isinstance(row, slice):
             return FileList(map(self.name, range(*row.indices(len(self)))), self.root)
-        return os.path.join(self.root, self.name(row))
+        name = self.name(row)
+        return name if is_address(name) else os.path.join(self.root, name)
 
     def name(self, row: int) -> str:
         """The name of a file as it was given."""

@@ -169,7 +169,7 @@ def _check_container(X) -> ImageInputs:
 
 
 def is_frame(X) -> bool:
-    """Whether `X` has columns with names: a data frame, an Arrow table, a data set."""
+    """Tell whether `X` has columns with names: a data frame, an Arrow table, a data set."""
     return (hasattr(X, "columns") and hasattr(X, "dtypes")) or (
         hasattr(X, "column_names") and hasattr(X, "num_rows")
     )

@@ -18,12 +18,12 @@ _REMOTE = re.compile(
 
 
 def is_url(text: str) -> bool:
-    """Whether a text is the address of something that is no file of this machine."""
+    """Tell whether a text is the address of something that is no file of this machine."""
     return text.startswith("data:") or (_REMOTE.match(text) is not None and not is_address(text))
 
 
 def is_address(text: str) -> bool:
-    """Whether a text is a ``file:`` address with an absolute path."""
+    """Tell whether a text is a ``file:`` address with an absolute path."""
     return text[:6].lower() == "file:/"
 
 

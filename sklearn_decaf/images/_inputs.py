@@ -56,7 +56,7 @@ class FileContent(bytes):
 
 
 def plain_item(item):
-    """An item without what columns and data sets wrap it in.
+    """Unwrap an item of a column or a data set.
 
     Arrow has scalars of its own. Data sets of Hugging Face keep images as pairs of bytes and path,
     of which one may be missing.

@@ -24,7 +24,7 @@ _STREAM_LOCKS = tuple(Lock() for _ in range(64))
 
 
 def is_loaded(image: Image.Image) -> bool:
-    """Whether the pixels of an image are in memory, or its file is no longer open."""
+    """Tell whether the pixels of an image are in memory, or its file is no longer open."""
     if not isinstance(image, ImageFile.ImageFile) or _is_closed(image.fp):
         return True
     pixels = image._im if hasattr(image, "_im") else image.im  # Pillow before 11
@@ -108,7 +108,7 @@ def _parse(image, stream, is_part: bool) -> ImageFile.ImageFile:
 
 
 def _decoding(image, is_part: bool) -> tuple:
-    """What decides the pixels that come out of a given file."""
+    """Everything that decides which pixels come out of a given file."""
     tiles = [
         (decoder, extents, None if is_part else offset, arguments)
         for decoder, extents, offset, arguments in image.tile
@@ -180,7 +180,7 @@ def _is_plain_file(stream) -> bool:
 
 
 def _is_overwritten(stream) -> bool:
-    """Whether a file no longer has the bytes that the stream has read ahead, and remembers."""
+    """Tell whether a file no longer has the bytes that its stream has read ahead."""
     if not _is_plain_file(stream) or not hasattr(os, "pread"):  # Windows has none
         return False
     with _lock_of(stream):

@@ -79,8 +79,8 @@ def check_size(size: tuple[int, int], **_) -> None:
     if limit is not None and size[0] * size[1] > limit:
         raise ImageError(
             f"{size[0]} x {size[1]} pixels, more than the {limit:,} that are read from a file, "
-            "which may be a decompression bomb: if the picture is genuine, pass max_pixels= or set "
-            "PIL.Image.MAX_IMAGE_PIXELS, or reduce the picture"
+            "which may be a decompression bomb: if the picture is genuine, pass max_pixels= "
+            "(--max-pixels), set PIL.Image.MAX_IMAGE_PIXELS, or reduce the picture"
         )
 
 
@@ -89,8 +89,11 @@ def _silenced(base: type, **members) -> type:
     for name, method in vars(base).items():
         if isinstance(method, FunctionType) and not _LOUD.isdisjoint(method.__code__.co_names):
             names = {**method.__globals__, **_SILENT}
-            arguments = (method.__code__, names, name, method.__defaults__, method.__closure__)
-            members.setdefault(name, FunctionType(*arguments))
+            quiet = FunctionType(
+                method.__code__, names, name, method.__defaults__, method.__closure__
+            )
+            quiet.__kwdefaults__ = method.__kwdefaults__
+            members.setdefault(name, quiet)
     return type(base.__name__, (base,), {"__module__": __name__, **members})
 
 
@@ -105,7 +108,7 @@ class _OrientationExif(Image.Exif):
 
 
 def _getexif(self):
-    """`Image.getexif`, of which the readers themselves need the orientation at most."""
+    """Return the orientation as EXIF data: the readers need no more of `Image.getexif`."""
     if self._exif is None or not self._exif._loaded:
         exif = _OrientationExif()
         orientation = find_orientation(self)
@@ -116,6 +119,7 @@ def _getexif(self):
     return self._exif
 
 
+# In this order: the readers below find these under the names of Pillow's own.
 TiffDirectory = _silenced(TiffImagePlugin.ImageFileDirectory_v2)
 _SILENT["ImageFileDirectory_v2"] = TiffDirectory
 _SILENT["PngStream"] = _silenced(PngImagePlugin.PngStream)

@@ -204,7 +204,7 @@ def _reduce_jpeg(image, at_least) -> None:
 
 
 def _is_decoded_by_rows(image) -> bool:
-    """Whether a JPEG file has a single scan, so that the decoder never holds the whole picture."""
+    """Tell whether a JPEG file has one scan, so that the decoder never holds the whole picture."""
     # the header of the scan has just been read: marker, length, number of components, ...
     n_components = len(image.layer)
     image.fp.seek(-(8 + 2 * n_components), io.SEEK_CUR)
@@ -282,7 +282,7 @@ def _decode_pil(image, exif_transpose) -> Image.Image:
 
 
 def _exif_source(image, fresh):
-    """The one of two objects, of which `fresh` was loaded, whose EXIF data counts.
+    """Choose the object whose EXIF data counts: an image, or what was loaded again from its file.
 
     That of `image` may have been edited; that of a TIFF file is used up when it is loaded.
     """

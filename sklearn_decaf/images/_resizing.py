@@ -106,7 +106,7 @@ def resize_and_crop(
 
 
 def cut_out(image: Image.Image, box: tuple[int, int, int, int]) -> Image.Image:
-    """A part of an image, in whole pixels, as ``image.crop`` cuts it.
+    """Cut a part out of an image, in whole pixels, as ``image.crop`` does.
 
     Of a part that is larger than ``Image.MAX_IMAGE_PIXELS``, that would warn or raise.
     """

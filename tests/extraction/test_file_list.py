@@ -27,10 +27,18 @@ def test_very_many_names_take_little_memory():
 def test_any_names_come_back(names):
     files = FileList(names, "root")
     assert [files.name(row) for row in range(len(files))] == names
-    assert list(files) == [os.path.join("root", name) for name in names]
+    if not any(name.lower().startswith("file:/") for name in names):
+        assert list(files) == [os.path.join("root", name) for name in names]
     for copy in (pickle.loads(pickle.dumps(files)), FileList.from_bytes(files.to_bytes())):
         assert copy.sha256() == files.sha256()
         assert [copy.name(row) for row in range(len(copy))] == names
+
+
+def test_addresses_are_never_relative():
+    address = "file:///photos/a%20b.jpg"
+    files = FileList([address, "a.jpg"], "root")
+    assert list(files) == [address, os.path.join("root", "a.jpg")]
+    assert files.name(0) == address
 
 
 def test_slices():
