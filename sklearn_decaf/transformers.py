@@ -20,7 +20,6 @@ from ._utils.progress import Progress
 from .images._estimator import ImageInputMixin
 from .images._warnings import warn_of_failures
 from .networks.features import POOLINGS
-from .networks.imagenet import imagenet_classes
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -329,14 +328,16 @@ class DeCAFTransformer(NetworkFeatures, ImageInputMixin, TransformerMixin, BaseE
         return features
 
     def predict_labels(self, X: Images, *, top: int = 5) -> list[list[tuple[str, float]]]:
-        """Name what the network itself, trained on ImageNet, sees in each image.
+        """Name what the network itself sees in each image.
+
+        The names are those of ImageNet's classes, or numbers where it was trained for others.
 
         Parameters
         ----------
         X : images
             See the class's Notes.
         top : int, default=5
-            Number of classes to name, from 1 to 1000.
+            Number of classes to name, at most as many as the network has: 1000 for ImageNet.
 
         Returns
         -------
@@ -353,7 +354,7 @@ class DeCAFTransformer(NetworkFeatures, ImageInputMixin, TransformerMixin, BaseE
         >>> best[0][0]
         'daisy'
         """
-        classes = imagenet_classes()
+        classes = self._weights().class_names()
         if not isinstance(top, Integral) or isinstance(top, bool) or not 1 <= top <= len(classes):
             raise ValueError(f"top={top!r} must be an integer from 1 to {len(classes)}")
         network = self._variant(layer="prob", dropout=False).set_output(transform="default")

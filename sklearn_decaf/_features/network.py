@@ -47,9 +47,10 @@ class NetworkFeatures(PickledByReference):
         -------
         names : ndarray of str
             Such as ``decaf6_0000`` for a layer given by number, ``pool5_0000`` for one given by
-            name; class scores and probabilities end in the class: ``prob_0000_tench``.
+            name; class scores and probabilities end in the class: ``prob_0000_tench``, if the
+            network was trained for those of ImageNet.
         """
-        names = column_names(self._weights().architecture, self._blocks())
+        names = column_names(self._weights(), self._blocks())
         return np.asarray(names, dtype=object)
 
     @property

@@ -4,7 +4,9 @@ from .architecture import Architecture, Preprocessing
 from .architectures import ARCHITECTURES, get_architecture
 from .imagenet import imagenet_classes, imagenet_wnids
 from .weights.fetching import fetch_weights
-from .weights.loading import Weights, list_weights, load, load_weights, save_weights
+from .weights.loading import list_weights, load, load_weights
+from .weights.saving import save_weights
+from .weights.weights import Weights
 
 __all__ = [
     "ARCHITECTURES",

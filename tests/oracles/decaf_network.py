@@ -16,6 +16,10 @@ def forward(layers: list[dict], image: np.ndarray, mean: np.ndarray) -> dict[str
         match layer["type"]:
             case "conv":
                 x = _conv(layer, x)
+            case "neuron" if layer["neuron"]["type"] == "brelu":
+                x = np.clip(x, 0, layer["neuron"]["params"]["a"])
+            case "neuron" if layer["neuron"]["type"] == "dropout":
+                pass
             case "neuron":
                 x = np.where(x > 0, x, 0)
             case "pool":

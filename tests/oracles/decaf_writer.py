@@ -90,8 +90,13 @@ def array(values: np.ndarray) -> bytes:
     )
 
 
-def network(parameters: Mapping[str, np.ndarray]) -> list[dict]:
-    """All layers of the network, or of its beginning, from the package's parameters."""
+def network(
+    parameters: Mapping[str, np.ndarray], changes: Mapping[str, dict] | None = None
+) -> list[dict]:
+    """All layers of the network, or of its beginning, from the package's parameters.
+
+    `changes` are fields of layers, by their names.
+    """
     layers = [other("data", "data"), other("labels", "data")]
     for name in dict.fromkeys(key.rpartition(".")[0] for key in parameters):
         kernel, biases = parameters[f"{name}.kernel"], parameters[f"{name}.bias"]
@@ -111,5 +116,12 @@ def network(parameters: Mapping[str, np.ndarray]) -> list[dict]:
         if name in ("conv1", "conv2"):
             # cuda-convnet's scale is alpha / size
             layers.append(other(f"rnorm{name[-1]}", "cmrnorm", size=5, scale=2e-5, pow=0.75))
+        if name in ("fc6", "fc7"):
+            neuron = {"type": "dropout", "params": {"d": 0.5}}
+            layers.append(other(f"{name}dropout", "neuron", neuron=neuron))
     layers += [other("probs", "softmax"), other("logprob", "cost.logreg")]
+    for i, layer in enumerate(layers):
+        layer["inputs"] = [] if i < 2 else [0] if i == 2 else [i - 1]
+        layer.update((changes or {}).get(layer["name"], {}))
+    layers[-1]["inputs"] = [1, len(layers) - 2]
     return layers

@@ -38,26 +38,81 @@ def blob(values: np.ndarray, *, legacy: bool = False, axes: Iterable[int] | None
     return shape + field(number, np.ascontiguousarray(values).tobytes())
 
 
+# Field numbers of the options of layers: in a layer of today, in one of the first generation.
+OPTIONS = {
+    "transform": (100, 36),
+    "concat": (104, 9),
+    "convolution": (106, 10),
+    "data": (107, 11),
+    "eltwise": (110, 24),
+    "inner_product": (117, 17),
+    "lrn": (118, 18),
+    "pooling": (121, 19),
+    "relu": (123, 30),
+}
+V1_TYPES = {
+    "Accuracy": 1,
+    "Concat": 3,
+    "Convolution": 4,
+    "Data": 5,
+    "Dropout": 6,
+    "InnerProduct": 14,
+    "LRN": 15,
+    "Pooling": 17,
+    "ReLU": 18,
+    "Softmax": 20,
+    "SoftmaxWithLoss": 21,
+    "Split": 22,
+    "TanH": 23,
+}
+
+
+def fields(numbers: Mapping[int, object]) -> bytes:
+    """The fields of a message, each once, or as often as its list has numbers."""
+    return b"".join(
+        field(number, one)
+        for number, value in numbers.items()
+        for one in (value if isinstance(value, list) else [value])
+    )
+
+
+def layer(
+    name: str,
+    kind: str,
+    bottoms: Iterable[str],
+    tops: Iterable[str],
+    blobs: Iterable[bytes] = (),
+    options: Mapping[str, Mapping[int, object]] | None = None,
+    *,
+    v1: bool = False,
+) -> bytes:
+    """A layer with options by the name of their message and the numbers of their fields."""
+    names = b"".join(field(2 if v1 else 3, one) for one in bottoms)
+    names += b"".join(field(3 if v1 else 4, one) for one in tops)
+    if v1:
+        message = names + field(4, name) + field(5, V1_TYPES.get(kind, 39))
+    else:
+        message = field(1, name) + field(2, kind) + names
+    message += b"".join(field(6 if v1 else 7, one) for one in blobs)
+    for option, numbers in (options or {}).items():
+        message += field(OPTIONS[option][v1], fields(numbers))
+    return field(2 if v1 else 100, message)
+
+
 def layer_v2(name: str, kind: str, bottom: str, blobs: Iterable[bytes] = ()) -> bytes:
-    message = field(1, name) + field(2, kind) + field(3, bottom) + field(4, name)
-    return field(100, message + b"".join(field(7, one) for one in blobs))
-
-
-V1_TYPES = {"Convolution": 4, "InnerProduct": 14, "LRN": 15, "Pooling": 17, "ReLU": 18}
+    return layer(name, kind, [bottom], [name], blobs)
 
 
 def layer_v1(name: str, kind: str, bottom: str, blobs: Iterable[bytes] = ()) -> bytes:
-    message = field(2, bottom) + field(3, name) + field(4, name)
-    message += field(5, V1_TYPES.get(kind, 20))
-    return field(2, message + b"".join(field(6, one) for one in blobs))
+    return layer(name, kind, [bottom], [name], blobs, v1=True)
 
 
 def caffemodel(
     layers: Mapping[str, tuple[str, list[np.ndarray]]], name: str = "CaffeNet", *, v1: bool = False
 ) -> bytes:
-    """A net of ``{layer: (type, blobs)}``, each layer on top of the one before."""
+    """A net of ``{layer: (type, blobs)}`` without options, each layer on top of the one before."""
     write, parts, bottom = layer_v1 if v1 else layer_v2, [field(1, name)], "data"
-    for layer, (kind, values) in layers.items():
-        parts.append(write(layer, kind, bottom, [blob(one, legacy=v1) for one in values]))
-        bottom = layer
+    for one, (kind, values) in layers.items():
+        parts.append(write(one, kind, bottom, [blob(value, legacy=v1) for value in values]))
+        bottom = one
     return b"".join(parts)

@@ -6,6 +6,13 @@ the members of a zip archive unpack to: at most 100 times its size, and 1 GiB. W
 file is always said by :class:`~sklearn_decaf.exceptions.WeightsError`.
 """
 
+from ._contents import Contents, FileLayer
 from ._file import TensorFile, map_weight_file, read_tensors
 
-__all__ = ["TensorFile", "map_weight_file", "read_tensors"]
+__all__ = [
+    "Contents",
+    "FileLayer",
+    "TensorFile",
+    "map_weight_file",
+    "read_tensors",
+]

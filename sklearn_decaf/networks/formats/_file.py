@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
+from ..._utils.file_state import current_file_state, is_same_file
 from ...exceptions import WeightsError
 from . import (
     caffemodel,
@@ -21,17 +22,20 @@ from . import (
     torch_legacy,
     torch_zip,
 )
-from ._mapping import check_digest, identity, map_file
+from ._contents import Contents
+from ._kinds import name_kind
+from ._mapping import check_digest, map_file
 from ._zip import Archive
 
 # name, layers of the first and of the second generation: what a NetParameter can begin with
 _PROTOBUF_STARTS = (b"\x0a", b"\x12", b"\xa2\x06")
+_BLOB_START = b"\x08\x01\x10"  # one image of so many channels
 _TORCH_LEGACY_START = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."
 
 
 @dataclass(frozen=True, eq=False)
 class TensorFile:
-    """What a weight file holds.
+    """A weight file that was read.
 
     Attributes
     ----------
@@ -40,18 +44,20 @@ class TensorFile:
     format : str
         Such as ``"npz"``.
     sha256 : str
-        Of the whole file, in hexadecimal.
-    tensors : mapping of str to ndarray
-        Read-only; they may be views of the mapped file.
-    metadata : mapping of str to str
-        What the file says about itself.
+        Of the whole file, in hexadecimal; of several checksums where it draws on other files.
+    contents : Contents
+        The arrays, and what the file says about itself.
     """
 
     path: str
     format: str
     sha256: str
-    tensors: Mapping[str, np.ndarray]
-    metadata: Mapping[str, str] = field(default_factory=dict)
+    contents: Contents
+
+    @property
+    def tensors(self) -> Mapping[str, np.ndarray]:
+        """All arrays by name, read-only; they may be views of the mapped file."""
+        return self.contents.tensors
 
 
 Mapped = tuple[memoryview, tuple[int, ...]]
@@ -94,55 +100,75 @@ def read_tensors(
     try:
         sha256 = hashlib.sha256(data).hexdigest()
         check_digest(data, sha256, checksum)
-        kind, tensors, metadata = _read(data)
+        kind, contents = _read(data, path)
         if _changed(path, before, may_be_replaced=mapped is not None):
             raise WeightsError("the file changed while it was read")
     except OSError as error:
         raise WeightsError(f"{path}: {error.strerror or error}") from error
     except WeightsError as error:
         raise WeightsError(f"{path}: {error}") from error
-    if not tensors:
+    if not contents.tensors:
         raise WeightsError(f"{path}: there are no arrays in this file")
-    return TensorFile(str(path), kind, sha256, tensors, metadata)
+    if contents.others:
+        digests = " ".join([sha256, *(other.sha256 for other in contents.others)])
+        sha256 = hashlib.sha256(digests.encode()).hexdigest()
+    return TensorFile(str(path), kind, sha256, contents)
 
 
 def _changed(path: Path, before: tuple[int, ...], *, may_be_replaced: bool) -> bool:
-    try:
-        now = identity(os.stat(path))
-    except FileNotFoundError:
-        if may_be_replaced:
-            return False
-        raise
-    return now != before and not (may_be_replaced and now[:2] != before[:2])  # another file
+    now = current_file_state(path)
+    replaced = now is None or not is_same_file(now, before)
+    return now != before and not (may_be_replaced and replaced)
 
 
-def _read(data: memoryview) -> tuple[str, dict[str, np.ndarray], dict[str, str]]:
+def _read(data: memoryview, path: Path) -> tuple[str, Contents]:
+    """The format of a file, and what it holds."""
     start = bytes(data[:16])
     if start.startswith(b"PK"):
         archive = Archive(data)
         if torch_zip.looks_like(archive):
-            return "torch", torch_zip.read(archive), {}
-        return "npz", *npz.read(archive)
+            return "torch", torch_zip.read(archive)
+        return "npz", npz.read(archive)
     if start.startswith(_TORCH_LEGACY_START):
-        return "torch (before 1.6)", torch_legacy.read(data), {}
+        return "torch (before 1.6)", torch_legacy.read(data)
     if decaf_pickle.looks_like(data):
-        return "decaf", *decaf_pickle.read(data)
+        return "decaf", decaf_pickle.read(data)
     if start[:1] == b"\x80":
-        return "pickle", numpy_pickle.read(data), {}
+        return "pickle", numpy_pickle.read(data)
+    if start.startswith(b"\x93NUMPY"):
+        return "npy", _read_npy(data)
     if safetensors.looks_like(data):
-        return "safetensors", *safetensors.read(data)
+        return "safetensors", safetensors.read(data)
+    kind = name_kind(data)
+    if kind is not None:
+        raise WeightsError(kind)
     if onnx.looks_like(data):
-        try:
-            return "onnx", *onnx.read(data)
-        except WeightsError as error:
-            raise WeightsError(f"read as an ONNX model: {error}") from error
+        return "onnx", _named("an ONNX model", lambda: onnx.read(data, path.parent))
     if start.startswith(_PROTOBUF_STARTS):
-        try:
-            return "caffemodel", *caffemodel.read(data)
-        except WeightsError as error:
-            raise WeightsError(f"read as a caffemodel: {error}") from error
+        return "caffemodel", _named("a caffemodel", lambda: caffemodel.read(data))
+    if start.startswith(_BLOB_START):
+        raise WeightsError("a .binaryproto file of Caffe: a mean image is passed as mean=")
     raise WeightsError(
         f"not a weight file in a known format (it begins with {start!r}); known are npz, "
-        "safetensors, state dicts of torch, caffemodels, ONNX models, DeCAF's pickle of 2013 and "
-        "pickles of NumPy arrays"
+        "safetensors, state dicts of torch, caffemodels, ONNX models, DeCAF's pickle of 2013, "
+        "pickles and .npy files of NumPy arrays"
     )
+
+
+def _named(kind: str, read: Callable[[], Contents]) -> Contents:
+    """Say in errors what a file was taken for; its first bytes leave some doubt."""
+    try:
+        return read()
+    except WeightsError as error:
+        raise WeightsError(f"read as {kind}: {error}") from error
+
+
+def _read_npy(data: memoryview) -> Contents:
+    """A dict of arrays, which NumPy saves as an array of one object."""
+    value = npz.read_npy(data)
+    if isinstance(value, dict):
+        return Contents({"": value})
+    shape = f"of shape {value.shape} " if isinstance(value, np.ndarray) else ""
+    mean = isinstance(value, np.ndarray) and 3 in value.shape
+    cure = "; the mean of the training pictures is passed as mean=" if mean else ""
+    raise WeightsError(f"a .npy file of one array {shape}without a name, not of weights{cure}")

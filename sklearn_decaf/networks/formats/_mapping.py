@@ -8,13 +8,14 @@ import os
 import stat
 from pathlib import Path
 
+from ..._utils.file_state import file_state
 from ...exceptions import WeightsError
 
 MAX_FILE = 2**30
 
 
 def map_file(path: Path) -> tuple[memoryview, tuple[int, ...]]:
-    """The bytes of a file, mapped, and what :func:`identity` said of it before.
+    """The bytes of a file, mapped, and its :func:`file_state` before.
 
     Raises
     ------
@@ -33,12 +34,7 @@ def map_file(path: Path) -> tuple[memoryview, tuple[int, ...]]:
         if status.st_size > MAX_FILE:
             raise WeightsError(f"the file has {status.st_size} bytes; {MAX_FILE} is the limit")
         mapped = mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ)
-    return memoryview(mapped), identity(status)
-
-
-def identity(status: os.stat_result) -> tuple[int, ...]:
-    """What changes when a file does."""
-    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
+    return memoryview(mapped), file_state(status)
 
 
 def check_digest(data: memoryview, sha256: str, expected: str | None) -> None:

@@ -9,4 +9,4 @@ def describe(value: object) -> str:
         return repr(value if len(value) <= 60 else value[:57] + "...")
     if value is None or isinstance(value, bool | int | float):
         return repr(value)
-    return type(value).__name__
+    return getattr(value, "description", None) or type(value).__name__

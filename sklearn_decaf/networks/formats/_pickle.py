@@ -4,9 +4,10 @@ Python's own unpickler is a small machine that calls whatever a file names. Rest
 (``find_class``) is not enough for files from strangers: an allowed ``numpy.ndarray`` call in a
 file of 91 bytes allocates gigabytes, a memo index of 2**31 makes the C unpickler reserve a table
 of that size, and hashing a deeply nested tuple overflows the C stack. So this module interprets
-the opcodes itself. It knows the ones that weight files use, builds numbers, text, lists, tuples
-and dicts with text keys, and where a file names a callable it looks the name up in a table of
-stand-ins written for the purpose. A name that is not in the table ends the reading.
+the opcodes itself. It builds numbers, text, lists, tuples and dicts. Where a file names a class or
+a function it looks the name up in a table of stand-ins written for the purpose; for a name that is
+not in the table there is `Foreign`, which remembers the name and what it was given, and does
+nothing. So a training checkpoint can be read whatever its program kept beside the weights.
 
 Every opcode costs a bounded amount of time and memory and is paid for by at least one byte of the
 file, so both stay proportional to the file's size.
@@ -16,14 +17,17 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable, Mapping
+from functools import partial
 
 from ...exceptions import WeightsError
 from ._messages import describe
 
-MAX_OPCODES = 200_000  # the embedded EfficientNet takes 11,000
+# The embedded EfficientNet takes 11,000; losses of every step of a long training some 100,000s.
+MAX_OPCODES = 2_000_000
 MAX_NESTING = 64
 MAX_INTEGER_BYTES = 16
 MAX_SHORT_STRING = 255
+MAX_NAME = 500  # of a module and what is in it
 
 
 class Constructor:
@@ -43,14 +47,33 @@ class Buildable:
         raise NotImplementedError
 
 
-class Blank(Buildable):
-    """Stand-in for an object of no interest: forgets all that it is given.
+class Foreign(Buildable):
+    """Stand-in for an object of a class that no reader knows: it is never made.
 
-    `load_pickle` puts it in the place of unknown names where its caller says so.
+    Attributes
+    ----------
+    name : str
+        What the file called: ``"module.name"``.
+    arguments : tuple
+        What it would have been made from.
+    items : dict
+        What was put into it as into a dict.
+    state : object
+        What its attributes would have been set from.
     """
 
+    def __init__(self, name: str, arguments: tuple = ()):
+        self.name, self.arguments = name, arguments
+        self.items: dict[str, object] = {}
+        self.state: object = None
+
     def build(self, state: object) -> None:
-        pass
+        self.state = state
+
+    @property
+    def description(self) -> str:
+        """For messages."""
+        return f"an object of {describe(self.name)}, which is not made"
 
 
 def load_pickle(
@@ -59,7 +82,6 @@ def load_pickle(
     *,
     names: Mapping[str, object],
     persistent: Callable[[object], object] | None = None,
-    unknown: Callable[[], object] | None = None,
     at_end: bool = False,
 ) -> tuple[object, int]:
     """Read one pickle and say where it ends.
@@ -71,20 +93,19 @@ def load_pickle(
     start : int
         Where the pickle begins.
     names : mapping of str to object
-        What ``"module.name"`` stands for. Only `Constructor` objects can be called.
+        What ``"module.name"`` stands for. Only `Constructor` objects can be called. Calls of all
+        other names become `Foreign` objects.
     persistent : callable or None
         Turns a persistent id into an object; None refuses them.
-    unknown : callable or None
-        Makes what stands for a call of a name that `names` lacks; None refuses such names.
     at_end : bool
         Whether anything after the pickle is an error.
 
     Raises
     ------
     WeightsError
-        If the pickle is broken, names something that is not allowed, or goes past a limit.
+        If the pickle is broken or goes past a limit.
     """
-    machine = _Machine(data, start, names, persistent, unknown)
+    machine = _Machine(data, start, names, persistent)
     value = machine.run()
     if at_end and machine.position != len(data):
         raise WeightsError(
@@ -95,12 +116,11 @@ def load_pickle(
 
 
 class _Machine:
-    def __init__(self, data, start, names, persistent, unknown):
+    def __init__(self, data, start, names, persistent):
         self.data = data
         self.position = start
         self.names = names
         self.persistent = persistent
-        self.unknown = unknown
         self.memo: dict[int, object] = {}
         self.stack: list[object] = []
         self.outer: list[list[object]] = []  # stacks below the open marks
@@ -145,7 +165,7 @@ class _Machine:
 
     def text(self, piece: memoryview) -> str:
         try:
-            return str(piece, "utf-8")
+            return str(piece, "utf-8", "surrogatepass")  # as Python writes it
         except UnicodeDecodeError as error:
             raise self.broken("text that is not UTF-8") from error
 
@@ -192,21 +212,36 @@ class _Machine:
     # -- containers --
 
     def append(self, items: list[object]) -> None:
-        self.top(list, "a list").extend(items)
+        target = self.top(list | Foreign, "a list")
+        if isinstance(target, list):
+            target.extend(items)
 
     def set_items(self, items: list[object]) -> None:
-        target = self.top(dict, "a dict")
+        target = self.top(dict | Foreign, "a dict")
+        entries = target.items if isinstance(target, Foreign) else target
         if len(items) % 2:
             raise self.broken("a dict key without a value")
         for key, value in zip(items[::2], items[1::2]):
-            if isinstance(key, bytes):  # how Python 2 wrote text
-                key = key.decode("latin-1")
-            # numbers are refused as keys: chosen ones collide, and the dict becomes a slow list
-            if not isinstance(key, str):
-                raise self.broken(f"a dict key has to be text, not {describe(key)}")
-            if key in target:
-                raise self.broken(f"the key {describe(key)} is there twice")
-            target[key] = value
+            text = self.key(key)
+            if text is None:  # what nobody can ask for by a name
+                continue
+            if text in entries:
+                raise self.broken(f"the key {describe(text)} is there twice")
+            entries[text] = value
+
+    def key(self, key: object) -> str | None:
+        """A dict key as text; None for what is neither text nor a number.
+
+        Numbers themselves would not do: chosen ones collide, and the dict becomes a slow list.
+        """
+        if isinstance(key, str):
+            return key
+        if isinstance(key, bytes):  # how Python 2 wrote text
+            return key.decode("latin-1")
+        return str(key) if isinstance(key, int | float) else None
+
+    def add(self, items: list[object]) -> None:
+        self.top(Foreign, "a set")
 
     # -- the memo --
 
@@ -225,23 +260,32 @@ class _Machine:
     def find(self, module: object, name: object) -> None:
         if not (isinstance(module, str) and isinstance(name, str)):
             raise self.broken("a name that is not text")
-        full = f"{module}.{name}"
-        if full not in self.names and self.unknown is not None:
-            self.push(Constructor("something unknown", lambda arguments: self.unknown()))
-            return
-        if full not in self.names:
-            raise WeightsError(
-                f"the pickle asks for {describe(full)}: only arrays are read from weight files, "
-                "and nothing else is loaded or called"
-            )
-        self.push(self.names[full])
+        # long names would be joined for a few bytes each time that the file refers to them
+        full = f"{module}.{name}" if len(module) + len(name) <= MAX_NAME else "a very long name"
+        if full in self.names:
+            self.push(self.names[full])
+        else:
+            self.push(Constructor(full, lambda arguments: Foreign(full, arguments)))
 
     def call(self) -> None:
         arguments = self.pop()
         function = self.pop()
+        if isinstance(function, Foreign):  # such as a functools.partial
+            function = Constructor(function.name, partial(Foreign, function.name))
         if not isinstance(function, Constructor) or not isinstance(arguments, tuple):
             raise self.broken(f"{describe(function)} cannot be called")
         self.push(function.make(arguments))
+
+    def call_with_keywords(self) -> None:
+        self.pop()
+        self.call()
+
+    def make_object(self) -> None:
+        """The old-style instances of Python 2: a class and its arguments, above a mark."""
+        items = self.pop_mark()
+        self.push(items[0] if items else None)
+        self.push(tuple(items[1:]))
+        self.call()
 
     def build(self) -> None:
         state = self.pop()
@@ -255,11 +299,14 @@ class _Machine:
 
     # -- scalars --
 
-    def long(self) -> None:
-        size = self.number("B")
-        if size > MAX_INTEGER_BYTES:
+    def long(self, size: int) -> None:
+        if size < 0:
             raise self.broken(f"an integer of {size} bytes")
-        self.push(int.from_bytes(self.take(size), "little", signed=True))
+        raw = self.take(size)
+        if size > MAX_INTEGER_BYTES:  # such as the state of a random number generator
+            self.push(Foreign("a long integer"))
+        else:
+            self.push(int.from_bytes(raw, "little", signed=True))
 
     def binary(self, size: int) -> None:
         if size < 0:
@@ -289,13 +336,15 @@ _STEPS: dict[int, Callable[[_Machine], None]] = {
         "(": _Machine.mark,
         "0": _Machine.pop,
         "1": _Machine.pop_mark,
+        "2": lambda m: m.push(m.top(object, "a value")),
         "N": lambda m: m.push(None),
         "\x88": lambda m: m.push(True),
         "\x89": lambda m: m.push(False),
         "J": lambda m: m.push(m.number("i")),
         "K": lambda m: m.push(m.number("B")),
         "M": lambda m: m.push(m.number("H")),
-        "\x8a": _Machine.long,
+        "\x8a": lambda m: m.long(m.number("B")),
+        "\x8b": lambda m: m.long(m.number("i")),
         "G": lambda m: m.push(m.number("d")),
         "U": lambda m: m.binary(m.number("B")),
         "T": lambda m: m.binary(m.number("i")),
@@ -317,6 +366,9 @@ _STEPS: dict[int, Callable[[_Machine], None]] = {
         "}": lambda m: m.push({}),
         "s": lambda m: m.set_items(list(m.pop_tuple(2))),
         "u": lambda m: m.set_items(m.pop_mark()),
+        "\x8f": lambda m: m.push(Foreign("a set")),
+        "\x90": lambda m: m.add(m.pop_mark()),
+        "\x91": lambda m: m.push(Foreign("a set", tuple(m.pop_mark()))),
         "q": lambda m: m.remember(m.number("B")),
         "r": lambda m: m.remember(m.number("I")),
         "\x94": lambda m: m.remember(len(m.memo)),
@@ -326,6 +378,8 @@ _STEPS: dict[int, Callable[[_Machine], None]] = {
         "\x93": lambda m: m.find(*m.pop_tuple(2)),
         "R": _Machine.call,
         "\x81": _Machine.call,  # NEWOBJ: the class and its arguments, on the stack as for a call
+        "\x92": _Machine.call_with_keywords,
+        "o": _Machine.make_object,
         "b": _Machine.build,
         "Q": _Machine.persistent_id,
     }.items()

@@ -12,7 +12,9 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from ...exceptions import WeightsError
-from ._arrays import MAX_DIMENSIONS, array_from_bytes
+from ._arrays import MAX_DIMENSIONS, array_from_bytes, zeros
+from ._caffe_layers import V1, V1_KINDS, V2, LayerMessage, describe_layers, read_options
+from ._contents import Contents
 from ._messages import describe
 from ._protobuf import BYTES, VARINT, FieldReader, text, varints
 
@@ -20,9 +22,9 @@ MAX_LAYERS = 10_000
 _BLOB_NAMES = ("weight", "bias")
 # field numbers: NetParameter
 _NET_NAME, _NET_V1_LAYERS, _NET_LAYERS = 1, 2, 100
-# name and blobs of a layer
-_V1_NAME, _V1_BLOBS, _V0_LAYER = 4, 6, 1
-_NAME, _BLOBS = 1, 7
+_V0_LAYER = 1  # in a layer of the first generation
+# options of convolutions and dense layers
+_BIAS_TERM, _TRANSPOSE = 2, 6
 # BlobProto
 _LEGACY_AXES, _DATA, _SHAPE, _DOUBLE_DATA = (1, 2, 3, 4), 5, 7, 8
 
@@ -35,11 +37,11 @@ class _Blob:
     dtype: str = "<f4"
 
 
-def read(data: memoryview) -> tuple[dict[str, np.ndarray], dict[str, str]]:
-    """Blobs by name as read-only views of ``data``; the net's name and the order of its layers."""
+def read(data: memoryview) -> Contents:
+    """Blobs by name as read-only views of ``data``; the net's name, and its layers."""
     reader = FieldReader()
     tensors: dict[str, np.ndarray] = {}
-    layers: list[str] = []
+    layers: list[LayerMessage] = []
     metadata: dict[str, str] = {}
     for number, kind, value in reader.fields(data):
         if kind != BYTES:
@@ -47,19 +49,34 @@ def read(data: memoryview) -> tuple[dict[str, np.ndarray], dict[str, str]]:
         if number == _NET_NAME:
             metadata["network"] = text(value)[:100]
         elif number in (_NET_LAYERS, _NET_V1_LAYERS):
-            name, blobs = _read_layer(reader, value, v1=number == _NET_V1_LAYERS)
-            layers.append(name)
+            layer, blobs = _read_layer(reader, value, v1=number == _NET_V1_LAYERS)
+            layers.append(layer)
             if len(layers) > MAX_LAYERS:
                 raise WeightsError(f"more than {MAX_LAYERS} layers")
-            for i, blob in enumerate(blobs):
-                full = f"{name}.{_BLOB_NAMES[i] if i < len(_BLOB_NAMES) else i}"
-                if full in tensors:
-                    raise WeightsError(f"two blobs are called {describe(full)}")
-                tensors[full] = _blob_array(blob, full)
+            for name, array in _named_arrays(layer, blobs).items():
+                if name in tensors:
+                    raise WeightsError(f"two blobs are called {describe(name)}")
+                tensors[name] = array
     if not layers:
         raise WeightsError("there are no layers in it")
-    metadata["layers"] = " ".join(layers)
-    return tensors, metadata
+    metadata["layers"] = " ".join(layer.name for layer in layers)
+    return Contents({"": tensors}, metadata, describe_layers(layers))
+
+
+def _named_arrays(layer: LayerMessage, blobs: list[_Blob]) -> dict[str, np.ndarray]:
+    """The blobs of a layer. One that has no bias, as its options say, gets zeros."""
+    names = [f"{layer.name}.{_BLOB_NAMES[i] if i < 2 else i}" for i in range(len(blobs))]
+    arrays = {name: _blob_array(blob, name) for name, blob in zip(names, blobs)}
+    if not arrays:
+        return {}
+    layer.kernel = names[0]
+    own = layer.options.get("convolution") or layer.options.get("inner_product") or {}
+    kernel = arrays[names[0]]
+    if layer.options.get("inner_product", {}).get(_TRANSPOSE, [0])[-1]:
+        arrays[names[0]] = kernel = kernel.T
+    if len(arrays) == 1 and own.get(_BIAS_TERM) == [0] and kernel.ndim:
+        arrays[f"{layer.name}.bias"] = zeros(len(kernel))
+    return arrays
 
 
 def read_blob(data: memoryview) -> np.ndarray:
@@ -67,22 +84,33 @@ def read_blob(data: memoryview) -> np.ndarray:
     return _blob_array(_read_blob(FieldReader(), data), "of the file")
 
 
-def _read_layer(reader: FieldReader, message: memoryview, *, v1: bool) -> tuple[str, list[_Blob]]:
-    name, blobs = "", []
-    name_field, blobs_field = (_V1_NAME, _V1_BLOBS) if v1 else (_NAME, _BLOBS)
+def _read_layer(
+    reader: FieldReader, message: memoryview, *, v1: bool
+) -> tuple[LayerMessage, list[_Blob]]:
+    layer, blobs, fields = LayerMessage(), [], V1 if v1 else V2
     for number, kind, value in reader.fields(message):
+        if v1 and number == fields.kind and kind == VARINT:
+            layer.kind = V1_KINDS.get(value, f"type {value}")
         if kind != BYTES:
             continue
-        if number == name_field:
-            name = text(value)
-        elif number == blobs_field:
+        if number == fields.name:
+            layer.name = text(value)
+        elif number == fields.kind and not v1:
+            layer.kind = text(value)[:100]
+        elif number == fields.bottom:
+            layer.bottoms.append(text(value))
+        elif number == fields.top:
+            layer.tops.append(text(value))
+        elif number == fields.blobs:
             blobs.append(_read_blob(reader, value))
+        elif number in fields.options:
+            layer.options[fields.options[number]] = read_options(reader, value)
         elif v1 and number == _V0_LAYER:
             raise WeightsError(
                 "a file from the first months of Caffe (V0); upgrade it with Caffe's own tool "
                 "upgrade_net_proto_binary"
             )
-    return name, blobs
+    return layer, blobs
 
 
 def _read_blob(reader: FieldReader, message: memoryview) -> _Blob:

@@ -4,18 +4,22 @@ A list of dicts, one a layer, with its name, type, geometry and parameters. Conv
 (channels / groups, height, width, filters), those of dense layers (inputs, outputs) with maps in
 (c, h, w) order; they are called ``<layer>.weights`` and ``<layer>.biases`` here.
 
-The dicts hold much besides, from the training program that wrote them. Objects of unknown classes
-among it are replaced by blanks, without looking at what they would be made of.
+The dicts hold much besides, from the training program that wrote them, and objects of its classes,
+which are not made.
 """
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
+
 import numpy as np
 
 from ...exceptions import WeightsError
-from ._arrays import PickledArray, array_names
+from ._arrays import PickledArray
+from ._contents import NETWORK_INPUT, Contents, FileLayer
 from ._messages import describe
-from ._pickle import Blank, load_pickle
+from .numpy_pickle import load_arrays
 
 MAX_LAYERS = 1000
 
@@ -25,30 +29,137 @@ def looks_like(data: memoryview) -> bool:
     return bytes(data[:3]) == b"\x80\x02]"
 
 
-def read(data: memoryview) -> tuple[dict[str, np.ndarray], dict[str, str]]:
-    """Parameters by name as read-only views of ``data``, and the names of the layers."""
-    layers, _ = load_pickle(data, names=array_names(len(data)), unknown=Blank, at_end=True)
+def read(data: memoryview) -> Contents:
+    """Parameters by name as read-only views of ``data``, and the layers."""
+    layers = load_arrays(data)
     if not isinstance(layers, list) or not 0 < len(layers) <= MAX_LAYERS:
         raise WeightsError("the pickle does not hold a list of layers")
     tensors: dict[str, np.ndarray] = {}
-    names = []
+    described = _Layers()
     for i, layer in enumerate(layers):
         if not isinstance(layer, dict):
             raise WeightsError(f"layer {i} is {describe(layer)}, not a dict")
         name, kind = (_text(layer.get(key), f"{key} of layer {i}") for key in ("name", "type"))
-        if name in names:
+        if name in described.names:
             raise WeightsError(f"two layers are called {describe(name)}")
-        names.append(name)
-        if kind not in ("conv", "fc"):
-            continue
-        weights = _array(layer.get("weights"), f"weights of {describe(name)}", in_list=True)
-        biases = layer.get("biases")
-        biases = _array(biases, f"biases of {describe(name)}", in_list=isinstance(biases, list))
-        if kind == "conv":
-            weights = weights.reshape(_kernel_shape(layer, name, weights.size))
-        tensors[f"{name}.weights"] = weights
-        tensors[f"{name}.biases"] = biases.reshape(-1)
-    return tensors, {"network": "cuda-convnet", "layers": " ".join(names)}
+        if kind in ("conv", "fc"):
+            weights = _array(layer.get("weights"), f"weights of {describe(name)}", in_list=True)
+            biases = layer.get("biases")
+            biases = _array(biases, f"biases of {describe(name)}", in_list=isinstance(biases, list))
+            if kind == "conv":
+                weights = weights.reshape(_kernel_shape(layer, name, weights.size))
+            tensors[f"{name}.weights"] = weights
+            tensors[f"{name}.biases"] = biases.reshape(-1)
+        described.add(name, kind, layer)
+    metadata = {"network": "cuda-convnet", "layers": " ".join(described.names)}
+    return Contents({"": tensors}, metadata, tuple(described.layers))
+
+
+# -- what the layers compute --
+
+
+class _Layers:
+    """The layers that compute something, in order."""
+
+    def __init__(self):
+        self.layers: list[FileLayer] = []
+        self.names: list[str] = []
+        self._outputs: list[int] = []  # of each dict, the layer here whose output it gives
+
+    def add(self, name: str, kind: str, layer: dict) -> None:
+        self.names.append(name)
+        if kind == "data":
+            self._outputs.append(NETWORK_INPUT)
+            return
+        sources = self._sources(layer, name)
+        read = _KINDS.get(kind)
+        found = (kind, {}) if read is None else read(layer, name)
+        if found is None or kind.startswith("cost."):
+            self._outputs.append(sources[0])
+            return
+        ours, constants = found
+        kernel = f"{name}.weights" if kind in ("conv", "fc") else ""
+        self.layers.append(FileLayer(name, ours, sources, constants, kernel))
+        self._outputs.append(len(self.layers) - 1)
+
+    def _sources(self, layer: dict, name: str) -> tuple[int, ...]:
+        """The layers that this one reads; the one before it where the file does not say."""
+        inputs = layer.get("inputs")
+        if inputs is None:
+            return (self._outputs[-1] if self._outputs else NETWORK_INPUT,)
+        if not isinstance(inputs, list) or not inputs:
+            raise WeightsError(f"layer {describe(name)}: its inputs are {describe(inputs)}")
+        for place in inputs:
+            if type(place) is not int or not 0 <= place < len(self._outputs):
+                raise WeightsError(
+                    f"layer {describe(name)} reads layer {describe(place)}, which is not before it"
+                )
+        return tuple(self._outputs[place] for place in inputs)
+
+
+def _conv(layer: dict, name: str) -> tuple[str, dict]:
+    constants: dict[str, object] = {}
+    if "stride" in layer:
+        constants["stride"] = (_integer(layer, "stride", name),) * 2
+    if "padding" in layer:  # a negative number of zeros
+        constants["pads"] = (-_integer(layer, "padding", name, low=-1000, high=1),) * 4
+    if "groups" in layer:
+        constants["groups"] = _integer(layer, "groups", name)
+    return "conv", constants
+
+
+def _pool(layer: dict, name: str) -> tuple[str, dict]:
+    constants: dict[str, object] = {}
+    if "sizeX" in layer:
+        constants["size"] = (_integer(layer, "sizeX", name),) * 2
+    if "stride" in layer:
+        constants["stride"] = (_integer(layer, "stride", name),) * 2
+    if layer.get("start", 0) != 0:
+        constants["pads"] = (-_integer(layer, "start", name, low=-1000, high=1),) * 4
+    kind = _text(layer["pool"], f"pool of layer {describe(name)}") if "pool" in layer else "max"
+    if "outputsX" in layer:
+        constants["output"] = (_integer(layer, "outputsX", name),) * 2
+    return {"max": "max_pool", "avg": "average_pool"}.get(kind, f"{kind} pooling"), constants
+
+
+def _normalisation(layer: dict, name: str) -> tuple[str, dict]:
+    constants: dict[str, object] = {"k": 1.0}
+    if "size" in layer:
+        constants["size"] = _integer(layer, "size", name)
+    if "pow" in layer:
+        constants["beta"] = _number(layer, "pow", name)
+    if "scale" in layer:  # of the sum, not of the mean
+        size = _integer(layer, "size", name) if "size" in layer else 5
+        constants["alpha"] = _number(layer, "scale", name) * size
+    return "lrn", constants
+
+
+def _neuron(layer: dict, name: str) -> tuple[str, dict] | None:
+    neuron = layer.get("neuron")
+    if not isinstance(neuron, dict):
+        raise WeightsError(f"layer {describe(name)}: its neuron is {describe(neuron)}")
+    kind = _text(neuron.get("type"), f"neuron of layer {describe(name)}")
+    params = neuron.get("params")
+    if kind in ("dropout", "ident"):
+        return None
+    if kind == "relu":
+        return "relu", {"max_value": math.inf}
+    if kind == "brelu" and isinstance(params, dict):  # bounded
+        return "relu", {"max_value": _number(params, "a", name)}
+    return f"{kind} neuron", {}
+
+
+_KINDS: dict[str, Callable[[dict, str], tuple[str, dict] | None]] = {
+    "conv": _conv,
+    "fc": lambda layer, name: ("dense", {}),
+    "pool": _pool,
+    "cmrnorm": _normalisation,
+    "neuron": _neuron,
+    "softmax": lambda layer, name: ("softmax", {}),
+}
+
+
+# -- what is in a dict --
 
 
 def _kernel_shape(layer: dict, name: str, size: int) -> tuple[int, int, int, int]:
@@ -68,14 +179,24 @@ def _kernel_shape(layer: dict, name: str, size: int) -> tuple[int, int, int, int
     return shape
 
 
-def _integer(layer: dict, key: str, name: str) -> int:
+def _value(layer: dict, key: str) -> object:
     """A number of a layer's geometry, which may be the first of a list, one for each input."""
     value = layer.get(key)
-    if isinstance(value, list) and value:
-        value = value[0]
-    if type(value) is not int or not 0 < value < 2**20:
+    return value[0] if isinstance(value, list) and value else value
+
+
+def _integer(layer: dict, key: str, name: str, low: int = 1, high: int = 2**20) -> int:
+    value = _value(layer, key)
+    if type(value) is not int or not low <= value < high:
         raise WeightsError(f"layer {describe(name)}: its {key} is {describe(value)}")
     return value
+
+
+def _number(layer: dict, key: str, name: str) -> float:
+    value = _value(layer, key)
+    if type(value) not in (int, float) or not 0 <= value < 1e9:
+        raise WeightsError(f"layer {describe(name)}: its {key} is {describe(value)}")
+    return float(value)
 
 
 def _text(value: object, what: str) -> str:

@@ -1,7 +1,8 @@
-"""Pickles of NumPy arrays: a dict of arrays, of ``[kernel, bias]`` lists, or of such dicts.
+"""Pickles of NumPy arrays: dicts of arrays, of ``[kernel, bias]`` lists, or of such dicts.
 
-SqueezeNet's weights in the distribution ``ndf`` come as ``{layer: [kernel, bias]}``; Flax and
-others write dicts inside dicts. The names on the way to an array are joined with dots.
+SqueezeNet's weights in the distribution ``ndf`` come as ``{layer: [kernel, bias]}``, AlexNet's in
+the ``.npy`` file of caffe-tensorflow likewise; Flax and others write dicts inside dicts. The keys
+on the way to an array are joined with dots. What is no array of numbers is passed over.
 """
 
 from __future__ import annotations
@@ -9,40 +10,55 @@ from __future__ import annotations
 import numpy as np
 
 from ...exceptions import WeightsError
-from ._arrays import PickledArray, array_names
+from ._arrays import NotNumbers, PickledArray, array_names
+from ._contents import Contents
 from ._messages import describe
+from ._objects import describe_foreign, find_leaves
 from ._pickle import load_pickle
 
-MAX_ARRAYS = 10_000
-MAX_DEPTH = 8
+# Programs whose pickles hold arrays in another form, and what to do about that.
+_CURES = {
+    "torch": "write the weights with torch.save(model.state_dict(), ...) instead of pickle",
+    "joblib": "a file of joblib.dump; save its arrays with numpy.savez",
+}
 
 
-def read(data: memoryview) -> dict[str, np.ndarray]:
+def read(data: memoryview) -> Contents:
     """Arrays of a pickle by name, as read-only views of ``data``."""
-    value, _ = load_pickle(data, names=array_names(len(data)), at_end=True)
-    if not isinstance(value, dict):
+    return Contents({"": arrays_in(load_arrays(data))})
+
+
+def load_arrays(data: memoryview) -> object:
+    """The object in a pickle of arrays."""
+    return load_pickle(data, names=array_names(len(data)), at_end=True)[0]
+
+
+def arrays_in(value: object) -> dict[str, np.ndarray]:
+    """The arrays of numbers in an unpickled object, by the keys that lead to them."""
+    if isinstance(value, PickledArray) and value.objects is None:
         raise WeightsError(f"the pickle holds {describe(value)}, not a dict of arrays")
-    tensors: dict[str, np.ndarray] = {}
-    _collect(value, "", 0, tensors)
+    tensors, problems = {}, []
+    for keys, leaf in find_leaves(value, _is_array):
+        name = ".".join(keys)
+        if leaf.array is None:
+            problems.append(f"{describe(name)} is {leaf.problem}")
+        elif name in tensors:
+            raise WeightsError(f"two arrays are called {describe(name)}")
+        else:
+            tensors[name] = leaf.array
+    if not tensors:
+        raise NotNumbers(f"the pickle holds no arrays of numbers: {_found(value, problems)}")
     return tensors
 
 
-def _collect(value: object, name: str, depth: int, tensors: dict[str, np.ndarray]) -> None:
-    if isinstance(value, PickledArray) and value.array is not None:
-        if len(tensors) >= MAX_ARRAYS or len(name) > 1000 or name in tensors:
-            raise WeightsError(f"too many arrays, or two called {describe(name)}")
-        tensors[name] = value.array
-        return
-    if depth >= MAX_DEPTH:
-        raise WeightsError(f"dicts more than {MAX_DEPTH} deep")
-    if isinstance(value, dict) and value:
-        items = value.items()
-    elif isinstance(value, list | tuple) and len(value) == 2:
-        items = zip(("kernel", "bias"), value)
-    else:
-        raise WeightsError(
-            f"{describe(name)} is {describe(value)}: an array, a [kernel, bias] pair or a dict "
-            "of them is expected"
-        )
-    for key, item in items:
-        _collect(item, f"{name}.{key}" if name else key, depth + 1, tensors)
+def _is_array(value: object) -> bool:
+    return isinstance(value, PickledArray) and value.objects is None
+
+
+def _found(value: object, problems: list[str]) -> str:
+    """What there is instead."""
+    if problems:
+        return problems[0]
+    found = describe_foreign(value)
+    cures = (cure for program, cure in _CURES.items() if f"'{program}." in found)
+    return "; ".join([f"it is {found}", *cures])

@@ -14,6 +14,7 @@ import numpy as np
 
 from ...exceptions import WeightsError
 from ._arrays import array_from_bytes, bfloat16_to_float32, check_shape
+from ._contents import Contents
 from ._messages import describe
 
 MAX_HEADER = 2**20
@@ -36,7 +37,7 @@ def looks_like(data: memoryview) -> bool:
     return len(data) >= 10 and data[8] == ord("{") and data[7] == data[6] == 0
 
 
-def read(data: memoryview) -> tuple[dict[str, np.ndarray], dict[str, str]]:
+def read(data: memoryview) -> Contents:
     """Tensors by name, as read-only views of ``data``, and the header's metadata."""
     if len(data) < 8:
         raise WeightsError("too short for the length of a header")
@@ -55,7 +56,7 @@ def read(data: memoryview) -> tuple[dict[str, np.ndarray], dict[str, str]]:
         kind, shape = header[name]["dtype"], header[name]["shape"]
         array = array_from_bytes(buffer[begin:end], shape, np.dtype(DTYPES[kind]))
         tensors[name] = bfloat16_to_float32(array) if kind == "BF16" else array
-    return tensors, metadata
+    return Contents({"": tensors}, metadata)
 
 
 def chunks(

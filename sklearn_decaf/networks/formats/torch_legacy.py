@@ -1,7 +1,7 @@
-"""Torch state dicts in the format before version 1.6: pickles, then raw storages.
+"""Torch's format before version 1.6: pickles, then raw storages.
 
-The file is five pickles (a magic number, the format's version, the writer's byte order, the state
-dict, the keys of its storages in order), then for each key the number of elements as a 64-bit
+The file is five pickles (a magic number, the format's version, the writer's byte order, the saved
+object, the keys of its storages in order), then for each key the number of elements as a 64-bit
 integer and the elements themselves.
 """
 
@@ -9,19 +9,18 @@ from __future__ import annotations
 
 import struct
 
-import numpy as np
-
 from ...exceptions import WeightsError
+from ._contents import Contents
 from ._messages import describe
 from ._pickle import load_pickle
-from ._torch_state import StateReader, named_views, tensor_array
+from ._torch_state import StateReader, contents, find_groups
 
 MAGIC_NUMBER = 0x1950A86A20F9469CFC6C
 VERSION = 1001
 
 
-def read(data: memoryview) -> dict[str, np.ndarray]:
-    """Tensors of a state dict by name, as read-only views of ``data``."""
+def read(data: memoryview) -> Contents:
+    """Tensors of the state dicts by name, as read-only views of ``data``."""
     magic, position = load_pickle(data, names={})
     if magic != MAGIC_NUMBER:
         raise WeightsError("the magic number of torch's old format is missing")
@@ -31,12 +30,11 @@ def read(data: memoryview) -> dict[str, np.ndarray]:
     system, position = load_pickle(data, position, names={})
     if not isinstance(system, dict) or system.get("little_endian") is not True:
         raise WeightsError("the file was not written on a little-endian machine")
-    reader = StateReader()
-    state, position = load_pickle(data, position, names=reader.names, persistent=reader.persistent)
-    views = named_views(state, reader)
+    reader = StateReader(len(data))
+    value, position = load_pickle(data, position, names=reader.names, persistent=reader.persistent)
+    groups = find_groups(value, reader)
     keys, position = load_pickle(data, position, names={})
-    blocks = _storage_blocks(data, position, keys, reader)
-    return {name: tensor_array(view, blocks[view.storage.key]) for name, view in views.items()}
+    return contents(value, groups, _storage_blocks(data, position, keys, reader))
 
 
 def _storage_blocks(data, position, keys, reader) -> dict[str, memoryview]:
@@ -44,7 +42,7 @@ def _storage_blocks(data, position, keys, reader) -> dict[str, memoryview]:
         raise WeightsError("the keys of the storages are not a list of names")
     if len(set(keys)) != len(keys) or set(keys) != set(reader.storages):
         raise WeightsError(
-            f"the state dict refers to {len(reader.storages)} storages, "
+            f"the pickle refers to {len(reader.storages)} storages, "
             f"but the file lists {len(keys)} others"
         )
     blocks = {}
@@ -60,7 +58,7 @@ def _storage_blocks(data, position, keys, reader) -> dict[str, memoryview]:
         (count,) = struct.unpack("<q", data[position:start])
         if count != storage.count:
             raise WeightsError(
-                f"storage {describe(key)} has {count} elements where the state dict "
+                f"storage {describe(key)} has {count} elements where the pickle "
                 f"declares {storage.count}"
             )
         blocks[key] = data[start:end]

@@ -1,17 +1,16 @@
-"""Torch state dicts as torch has written them since version 1.6: a zip archive.
+"""Files as torch has written them since version 1.6: a zip archive.
 
-Inside one folder are ``data.pkl``, the pickled state dict, and for each storage a member
+Inside one folder are ``data.pkl``, the pickled object, and for each storage a member
 ``data/<key>`` that holds its bytes.
 """
 
 from __future__ import annotations
 
-import numpy as np
-
 from ...exceptions import WeightsError
+from ._contents import Contents
 from ._messages import describe
 from ._pickle import load_pickle
-from ._torch_state import StateReader, named_views, tensor_array
+from ._torch_state import StateReader, contents, find_groups, needed_storages
 from ._zip import Archive
 
 MAX_PICKLE = 2**26
@@ -31,8 +30,8 @@ def _folder(archive: Archive) -> str | None:
     return None
 
 
-def read(archive: Archive) -> dict[str, np.ndarray]:
-    """Tensors of a state dict by name, read-only."""
+def read(archive: Archive) -> Contents:
+    """Tensors of the state dicts by name, read-only."""
     folder = _folder(archive)
     if folder is None:
         raise WeightsError("the archive has no data.pkl: it was not written by torch.save")
@@ -42,19 +41,19 @@ def read(archive: Archive) -> dict[str, np.ndarray]:
         raise WeightsError("the file was not written on a little-endian machine")
     pickled = archive.read(f"{folder}data.pkl")
     if len(pickled) > MAX_PICKLE:
-        raise WeightsError(f"a state dict of {len(pickled)} bytes, without its numbers")
-    reader = StateReader()
-    state, _ = load_pickle(pickled, names=reader.names, persistent=reader.persistent, at_end=True)
-    views = named_views(state, reader)
+        raise WeightsError(f"a pickle of {len(pickled)} bytes, without its numbers")
+    reader = StateReader(len(pickled))
+    value, _ = load_pickle(pickled, names=reader.names, persistent=reader.persistent, at_end=True)
+    groups = find_groups(value, reader)
     blocks = {}
-    for key, storage in reader.storages.items():
-        member = f"{folder}data/{key}"
+    for key in needed_storages(groups):
+        storage, member = reader.storages[key], f"{folder}data/{key}"
         if member not in archive:
             raise WeightsError(f"storage {describe(key)} is missing from the archive")
         blocks[key] = archive.read(member)
         if len(blocks[key]) != storage.count * storage.itemsize:
             raise WeightsError(
-                f"storage {describe(key)} has {len(blocks[key])} bytes where the state dict "
+                f"storage {describe(key)} has {len(blocks[key])} bytes where the pickle "
                 f"declares {storage.count * storage.itemsize}"
             )
-    return {name: tensor_array(view, blocks[view.storage.key]) for name, view in views.items()}
+    return contents(value, groups, blocks)

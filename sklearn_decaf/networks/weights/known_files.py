@@ -15,18 +15,23 @@ import mmap
 import os
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 
 import numpy as np
 
+from ..._utils.file_state import current_file_state, file_state
 from ...exceptions import WeightsError
 from .. import disk_cache
+from ..architecture import Architecture
+from ..architectures import get_architecture
 from ..formats import TensorFile, map_weight_file, read_tensors
-from .conversion import Match, convert
+from .conversion import convert
+from .matching import Match
 from .parameters import FileParameters
+from .variants import changes_between, from_text, to_text, with_changes
 
 MEAN_IMAGE = "mean_image"  # name of the array in a saved file
 # Seconds of rest before a file is remembered; file systems tell times to 2 seconds or better.
@@ -42,21 +47,29 @@ class OpenedFile:
     path : str
     format, sha256 : str
         As :class:`TensorFile` has them.
-    architecture, certainty, evidence : str
-        As `convert` found.
+    certainty, evidence : str
+    missing : mapping of str to str
+    own_classes : bool
+        As `recognise` found.
+    architecture : Architecture
     parameters : mapping of str to ndarray
     mean : ndarray or None
         The mean image in the file.
+    others : tuple of (Path, state)
+        Files that were read besides, and their states.
     """
 
     path: str
     format: str
     sha256: str
-    architecture: str
     certainty: str
     evidence: str
+    missing: Mapping[str, str]
+    own_classes: bool
+    architecture: Architecture
     parameters: Mapping[str, np.ndarray]
     mean: np.ndarray | None
+    others: tuple[tuple[Path, tuple[int, ...]], ...] = ()
 
 
 def open_weight_file(
@@ -83,11 +96,11 @@ def open_weight_file(
     if status.st_size < disk_cache.MIN_FILE or disk_cache.cache_folder() is None:
         file, match, parameters, mean = _read(path, None, architecture, checksum=checksum)
         facts = _facts(file, match, parameters, checksum)
-        return _opened(path, facts, MappingProxyType(parameters), mean)
+        return _opened(path, facts, MappingProxyType(parameters), mean, file)
 
     key = {"file": str(path), "architecture": architecture}
     mapped = map_weight_file(path)  # what is read later is this file, whatever its name is then
-    state = _state(status)
+    state = list(file_state(status))
     found = disk_cache.get(key)
     if found is not None and found[0]["state"] == state and _is_checked(found[0], checksum):
         facts, arrays = found
@@ -98,25 +111,15 @@ def open_weight_file(
     begun = time.time()
     file, match, parameters, mean = _read(path, mapped, architecture, checksum=checksum)
     facts = _facts(file, match, parameters, checksum)
+    if file.contents.others:  # which may change while this file does not
+        return _opened(path, facts, MappingProxyType(parameters), mean, file)
     at_rest = begun - max(status.st_mtime, status.st_ctime) > AT_REST
-    if at_rest and _state_now(path) == state:
+    if at_rest and current_file_state(path) == file_state(status):
         arrays = [] if mean is None else [mean]
         disk_cache.put(key, {**facts, "state": state}, arrays)
     read = partial(_read_again, path, mapped, architecture, file.sha256)
     lazy = FileParameters(facts["names"], read, parameters, facts["identity"])
     return _opened(path, facts, lazy, mean)
-
-
-def _state(status: os.stat_result) -> list[int]:
-    """What changes when a file does. Not the device, whose number may change at a restart."""
-    return [status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns]
-
-
-def _state_now(path: Path) -> list[int] | None:
-    try:
-        return _state(os.stat(path))
-    except OSError:  # it is gone
-        return None
 
 
 def _is_checked(facts: dict, checksum: str | None) -> bool:
@@ -128,42 +131,53 @@ def _is_checked(facts: dict, checksum: str | None) -> bool:
 
 
 def _facts(file: TensorFile, match: Match, parameters, checksum: str | None) -> dict:
-    content = [file.sha256, match.architecture.name, match.layout.name]
+    net = match.architecture
+    changes = to_text(changes_between(get_architecture(net.name), net))
+    content = [file.sha256, net.name, changes, match.layout.name]
     return {
         "format": file.format,
         "sha256": file.sha256,
         "checksum": checksum,
-        "architecture": match.architecture.name,
+        "architecture": net.name,
+        "changes": changes,
         "certainty": match.certainty,
         "evidence": match.evidence,
+        "missing": dict(match.missing),
+        "own_classes": match.own_classes,
         "names": list(parameters),
         "identity": hashlib.sha256(json.dumps(content).encode()).hexdigest(),
     }
 
 
-def _opened(path, facts, parameters, mean) -> OpenedFile:
+def _opened(path, facts, parameters, mean, file: TensorFile | None = None) -> OpenedFile:
+    net = get_architecture(facts["architecture"])
+    net = with_changes(net, from_text(facts["changes"], net))
+    others = () if file is None else tuple((o.path, o.state) for o in file.contents.others)
     return OpenedFile(
         str(path),
         facts["format"],
         facts["sha256"],
-        facts["architecture"],
         facts["certainty"],
         facts["evidence"],
+        facts["missing"],
+        facts["own_classes"],
+        net,
         parameters,
         mean,
+        others,
     )
 
 
 def _read(path, mapped, architecture, *, checksum):
     """Read all of a file: its arrays, the network they fit, and them as its parameters."""
     file = read_tensors(path, checksum=checksum, mapped=mapped)
-    tensors, mean = dict(file.tensors), None
-    if file.metadata.get("architecture"):  # a file of ours
+    contents, mean = file.contents, None
+    if contents.metadata.get("architecture"):  # a file of ours
+        tensors = dict(contents.tensors)
         mean = tensors.pop(MEAN_IMAGE, None)
+        contents = replace(contents, groups={"": tensors})
     try:
-        match, parameters = convert(
-            tensors, file.metadata, architecture, keep_views=file.format == "safetensors"
-        )
+        match, parameters = convert(contents, architecture, keep_views=file.format == "safetensors")
     except WeightsError as error:
         raise WeightsError(f"{file.path}: {error}") from error
     if mapped is not None and hasattr(mmap, "MADV_DONTNEED"):

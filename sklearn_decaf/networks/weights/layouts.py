@@ -36,6 +36,11 @@ class Entry:
             return tuple(f"{self.batch_norm}.{part}" for part in BATCH_NORM)
         return (self.bias,) if self.bias is not None else ()
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of all its arrays, the kernel's first."""
+        return (self.kernel, *self.vectors)
+
 
 @dataclass(frozen=True)
 class Layout:

@@ -3,121 +3,32 @@
 from __future__ import annotations
 
 import hashlib
-import math
 import os
-import uuid
 import weakref
 from collections import deque
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from ..._utils.data_home import expand_user
+from ..._utils.file_state import current_file_state, file_state
 from ..._utils.locks import Lock
 from ...exceptions import WeightsError
-from ..architecture import INPUT, Architecture
-from ..architectures import get_architecture
-from ..formats import safetensors
+from ..architecture import Architecture
 from ..formats.mean_image import read_mean_image
 from ..mean_image import MeanImage
 from .fetching import fetch_weights, find_weights
-from .known_files import MEAN_IMAGE, OpenedFile, open_weight_file
+from .known_files import OpenedFile, open_weight_file
 from .registry import REGISTRY, get_entry
-
-
-@dataclass(frozen=True, eq=False)
-class Weights:
-    """The parameters of a network, or of its first layers.
-
-    Attributes
-    ----------
-    architecture : Architecture
-    parameters : mapping of str to ndarray
-        ``"<layer>.kernel"`` and ``"<layer>.bias"``: float32, C-contiguous, read-only. Kernels
-        of convolutions are ``(height, width, channels / groups, filters)``, those of dense layers
-        ``(inputs, outputs)`` with maps flattened in (h, w, c) order. Batch normalisations are
-        folded in. Those of a large file may be read from it only when they are asked for.
-    source : str
-        The registered name, or the absolute path of the file.
-    sha256 : str
-        Of the file, in hexadecimal; where a mean image came from a second file, of both checksums.
-    format : str
-        Of the file, such as ``"caffemodel"``.
-    certainty : {"certain", "likely", "told"}
-        How sure it is that this is the network: "certain" if the file says so itself or all
-        parameters of this network, and of no other, are there; "likely" if some are; "told" if
-        more than one network fits and the caller chose.
-    evidence : str
-        What speaks for it, in words.
-    """
-
-    architecture: Architecture
-    parameters: Mapping[str, np.ndarray]
-    source: str
-    sha256: str
-    format: str = ""
-    certainty: str = ""
-    evidence: str = ""
-
-    def available_layers(self) -> tuple[str, ...]:
-        """Names of the layers that can be computed, in order: nothing they need is missing."""
-        net = self.architecture
-        available = {INPUT}
-        for name in net.layer_names:
-            if available.issuperset(net.inputs(name)) and not self._missing([name]):
-                available.add(name)
-        return tuple(name for name in net.layer_names if name in available)
-
-    def require(self, layers: Iterable[str]) -> None:
-        """Make sure that these layers can be computed.
-
-        Parameters
-        ----------
-        layers : iterable of str
-            Names of layers of the architecture.
-
-        Raises
-        ------
-        WeightsError
-            If parameters of these layers, or of layers before them, are missing. The message
-            names them, and the layers within reach.
-        """
-        layers = list(layers)
-        missing = self._missing(layer.name for layer in self.architecture.ancestors(layers))
-        if not missing:
-            return
-        wanted = " and ".join(map(repr, layers))
-        shown = ", ".join(missing[:4]) + (f" and {len(missing) - 4} more" if missing[4:] else "")
-        reachable = self.available_layers()
-        reach = (
-            f"they reach as far as layer {reachable[-1]!r} (of: {', '.join(reachable)})"
-            if reachable
-            else "they reach no layer at all"
-        )
-        raise WeightsError(
-            f"layer {wanted} of {self.architecture.name} needs {shown}, which the weights from "
-            f"{self.source!r} lack; {reach}"
-        )
-
-    def _missing(self, layers: Iterable[str]) -> list[str]:
-        return [
-            key
-            for layer in layers
-            for key in self.architecture.layer_parameter_shapes(layer)
-            if key not in self.parameters
-        ]
-
-    def __repr__(self) -> str:
-        shapes = self.architecture.parameter_shapes()
-        count = sum(math.prod(shapes[name]) for name in self.parameters)
-        return f"Weights({self.architecture.name}, {count:,} parameters, from {self.source!r})"
-
+from .weights import Weights
 
 _lock = Lock(reentrant=True)
 _loaded: weakref.WeakValueDictionary[tuple, Weights] = weakref.WeakValueDictionary()
+# files that weights were read from besides, and their states
+_others: weakref.WeakKeyDictionary[Weights, tuple] = weakref.WeakKeyDictionary()
 # the last few stay in memory even if nobody uses them just now
 _recent: deque[Weights] = deque(maxlen=4)
 
@@ -126,7 +37,7 @@ def load_weights(
     weights: str | os.PathLike[str],
     architecture: str | None = None,
     *,
-    mean: str | os.PathLike[str] | None = None,
+    mean: str | os.PathLike[str] | Sequence[float] | None = None,
     download_if_missing: bool = False,
 ) -> Weights:
     """Load the weights of a network by name or from a file.
@@ -135,17 +46,18 @@ def load_weights(
     ----------
     weights : str or path-like
         A registered name (see :func:`list_weights`), or the path of a weight file: npz,
-        safetensors, a torch state dict, a caffemodel, an ONNX model, the DeCAF pickle of 2013 or
-        another pickle of NumPy arrays, recognised by content. The network is recognised by the
-        names and shapes of the arrays, and layers may be missing. Nothing in a file is ever
-        executed.
+        safetensors, a checkpoint of torch, a caffemodel, an ONNX model, the DeCAF pickle of 2013 or
+        another pickle or ``.npy`` file of NumPy arrays, recognised by content. The network is
+        recognised by the names and shapes of the arrays. Layers may be missing, its head may be
+        another one, and names may have a common prefix. Nothing in a file is ever executed.
     architecture : str or None
         Which network a file belongs to, where names and shapes fit more than one.
-    mean : str or path-like or None
+    mean : str, path-like, sequence of three numbers, or None
         A file with the mean image that is to be subtracted instead of the mean pixel: Caffe's
         ``.binaryproto``, a ``.npy`` with the channels first, or the ``.meta`` file of the DeCAF
-        network, which is used without asking if it lies beside the pickle.
-        :func:`save_weights` keeps the mean image.
+        network, which is used without asking if it lies beside the pickle. Three numbers, or a
+        file of three, are another mean pixel, in the network's order of channels (BGR for those of
+        Caffe). :func:`save_weights` keeps them.
     download_if_missing : bool
         Whether to call :func:`fetch_weights` for registered weights that are not there.
 
@@ -158,8 +70,8 @@ def load_weights(
     Raises
     ------
     WeightsError
-        If there are no such weights, if the file is damaged, is not what its name says, holds
-        anything but arrays, or fits no network. The message names the file, what was found and
+        If there are no such weights, if the file is damaged, is not what its name says, or fits no
+        network. The message names the file, what was found and
         what to do.
 
     Examples
@@ -184,15 +96,21 @@ def load_weights(
             f"no weights are called {str(weights)!r} ({', '.join(REGISTRY)} are registered), "
             f"and there is no file {str(path)!r}: {getattr(error, 'strerror', None) or error}"
         ) from error
-    mean_path = own_mean if mean is None else Path(expand_user(mean)).absolute()
+    pixel, mean_path = None, own_mean
+    if isinstance(mean, str | os.PathLike):
+        mean_path = Path(expand_user(mean)).absolute()
+    elif mean is not None:
+        pixel, mean_path = _mean_pixel(mean), None
     # a file that may lie beside a pickle of DeCAF
-    beside = (mean_path or path.with_suffix(".meta")) if path.name else None
-    key = (str(path), source, _state(status), str(beside), _state_of(beside), architecture)
+    beside = (mean_path or path.with_suffix(".meta")) if path.name and pixel is None else None
+    beside_state = None if beside is None else current_file_state(beside)
+    key = (str(path), source, file_state(status), str(beside), beside_state, pixel, architecture)
     with _lock:
         found = _loaded.get(key)
-        if found is None:
+        if found is None or not _same_others(found):
             file = open_weight_file(path, status, checksum=checksum, architecture=architecture)
-            found = _loaded[key] = _load(file, source, mean_path)
+            found = _loaded[key] = _load(file, source, mean_path, pixel)
+            _others[found] = file.others
         if found in _recent:
             _recent.remove(found)
         _recent.append(found)
@@ -216,15 +134,19 @@ def load(path: str | os.PathLike[str], architecture: str | None = None, **option
     return load_weights(path, architecture, **options)
 
 
-def _state(status: os.stat_result) -> tuple[int, ...]:
-    return status.st_mtime_ns, status.st_size, status.st_ino
+def _same_others(weights: Weights) -> bool:
+    """Whether the files that weights were read from besides are as they were."""
+    return all(current_file_state(path) == state for path, state in _others.get(weights, ()))
 
 
-def _state_of(path: Path | None) -> tuple[int, ...] | None:
+def _mean_pixel(mean: Sequence[float]) -> tuple[float, float, float]:
     try:
-        return None if path is None else _state(os.stat(path))
-    except OSError:
-        return None
+        pixel = np.asarray(mean, np.float64)
+    except (TypeError, ValueError) as error:
+        raise TypeError(f"mean={mean!r} is no path and not three numbers") from error
+    if pixel.size != 3:
+        raise ValueError(f"mean has {pixel.size} numbers; it is a file, or three, the mean pixel")
+    return tuple(pixel.ravel().tolist())
 
 
 def _locate(
@@ -251,21 +173,22 @@ def _locate(
     return path, text, get_entry(text).file.checksum, mean
 
 
-def _load(file: OpenedFile, source: str, mean_path: Path | None) -> Weights:
+def _load(
+    file: OpenedFile, source: str, mean_path: Path | None, pixel: tuple[float, ...] | None
+) -> Weights:
     sha256, mean = file.sha256, file.mean
     try:
-        if mean_path is None and file.format == "decaf":
+        if mean_path is None and pixel is None and file.format == "decaf":
             beside = Path(file.path).with_suffix(".meta")
             mean_path = beside if beside.is_file() else None
         if mean_path is not None:
             checksum = _mean_checksum(source, mean_path)
             mean, mean_sha256 = read_mean_image(mean_path, checksum=checksum)
             sha256 = hashlib.sha256(f"{sha256} {mean_sha256}".encode()).hexdigest()
-        net = get_architecture(file.architecture)
-        if mean is not None:
-            image = MeanImage(mean)
-            image.crop(net.preprocessing.crop)  # raises if it is too small
-            net = replace(net, preprocessing=replace(net.preprocessing, mean_image=image))
+        elif pixel is not None:
+            mean = np.array(pixel)
+            sha256 = hashlib.sha256(f"{sha256} {list(pixel)}".encode()).hexdigest()
+        net = file.architecture if mean is None else _with_mean(file.architecture, mean)
     except WeightsError as error:
         raise WeightsError(f"{file.path}: {error}") from error
     told = file.certainty == "told" and source in REGISTRY
@@ -277,7 +200,22 @@ def _load(file: OpenedFile, source: str, mean_path: Path | None) -> Weights:
         file.format,
         "certain" if told else file.certainty,
         f"registered as {source}; {file.evidence}" if source in REGISTRY else file.evidence,
+        file.missing,
+        file.own_classes,
     )
+
+
+def _with_mean(net: Architecture, mean: np.ndarray) -> Architecture:
+    """A network that subtracts this mean image, or this mean pixel."""
+    if mean.shape == (3,):
+        if not (np.isfinite(mean).all() and mean.min() >= 0 and mean.max() <= 255):
+            raise WeightsError(f"a mean pixel of {mean.tolist()}; 0 to 255 are expected")
+        change = {"mean": tuple(mean.tolist()), "mean_image": None}
+    else:
+        image = MeanImage(mean)
+        image.crop(net.preprocessing.crop)  # raises if it is too small
+        change = {"mean_image": image}
+    return replace(net, preprocessing=replace(net.preprocessing, **change))
 
 
 def _mean_checksum(source: str, path: Path) -> str | None:
@@ -286,61 +224,6 @@ def _mean_checksum(source: str, path: Path) -> str | None:
     if entry is None or entry.mean is None or entry.mean.name != path.name:
         return None
     return entry.mean.checksum
-
-
-def save_weights(weights: Weights, path: str | os.PathLike[str]) -> str:
-    """Save weights as a safetensors file, the format that loads fastest.
-
-    The file names its architecture, holds the parameters as :class:`Weights` describes them, and
-    is used where it lies: loading maps it into memory, and processes that load it share the
-    memory. Replace such a file, but never write into it while a process uses it.
-
-    Parameters
-    ----------
-    weights : Weights
-    path : str or path-like
-        An existing file is replaced, in one step at the end: there is never half a file.
-
-    Returns
-    -------
-    str
-        sha256 of the file.
-
-    Raises
-    ------
-    OSError
-        If the file cannot be written.
-
-    Examples
-    --------
-    >>> import tempfile
-    >>> from pathlib import Path
-    >>> from sklearn_decaf.networks import load_weights
-    >>> from sklearn_decaf.networks.weights import save_weights
-    >>> with tempfile.TemporaryDirectory() as folder:
-    ...     path = Path(folder, "squeezenet.safetensors")
-    ...     sha256 = save_weights(load_weights("squeezenet1_1"), path)
-    ...     load_weights(path).architecture.name
-    'squeezenet1_1'
-    """
-    path = Path(expand_user(path))
-    metadata = {"architecture": weights.architecture.name, "source": Path(weights.source).name}
-    tensors = dict(weights.parameters)
-    if weights.architecture.preprocessing.mean_image is not None:
-        tensors[MEAN_IMAGE] = weights.architecture.preprocessing.mean_image.pixels
-    unfinished = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
-    digest = hashlib.sha256()
-    try:
-        with open(unfinished, "xb") as stream:
-            for chunk in safetensors.chunks(tensors, metadata):
-                stream.write(chunk)
-                digest.update(chunk)
-            stream.flush()
-            os.fsync(stream.fileno())
-        os.replace(unfinished, path)
-    finally:
-        unfinished.unlink(missing_ok=True)
-    return digest.hexdigest()
 
 
 def list_weights() -> list[dict[str, object]]:

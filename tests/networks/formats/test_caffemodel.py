@@ -21,7 +21,8 @@ EXPECTED = {"conv1.weight": CONV, "conv1.bias": BIAS, "fc6.weight": DENSE, "fc6.
 
 
 def read(content):
-    return caffemodel_format.read(memoryview(content))
+    found = caffemodel_format.read(memoryview(content))
+    return found.tensors, found.metadata
 
 
 @pytest.mark.parametrize("v1", [False, True])

@@ -21,7 +21,8 @@ LAYERS = [
 
 
 def read(content):
-    return decaf_pickle.read(memoryview(content))
+    found = decaf_pickle.read(memoryview(content))
+    return found.tensors, found.metadata
 
 
 @pytest.mark.parametrize("trainer", [False, True])
@@ -78,7 +79,7 @@ BAD = {
     "huge filters": (changed(filters=2**40), "filters is 1099511627776"),
     "weights of an unknown class": (
         changed(weights=[pickle_writer.Call(pickle_writer.Name("os", "system"), ("true",), 0)]),
-        "Blank, not an array",
+        "an object of 'os.system', which is not made, not an array",
     ),
 }
 

@@ -46,7 +46,7 @@ def damaged(draw, content):
 def test_seeds_are_valid(case):
     read, content = SEEDS[case]
     result = read(memoryview(content))
-    tensors = result[0] if isinstance(result, tuple) else result
+    tensors = result if isinstance(result, dict) else result.tensors
     assert tensors and all(isinstance(values, np.ndarray) for values in tensors.values())
 
 

@@ -15,7 +15,8 @@ KERNEL = np.arange(24, dtype=np.float32).reshape(2, 3, 4)
 
 
 def read(content):
-    return npz.read(Archive(memoryview(content)))
+    found = npz.read(Archive(memoryview(content)))
+    return found.tensors, found.metadata
 
 
 def save(compressed=False, **arrays):
@@ -97,7 +98,10 @@ def twice():
 
 FORMAT = "{'descr': '%s', 'fortran_order': False, 'shape': %s, }"
 BAD = {
-    "object array": (save(x=np.array([{}, 1], object)), "'x': an array of type '|O', not of num"),
+    "an array of objects": (
+        save(x=np.array([{}, 1], object)),
+        "'x': the pickle holds no arrays of",
+    ),
     "text array": (save(x=np.array(["a", "b"])), "not one short string"),
     "long text": (save(x="a" * 2000), "not one short string"),
     "structured": (save(x=np.zeros(2, "f4,f4")), "not one that NumPy writes"),

@@ -22,7 +22,7 @@ VALUES = np.arange(6, dtype=np.float32)
 
 
 def read(content):
-    return torch_legacy.read(memoryview(content))
+    return torch_legacy.read(memoryview(content)).tensors
 
 
 def one(tensor, **options):
@@ -58,7 +58,7 @@ def test_parameters_and_checkpoints():
     np.testing.assert_array_equal(read(one(parameter))["x"], VALUES)
     checkpoint = {"state_dict": {"y": view()}, "epoch": 90}
     content = weight_files.torch_legacy(state=checkpoint, storages={"k": VALUES.tobytes()})
-    np.testing.assert_array_equal(read(content)["y"], VALUES)
+    np.testing.assert_array_equal(read(content)["state_dict.y"], VALUES)
 
 
 def test_state_of_an_ordered_dict_is_ignored():
@@ -94,6 +94,10 @@ BAD = {
     "a smaller count": (one(view(shape=(5,), count=5)), "has 6 elements"),
     "a negative count": (one(view(count=-6)), "torch does not write"),
     "an unknown type": (one(view(storage=Name("torch", "QInt8Storage"))), "torch.QInt8Storage"),
+    "a type of nobody": (
+        one(view(storage=Name("mine", "Storage"))),
+        "'mine.Storage', which is not",
+    ),
     "a view of a storage": (
         one(torch_tensor(("storage", FLOAT, "k", "cpu", 6, ("v", 0, 6)), 0, (6,))),
         "view of another storage",
@@ -109,16 +113,23 @@ BAD = {
     ),
     "many views of one storage": (
         weight_files.torch_legacy(
-            state={"x": view(), "y": view()}, storages={"k": VALUES.tobytes()}
+            state={"x": view(), "y": view(0, (5,))}, storages={"k": VALUES.tobytes()}
         ),
         "share their storages",
     ),
     "code": (one(Call(Name("os", "system"), ("true",))), "'os.system'"),
     "a module": (one(Call(Name("torch.nn.modules.linear", "Linear"), ())), "Linear"),
-    "a number": (one(5), "5, not a tensor"),
-    "an empty state dict": (weight_files.torch_legacy(state={}, storages={}), "not a state dict"),
-    "a list": (weight_files.torch_legacy(state=[], storages={}), "not a state dict"),
-    "an OrderedDict from a list": (one(Call(Name("collections", "OrderedDict"), ([],))), "begin"),
+    "a number": (one(5), "no state dict of tensors: it is dict"),
+    "an empty state dict": (weight_files.torch_legacy(state={}, storages={}), "no state dict"),
+    "a list": (weight_files.torch_legacy(state=[], storages={}), "no state dict"),
+    "an OrderedDict from numbers": (
+        one(Call(Name("collections", "OrderedDict"), ([1, 2],))),
+        "something else than pairs",
+    ),
+    "an OrderedDict from text": (
+        one(Call(Name("collections", "OrderedDict"), ("ab",))),
+        "Python does not write",
+    ),
     "big-endian": (one(view(), system={"little_endian": False}), "little-endian"),
     "another version": (one(view(), version=1002), "version 1002"),
     "another magic number": (dumps(5), "magic number"),

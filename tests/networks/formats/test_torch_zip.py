@@ -20,7 +20,7 @@ VALUES = np.arange(6, dtype=np.float32)
 
 
 def read(content):
-    return torch_zip.read(Archive(memoryview(content)))
+    return torch_zip.read(Archive(memoryview(content))).tensors
 
 
 def one(state, size=24, **options):
@@ -53,7 +53,7 @@ def test_views_of_a_storage():
 
 def test_numbers_that_are_not_compressed_are_not_copied():
     content = np.frombuffer(weight_files.torch_zip(TENSORS), np.uint8)
-    tensors = torch_zip.read(Archive(memoryview(content)))
+    tensors = torch_zip.read(Archive(memoryview(content))).tensors
     assert np.shares_memory(tensors["conv.weight"], content)
 
 
@@ -63,12 +63,13 @@ BAD = {
     "a storage of another type": (one({"x": view(kind="DoubleStorage")}), "24 bytes .* 48"),
     "a key that climbs": (one({"x": view(key="../../x")}), "missing"),
     "a view past the end": (one({"x": view(1)}), "goes past the 6 numbers"),
-    "tensors that share": (one({"x": view(), "y": view()}), "share their storages"),
+    "tensors that share": (one({"x": view(), "y": view(1, (5,))}), "share their storages"),
+    "a tensor twice past the end": (one({"x": view(), "y": view(1)}), "goes past"),
     "code": (one({"x": Call(Name("os", "system"), ("true",))}), "'os.system'"),
     "a whole model": (one(Call(Name("torchvision.models", "AlexNet"), ())), "AlexNet"),
     "a program": (one({"x": view()}, **{"code/__torch__.py": b""}), "TorchScript"),
     "big-endian": (one({"x": view()}, byteorder=b"big"), "little-endian"),
-    "no state dict": (one([]), "not a state dict"),
+    "no state dict": (one([]), "no state dict of tensors: it is list"),
     "no pickle": (weight_files.torch_zip({}, folder="a/b/"), "no data.pkl"),
 }
 

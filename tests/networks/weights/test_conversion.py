@@ -6,13 +6,18 @@ from scipy.signal import correlate
 
 from sklearn_decaf.exceptions import WeightsError
 from sklearn_decaf.networks import get_architecture
+from sklearn_decaf.networks.formats import Contents
+from sklearn_decaf.networks.weights import conversion
 from sklearn_decaf.networks.weights.conversion import (
     _flatten_channels_last,
-    convert,
     fold_batch_norm,
     move_preprocessing,
 )
 from sklearn_decaf.networks.weights.layouts import LAYOUTS
+
+
+def convert(tensors, metadata=None, architecture=None, **options):
+    return conversion.convert(Contents({"": tensors}, metadata or {}), architecture, **options)
 
 
 def parameters(name, *layers, kernel="{}.kernel", bias="{}.bias", dtype=np.float32):

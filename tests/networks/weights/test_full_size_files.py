@@ -4,23 +4,14 @@ These tests need torch, OpenCV or ONNX Runtime (the extra ``oracles``) and a gig
 Each is skipped where its program is not installed, unless SKLEARN_DECAF_REQUIRE_ORACLES is set.
 """
 
-import importlib
-import os
-
 import numpy as np
 import pytest
 from oracles import caffe_network, decaf_network, decaf_writer, onnx_writer
+from oracles.programs import oracle
 from oracles.random_networks import he_parameters, random_images
 
 from sklearn_decaf.networks import get_architecture, load_weights
 from sklearn_decaf.networks.reference import forward, preprocess
-
-
-def oracle(module, reason):
-    """Import another program, or skip the test that needs it."""
-    if os.environ.get("SKLEARN_DECAF_REQUIRE_ORACLES"):
-        return importlib.import_module(module)
-    return pytest.importorskip(module, reason=f"{reason} (pip install '.[oracles]')")
 
 
 def check_layers(found, expected, tolerance=1e-5):

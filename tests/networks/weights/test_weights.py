@@ -23,6 +23,7 @@ from sklearn_decaf.networks.weights import (
     loading,
     registry,
     save_weights,
+    saving,
 )
 
 EMBEDDED = ("efficientnet_lite0", "squeezenet1_1")
@@ -386,8 +387,9 @@ def test_home_and_relative_paths(tmp_path, monkeypatch):
 def test_things_that_are_no_weight_files(tmp_path, weight_file):
     cases = {
         "an empty file": (weight_file(b"", "empty"), "the file is empty"),
-        "a photograph": (weight_file(b"\xff\xd8\xff\xe0" + bytes(99), "a.jpg"), "known format"),
-        "a web page": (weight_file(b"<!doctype html><html>" * 9, "a.npz"), "known format"),
+        "a photograph": (weight_file(b"\xff\xd8\xff\xe0" + bytes(99), "a.jpg"), "a JPEG image"),
+        "a web page": (weight_file(b"<!doctype html><html>" * 9, "a.npz"), "a web page: .*again"),
+        "something else": (weight_file(bytes(range(1, 99)), "b.npz"), "known format"),
         "a folder": (tmp_path, "not a regular file"),
         "no file": (tmp_path / "none.npz", "no file"),
         "a name with a mistake": (
@@ -477,7 +479,7 @@ def test_saving_replaces_a_file_in_one_step(tmp_path, monkeypatch):
         yield b"half a file"
         raise OSError("no space left on device")
 
-    monkeypatch.setattr(loading.safetensors, "chunks", full)
+    monkeypatch.setattr(saving.safetensors, "chunks", full)
     with pytest.raises(OSError, match="no space left"):
         save_weights(weights_of_alexnet, path)
     assert path.read_bytes() == b"before"

@@ -1,0 +1,180 @@
+"""Architectures of which a weight file changes something: constants of layers, or the head.
+
+A network that was fine-tuned has other classes, one that was trained by somebody else may normalise
+otherwise. What a file says about its layers is kept as changes of the known architecture: fields of
+layers by name, and under `INPUT` those of the preprocessing. They have a form as text, in which a
+saved file carries them.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import fields, replace
+
+from ...exceptions import WeightsError
+from ..architecture import INPUT, Architecture, Preprocessing
+from ..formats._messages import describe
+from ..layers import LRN, Conv, Dense, Layer, MaxPool, ReLU
+
+Changes = dict[str, dict[str, object]]
+
+MAX_TEXT = 2**16
+_MAX_LENGTH = 2**16  # of strides, windows, and numbers of filters
+# What may be changed of which kind of layer.
+_FIELDS: dict[type, tuple[str, ...]] = {
+    Conv: ("filters", "stride", "padding"),
+    Dense: ("units",),
+    MaxPool: ("size", "stride", "ceil_mode"),
+    LRN: ("size", "alpha", "beta", "k"),
+    ReLU: ("max_value",),
+    Preprocessing: ("mean", "std"),
+}
+
+
+def head(architecture: Architecture) -> str:
+    """The layer whose outputs are the classes: the last one that has parameters."""
+    return next(
+        layer.name
+        for layer in reversed(architecture.layers)
+        if architecture.layer_parameter_shapes(layer.name)
+    )
+
+
+def backbone(architecture: Architecture) -> frozenset[str]:
+    """The convolutions that a network trained for something else still has, and what they need.
+
+    A network that lacks one of them is not this one.
+    """
+    last = head(architecture)
+    convolutions = [
+        layer.name
+        for layer in architecture.layers
+        if isinstance(layer, Conv) and layer.name != last
+    ]
+    return frozenset(layer.name for layer in architecture.ancestors(convolutions))
+
+
+def number_of_classes(architecture: Architecture, n: int) -> Changes:
+    """The change that gives a network's head so many outputs."""
+    layer = architecture[head(architecture)]
+    field = "filters" if isinstance(layer, Conv) else "units"
+    return {} if getattr(layer, field) == n else {layer.name: {field: n}}
+
+
+def with_changes(architecture: Architecture, changes: Mapping[str, Mapping]) -> Architecture:
+    """The architecture with these fields changed; the same object if there are none.
+
+    Raises
+    ------
+    WeightsError
+        If no network can be like that.
+    """
+    if not changes:
+        return architecture
+    layers = tuple(
+        replace(layer, **changes[layer.name]) if layer.name in changes else layer
+        for layer in architecture.layers
+    )
+    preprocessing = replace(architecture.preprocessing, **changes.get(INPUT, {}))
+    try:
+        changed = replace(architecture, layers=layers, preprocessing=preprocessing)
+        changed.parameter_shapes()  # raises if maps become too small
+    except ValueError as error:
+        raise WeightsError(f"a network that cannot be: {error}") from error
+    return changed
+
+
+def changes_between(known: Architecture, changed: Architecture) -> Changes:
+    """What `with_changes` has to be given to make one of the other."""
+    pairs = [(INPUT, known.preprocessing, changed.preprocessing)]
+    pairs += [(layer.name, layer, changed[layer.name]) for layer in known.layers]
+    found: Changes = {}
+    for name, old, new in pairs:
+        for field in _FIELDS.get(type(old), ()):
+            if getattr(old, field) != getattr(new, field):
+                found.setdefault(name, {})[field] = getattr(new, field)
+    return found
+
+
+def describe_changes(changes: Changes) -> str:
+    """Such as ``"norm1 with alpha 0.04"``, for messages."""
+    return ", ".join(
+        f"{name if name != INPUT else 'the input'} with "
+        + " and ".join(f"{field} {_shown(value)}" for field, value in values.items())
+        for name, values in changes.items()
+    )
+
+
+def _shown(value: object) -> str:
+    if isinstance(value, tuple | list):
+        return f"({', '.join(map(_shown, value))})"
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def to_text(changes: Changes) -> str:
+    """Changes as JSON, where infinity is null."""
+
+    def plain(value):
+        return None if isinstance(value, float) and math.isinf(value) else value
+
+    return json.dumps(
+        {
+            name: {field: plain(value) for field, value in values.items()}
+            for name, values in changes.items()
+        }
+    )
+
+
+def from_text(text: str, architecture: Architecture) -> Changes:
+    """Changes from a file, every one of them checked.
+
+    Raises
+    ------
+    WeightsError
+        If they are no changes of this architecture.
+    """
+    try:
+        found = json.loads(text) if len(text) <= MAX_TEXT else None
+    except (ValueError, RecursionError):
+        found = None
+    if not isinstance(found, dict):
+        raise WeightsError("its changes of the architecture are not a JSON object")
+    changes: Changes = {}
+    for name, values in found.items():
+        is_layer = name in architecture.layer_names
+        if not (is_layer or name == INPUT) or not isinstance(values, dict):
+            raise WeightsError(f"it changes {describe(name)}, which {architecture.name} lacks")
+        target = architecture[name] if is_layer else architecture.preprocessing
+        changes[name] = {
+            field: _checked(target, name, field, value) for field, value in values.items()
+        }
+    return changes
+
+
+def _checked(target: Layer | Preprocessing, name: str, field: str, value: object) -> object:
+    if field in _FIELDS.get(type(target), ()):
+        if value is None and field == "max_value":
+            return math.inf
+        if is_possible(target, field, value):
+            return tuple(map(float, value)) if isinstance(value, list) else value
+    raise WeightsError(f"it changes {describe(field)} of {name} to {describe(value)}")
+
+
+def is_possible(target: Layer | Preprocessing, field: str, value: object) -> bool:
+    """Whether a field of a layer, or of the preprocessing, can have this value."""
+    if isinstance(target, Preprocessing):
+        numbers = value if isinstance(value, list | tuple) else ()
+        low = 1e-6 if field == "std" else -1e6
+        return len(numbers) == 3 and all(
+            type(n) in (int, float) and low <= n <= 1e6 for n in numbers
+        )
+    (default,) = (f.default for f in fields(target) if f.name == field)
+    if field == "padding":
+        return value == "same" or (type(value) is int and 0 <= value < _MAX_LENGTH)
+    if isinstance(default, bool):
+        return type(value) is bool
+    if isinstance(default, int):
+        return type(value) is int and 1 <= value < _MAX_LENGTH
+    return type(value) in (int, float) and 0 <= value < 1e9

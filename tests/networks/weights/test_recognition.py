@@ -1,0 +1,263 @@
+"""Which network a file holds, by names and shapes alone: prefixes, heads, what stands beside."""
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from sklearn_decaf.exceptions import WeightsError
+from sklearn_decaf.networks import ARCHITECTURES, get_architecture
+from sklearn_decaf.networks.formats import Contents
+from sklearn_decaf.networks.weights.layouts import LAYOUTS
+from sklearn_decaf.networks.weights.prefixes import (
+    WRAPPERS,
+    find_prefixes,
+    split_names,
+    without_wrappers,
+)
+from sklearn_decaf.networks.weights.recognition import recognise
+from sklearn_decaf.networks.weights.variants import backbone, head
+
+CASES = [(layout, name) for layout in LAYOUTS for name in layout.architectures]
+IDS = [f"{layout.name}: {name}" for layout, name in CASES]
+PLAIN = settings(
+    max_examples=8,
+    deadline=None,
+    database=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
+
+
+def zeros(*shape):
+    """An array without memory of its own."""
+    return np.broadcast_to(np.float32(0), shape)
+
+
+def file_of(layout, name, classes=None, head_layer=None):
+    """All arrays that a complete file has, with a head of so many classes."""
+    net = get_architecture(name)
+    shapes = layout.shapes(net)
+    (last,) = (
+        (entry for entry in layout.entries(net) if entry.layer == head(net))
+        if (any(entry.layer == head(net) for entry in layout.entries(net)))
+        else (None,)
+    )
+    tensors = {key: zeros(*shape) for key, shape in shapes.items()}
+    if last is not None and classes is not None:
+        shape = list(shapes[last.kernel])
+        shape[0 if layout.axes.startswith("o") else -1] = classes
+        tensors[last.kernel], tensors[last.bias] = zeros(*shape), zeros(classes)
+    return tensors, last
+
+
+def found(tensors, name=None, metadata=None):
+    return recognise(Contents({"": tensors}, metadata or {}), name)
+
+
+names = st.text("abcxyz_0123", min_size=1, max_size=8)
+
+
+@pytest.mark.parametrize("layout, name", CASES, ids=IDS)
+def test_a_whole_file(layout, name):
+    tensors, _ = file_of(layout, name)
+    match = found(tensors, name)
+    assert match.architecture is get_architecture(name) and match.layout is layout
+    assert match.arrays.keys() == tensors.keys()
+    assert not match.missing and not match.own_classes and match.place == ("", "")
+    assert match.evidence.startswith(f"all {len(tensors)} arrays have names and shapes of {name} (")
+
+
+@pytest.mark.parametrize("layout, name", CASES, ids=IDS)
+def test_any_prefix_and_wrappers_anywhere(layout, name):
+    tensors, _ = file_of(layout, name)
+
+    @PLAIN
+    @given(st.data())
+    def check(data):
+        prefix = "".join(data.draw(st.lists(names.map(lambda n: f"{n}."), max_size=3)))
+        wrapper = data.draw(st.sampled_from(sorted(WRAPPERS)))
+        wrapped = {}
+        for key, array in tensors.items():
+            parts = f"{prefix}{key}".split(".")
+            at = data.draw(st.integers(0, len(parts) - 1)) if len(wrapped) < 3 else 0
+            wrapped[".".join([*parts[:at], wrapper, *parts[at:]])] = array
+        match = found(wrapped, name)
+        assert match.arrays.keys() == tensors.keys()
+        assert match.place == ("", prefix)
+        assert f"'{wrapper}.'" in match.evidence
+        assert not prefix or repr(prefix) in match.evidence
+
+    check()
+
+
+@pytest.mark.parametrize("layout, name", CASES, ids=IDS)
+def test_any_number_of_classes(layout, name):
+    net = get_architecture(name)
+
+    @PLAIN
+    @given(st.integers(1, 3000))
+    def check(n):
+        tensors, last = file_of(layout, name, n)
+        if last is None:  # Flax's AlexNet ends with its convolutions
+            return
+        match = found(tensors, name)
+        assert match.architecture.shapes()["prob"] == (n,)
+        assert match.own_classes == (n != 1000)
+        assert match.arrays.keys() == tensors.keys() and not match.missing
+        assert (f"its head has {n} classes" in match.evidence) == (n != 1000)
+        changed = {layer for layer in net.layers if match.architecture[layer.name] != layer}
+        assert changed == ({net[head(net)]} if n != 1000 else set())
+
+    check()
+
+
+@pytest.mark.parametrize("layout, name", CASES, ids=IDS)
+@pytest.mark.parametrize("bias", [True, False])
+def test_a_head_of_another_name(layout, name, bias):
+    tensors, last = file_of(layout, name, 20)
+    if last is None:
+        return
+    kernel, vector = tensors.pop(last.kernel), tensors.pop(last.bias)
+    tensors["fc8_flickr.weight"] = kernel
+    if bias:
+        tensors["fc8_flickr.bias"] = vector
+    match = found(tensors, name)
+    assert match.arrays[last.kernel] is kernel and match.arrays[last.bias].shape == (20,)
+    assert match.own_classes and match.certainty in ("likely", "told")
+    assert "its head has 20 classes and is 'fc8_flickr.weight'" in match.evidence
+    # with as many classes as ImageNet has it is still another head
+    tensors, last = file_of(layout, name, 1000)
+    tensors["places.weight"] = tensors.pop(last.kernel)
+    tensors["places.bias"] = tensors.pop(last.bias)
+    assert found(tensors, name).own_classes
+
+
+@pytest.mark.parametrize("layout, name", CASES, ids=IDS)
+def test_heads_that_are_none(layout, name):
+    tensors, last = file_of(layout, name)
+    if last is None:
+        return
+    net = get_architecture(name)
+    kernel, bias = tensors.pop(last.kernel), tensors.pop(last.bias)
+    width = kernel.shape[1 if layout.axes.startswith("o") else -2]
+
+    def missing(**others):
+        match = found({**tensors, **{k.replace("__", "."): v for k, v in others.items()}}, name)
+        assert match.architecture is net and not match.own_classes
+        assert last.kernel not in match.arrays
+        return match.missing.get(head(net))
+
+    assert missing() is None
+    two = missing(a__weight=zeros(64, width), a__bias=zeros(64), b__weight=zeros(10, 64))
+    assert two == f"the file has something else for a head: 'a.weight' (64, {width}), 'a.bias' " \
+        "(64,), 'b.weight' (10, 64)"  # fmt: skip
+    normalised = {f"norm.{part}": zeros(width) for part in ("weight", "bias", "running_mean")}
+    assert "norm.weight" in missing(**{"x.weight": kernel, "x.bias": bias}, **normalised)
+    both = missing(**{"x.weight": kernel, "y.weight": kernel, "x.bias": bias})
+    assert "something else for a head" in both
+    assert missing(loss=zeros(10)) == "the file has something else for a head: 'loss' (10,)"
+    assert missing(counter=zeros()) is None
+    assert f"{last.bias!r} is there without {last.kernel!r}" == missing(
+        **{last.bias.replace(".", "__"): bias}
+    )
+    narrow = list(kernel.shape)
+    narrow[1 if layout.axes.startswith("o") else -2] = 7
+    assert f"{last.kernel!r} has shape" in missing(
+        **{last.kernel.replace(".", "__"): zeros(*narrow), last.bias.replace(".", "__"): bias}
+    )
+
+
+@pytest.mark.parametrize("name", ARCHITECTURES)
+def test_the_body_is_all_but_the_dense_layers_and_the_head(name):
+    net = get_architecture(name)
+    with_parameters = [name.removesuffix(".kernel") for name in net.parameter_shapes()]
+    outside = {layer for layer in with_parameters if not layer.endswith(".bias")} - backbone(net)
+    dense = {"fc6", "fc7", "fc8"}
+    assert outside == {"squeezenet1_1": {"conv10"}, "efficientnet_lite0": {"fc"}}.get(name, dense)
+    assert head(net) == {"squeezenet1_1": "conv10", "efficientnet_lite0": "fc"}.get(name, "fc8")
+
+
+def test_networks_that_begin_alike_are_not_taken_for_one_another():
+    """VGG's first convolution is called and shaped like that of SqueezeNet."""
+    places = {0: (64, 3), 2: (64, 64), 5: (128, 64), 7: (128, 128), 10: (256, 128)}
+    vgg = {}
+    for place, (filters, channels) in places.items():
+        vgg[f"features.{place}.weight"] = zeros(filters, channels, 3, 3)
+        vgg[f"features.{place}.bias"] = zeros(filters)
+    vgg["classifier.0.weight"], vgg["classifier.0.bias"] = zeros(4096, 25088), zeros(4096)
+    with pytest.raises(WeightsError, match="do not fit any known network"):
+        found(vgg)
+
+
+def torchvision(n=1000):
+    layout = next(layout for layout in LAYOUTS if layout.name == "torchvision's AlexNet")
+    return file_of(layout, "alexnet", n)[0]
+
+
+def test_what_stands_beside_is_named():
+    tensors = torchvision() | {"queue": zeros(128, 65536), "aux.weight": zeros(3, 4)}
+    match = found(tensors)
+    assert "2 arrays are no part of it ('queue', 'aux.weight')" in match.evidence
+    assert match.certainty == "certain" and not match.missing
+    # but not where something of the body is missing
+    del tensors["features.8.weight"]
+    with pytest.raises(WeightsError, match="'queue' is unknown"):
+        found(tensors)
+
+
+def groups(**tensors):
+    return recognise(Contents(tensors), None)
+
+
+def test_groups():
+    match = groups(state_dict=torchvision(5), optimizer={"x.y": zeros(3)})
+    assert match.place == ("state_dict", "") and "under 'state_dict'" in match.evidence
+    ones = {name: array + 1 for name, array in torchvision(5).items()}
+    assert groups(model_ema=ones, model=torchvision(5)).place[0] == "model"
+    assert groups(ema=ones, other={"a.b": zeros(2)}).place[0] == "ema"
+    assert groups(first=torchvision(5), second=torchvision(5)).place[0] == "first"
+    with pytest.raises(WeightsError, match=r"two networks of this kind .* 'first' and 'second'"):
+        groups(first=torchvision(5), second=ones)
+    squeezenet = next(layout for layout in LAYOUTS if layout.name == "torchvision's SqueezeNet")
+    two = {"a": torchvision(5), "b": file_of(squeezenet, "squeezenet1_1")[0]}
+    with pytest.raises(
+        WeightsError, match=r"fit alexnet and squeezenet1_1.*architecture='alexnet'"
+    ):
+        groups(**two)
+    assert recognise(Contents(two), "squeezenet1_1").place[0] == "b"
+
+
+def test_two_prefixes_in_one_group():
+    both = {f"model.{name}": array for name, array in torchvision(5).items()}
+    both |= {f"ema_model.module.{name}": array + 1 for name, array in torchvision(5).items()}
+    assert found(both).place == ("", "model.")
+    aliases = {**torchvision(5), **{f"net.{name}": a for name, a in torchvision(5).items()}}
+    assert found(aliases).own_classes
+    other = {f"second.{name}": array + 1 for name, array in torchvision(5).items()}
+    with pytest.raises(WeightsError, match="two networks of this kind"):
+        found({**{f"first.{name}": a for name, a in torchvision(5).items()}, **other})
+
+
+@given(st.lists(st.text("ab./", max_size=12), max_size=20, unique=True))
+def test_prefixes_of_anything(keys):
+    expected = {"a": 1, "a.b": 1, "b/a": 1}
+    prefixes = find_prefixes(split_names(keys), expected)
+    assert len(set(prefixes)) == len(prefixes)
+    for prefix in prefixes:
+        assert prefix == "" or prefix[-1] in "./"
+        assert any(key.startswith(prefix) and key[len(prefix) :] in expected for key in keys)
+
+
+@given(st.lists(st.lists(st.sampled_from(["module", "a", "b"]), min_size=1).map(".".join)))
+def test_wrappers_of_anything(keys):
+    keys = list(dict.fromkeys(keys))
+    short, wrappers = without_wrappers(keys)
+    assert sorted(short.values()) == sorted(keys)
+    if wrappers:
+        assert wrappers == ("module",)
+        assert not any("module" in name.split(".")[:-1] for name in short)
+
+
+def test_a_name_of_a_million_parts():
+    name = "a." * 500_000 + "conv1.kernel"
+    assert find_prefixes(split_names([name]), {"conv1.kernel": 1}) == ["a." * 500_000]
