@@ -337,7 +337,7 @@ class DeCAFTransformer(NetworkFeatures, ImageInputMixin, TransformerMixin, BaseE
         X : images
             See the class's Notes.
         top : int, default=5
-            Number of classes to name, from 1 to all that the network has, 1000 for ImageNet.
+            Number of classes to name, at most as many as the network has: 1000 for ImageNet.
 
         Returns
         -------
@@ -354,7 +354,7 @@ class DeCAFTransformer(NetworkFeatures, ImageInputMixin, TransformerMixin, BaseE
         >>> best[0][0]
         'daisy'
         """
-        classes = self._weights(may_download=True).class_names()
+        classes = self._weights().class_names()
         if not isinstance(top, Integral) or isinstance(top, bool) or not 1 <= top <= len(classes):
             raise ValueError(f"top={top!r} must be an integer from 1 to {len(classes)}")
         network = self._variant(layer="prob", dropout=False).set_output(transform="default")

@@ -47,8 +47,8 @@ class NetworkFeatures(PickledByReference):
         -------
         names : ndarray of str
             Such as ``decaf6_0000`` for a layer given by number, ``pool5_0000`` for one given by
-            name; class scores and probabilities end in the class: ``prob_0000_tench``, unless the
-            network was trained for other classes than those of ImageNet.
+            name; class scores and probabilities end in the class: ``prob_0000_tench``, if the
+            network was trained for those of ImageNet.
         """
         names = column_names(self._weights(), self._blocks())
         return np.asarray(names, dtype=object)

@@ -88,18 +88,16 @@ def column_names(weights: Weights, blocks: tuple[FeatureBlock, ...]) -> list[str
     """Names of the columns of blocks that lie side by side.
 
     Such as ``decaf6_0000`` for a layer given by number, ``pool5_0000`` for one given by name; class
-    scores and probabilities end in the class, ``prob_0000_tench``, unless the network was trained
-    for other classes than those of ImageNet.
+    scores and probabilities end in the class: ``prob_0000_tench``, if the network was trained for
+    those of ImageNet.
     """
-    class_layers = set()
-    if not weights.own_classes:
-        class_layers = {weights.architecture.decaf_layers[8], "prob"}
+    class_layers = {weights.architecture.decaf_layers[8], "prob"}
     names = []
     for block in blocks:
         prefix = block.layer if isinstance(block.layer, str) else f"decaf{block.layer}"
         digits = max(4, len(str(block.width - 1)))
         suffixes = [""] * block.width
-        if block.name in class_layers:
+        if block.name in class_layers and not weights.own_classes:
             first_words = (name.split(",")[0] for name in imagenet_classes())
             suffixes = ["_" + word.replace(" ", "_") for word in first_words]
         names += [f"{prefix}_{i:0{digits}}{suffix}" for i, suffix in enumerate(suffixes)]

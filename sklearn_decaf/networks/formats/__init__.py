@@ -8,14 +8,11 @@ file is always said by :class:`~sklearn_decaf.exceptions.WeightsError`.
 
 from ._contents import Contents, FileLayer
 from ._file import TensorFile, map_weight_file, read_tensors
-from ._mapping import file_state, file_state_now
 
 __all__ = [
     "Contents",
     "FileLayer",
     "TensorFile",
-    "file_state",
-    "file_state_now",
     "map_weight_file",
     "read_tensors",
 ]

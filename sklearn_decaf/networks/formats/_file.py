@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from ..._utils.file_state import current_file_state, is_same_file
 from ...exceptions import WeightsError
 from . import (
     caffemodel,
@@ -23,7 +24,7 @@ from . import (
 )
 from ._contents import Contents
 from ._kinds import name_kind
-from ._mapping import check_digest, file_state_now, map_file
+from ._mapping import check_digest, map_file
 from ._zip import Archive
 
 # name, layers of the first and of the second generation: what a NetParameter can begin with
@@ -115,8 +116,8 @@ def read_tensors(
 
 
 def _changed(path: Path, before: tuple[int, ...], *, may_be_replaced: bool) -> bool:
-    now = file_state_now(path)
-    replaced = now is None or now[0] != before[0]  # by another file
+    now = current_file_state(path)
+    replaced = now is None or not is_same_file(now, before)
     return now != before and not (may_be_replaced and replaced)
 
 

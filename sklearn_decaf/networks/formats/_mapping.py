@@ -37,14 +37,6 @@ def map_file(path: Path) -> tuple[memoryview, tuple[int, ...]]:
     return memoryview(mapped), file_state(status)
 
 
-def file_state_now(path: Path) -> tuple[int, ...] | None:
-    """The state of the file that has this name now; None if there is none."""
-    try:
-        return file_state(os.stat(path))
-    except OSError:
-        return None
-
-
 def check_digest(data: memoryview, sha256: str, expected: str | None) -> None:
     """Compare a file's checksum with the one expected (``"sha1:..."``), if there is one."""
     if expected is None:

@@ -11,45 +11,47 @@ from collections import Counter, deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from ...exceptions import WeightsError
 from ._arrays import PickledArray
 from ._messages import describe
 from ._pickle import Foreign
 
 MAX_DEPTH = 24
 MAX_TIMES = 4  # that one object is looked into, on different ways there
-MAX_LEAVES = 50_000
+MAX_ITEMS = 10_000  # of a list; no network is further down
+MAX_FOUND = 100_000
+MAX_WAITING = 200_000
 MAX_NAME = 1000
 
 Keys = tuple[str, ...]
 
 
 def find_leaves(value: object, wanted: Callable[[object], bool]) -> list[tuple[Keys, object]]:
-    """All wanted objects inside another one, with the keys that lead there, in the file's order.
+    """The wanted objects inside another one, with the keys that lead there, in the file's order.
 
     A module of torch is one step: its parameters and buffers, and those of the modules in it, have
     the names that its state dict would give them for a key, such as ``"features.0.weight"``.
 
     Objects may hold one another in circles, and hundreds of ways may lead to one. Those nearest to
-    the outermost are looked at first, and each a few times at most: the time is proportional to
-    their number.
+    the outermost are looked at first, each a few times at most, and there is an end: time and
+    memory stay proportional to the number of objects.
     """
+    if wanted(value):
+        return [((), value)]
     found: list[tuple[tuple[int, ...], Keys, object]] = []
     times: Counter[int] = Counter()
     waiting: deque[_Place] = deque([_Place(value)])
     while waiting:
         place = waiting.popleft()
-        if wanted(place.value):
-            if len(found) >= MAX_LEAVES or sum(map(len, place.keys)) > MAX_NAME:
-                raise WeightsError(f"more than {MAX_LEAVES} arrays, or one with a very long name")
-            found.append((place.order, place.keys, place.value))
-            continue
-        times[id(place.value)] += 1
-        if times[id(place.value)] > MAX_TIMES or len(place.order) >= MAX_DEPTH:
-            continue
         for i, (key, child) in enumerate(_children(place.value, wanted)):
-            if wanted(child) or isinstance(child, _HOLDERS):
-                waiting.append(place.inside(i, key, child))
+            if wanted(child):
+                inner = place.inside(i, key, child)
+                if len(found) < MAX_FOUND and sum(map(len, inner.keys)) <= MAX_NAME:
+                    found.append((inner.order, inner.keys, child))
+            elif isinstance(child, _HOLDERS):
+                times[id(child)] += 1
+                seldom = times[id(child)] <= MAX_TIMES and len(waiting) < MAX_WAITING
+                if seldom and len(place.order) < MAX_DEPTH:
+                    waiting.append(place.inside(i, key, child))
     return [(keys, leaf) for _, keys, leaf in sorted(found, key=lambda one: one[0])]
 
 
@@ -68,7 +70,7 @@ def is_module(value: object) -> bool:
 _HOLDERS = (dict, list, tuple, Foreign, PickledArray)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class _Place:
     """An object, and the way there: positions among siblings, and keys."""
 
@@ -117,4 +119,4 @@ def _attributes(value: Foreign) -> list[tuple[str | None, object]]:
 def _by_position(items, wanted: Callable) -> Iterable[tuple[str, object]]:
     if len(items) == 2 and all(map(wanted, items)):
         return zip(("kernel", "bias"), items)
-    return ((str(i), item) for i, item in enumerate(items))
+    return ((str(i), item) for i, item in enumerate(items[:MAX_ITEMS]))

@@ -22,11 +22,12 @@ from types import MappingProxyType
 
 import numpy as np
 
+from ..._utils.file_state import current_file_state, file_state
 from ...exceptions import WeightsError
 from .. import disk_cache
 from ..architecture import Architecture
 from ..architectures import get_architecture
-from ..formats import TensorFile, file_state, file_state_now, map_weight_file, read_tensors
+from ..formats import TensorFile, map_weight_file, read_tensors
 from .conversion import convert
 from .matching import Match
 from .parameters import FileParameters
@@ -113,7 +114,7 @@ def open_weight_file(
     if file.contents.others:  # which may change while this file does not
         return _opened(path, facts, MappingProxyType(parameters), mean, file)
     at_rest = begun - max(status.st_mtime, status.st_ctime) > AT_REST
-    if at_rest and file_state_now(path) == file_state(status):
+    if at_rest and current_file_state(path) == file_state(status):
         arrays = [] if mean is None else [mean]
         disk_cache.put(key, {**facts, "state": state}, arrays)
     read = partial(_read_again, path, mapped, architecture, file.sha256)
@@ -149,11 +150,22 @@ def _facts(file: TensorFile, match: Match, parameters, checksum: str | None) -> 
 
 
 def _opened(path, facts, parameters, mean, file: TensorFile | None = None) -> OpenedFile:
-    names = ("format", "sha256", "certainty", "evidence", "missing", "own_classes")
     net = get_architecture(facts["architecture"])
     net = with_changes(net, from_text(facts["changes"], net))
     others = () if file is None else tuple((o.path, o.state) for o in file.contents.others)
-    return OpenedFile(str(path), *(facts[name] for name in names), net, parameters, mean, others)
+    return OpenedFile(
+        str(path),
+        facts["format"],
+        facts["sha256"],
+        facts["certainty"],
+        facts["evidence"],
+        facts["missing"],
+        facts["own_classes"],
+        net,
+        parameters,
+        mean,
+        others,
+    )
 
 
 def _read(path, mapped, architecture, *, checksum):

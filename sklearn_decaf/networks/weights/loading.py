@@ -14,10 +14,10 @@ from typing import Any
 import numpy as np
 
 from ..._utils.data_home import expand_user
+from ..._utils.file_state import current_file_state, file_state
 from ..._utils.locks import Lock
 from ...exceptions import WeightsError
 from ..architecture import Architecture
-from ..formats import file_state, file_state_now
 from ..formats.mean_image import read_mean_image
 from ..mean_image import MeanImage
 from .fetching import fetch_weights, find_weights
@@ -103,7 +103,7 @@ def load_weights(
         pixel, mean_path = _mean_pixel(mean), None
     # a file that may lie beside a pickle of DeCAF
     beside = (mean_path or path.with_suffix(".meta")) if path.name and pixel is None else None
-    beside_state = None if beside is None else file_state_now(beside)
+    beside_state = None if beside is None else current_file_state(beside)
     key = (str(path), source, file_state(status), str(beside), beside_state, pixel, architecture)
     with _lock:
         found = _loaded.get(key)
@@ -136,7 +136,7 @@ def load(path: str | os.PathLike[str], architecture: str | None = None, **option
 
 def _same_others(weights: Weights) -> bool:
     """Whether the files that weights were read from besides are as they were."""
-    return all(file_state_now(path) == state for path, state in _others.get(weights, ()))
+    return all(current_file_state(path) == state for path, state in _others.get(weights, ()))
 
 
 def _mean_pixel(mean: Sequence[float]) -> tuple[float, float, float]:

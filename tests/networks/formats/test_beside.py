@@ -10,6 +10,7 @@ import functools
 import os
 import pathlib
 import pickle
+import tracemalloc
 import types
 import uuid
 
@@ -17,7 +18,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from oracles import weight_files
+from oracles import pickle_writer, weight_files
 from oracles.pickle_writer import Raw, opcodes
 
 from sklearn_decaf.exceptions import WeightsError
@@ -198,6 +199,23 @@ def test_objects_that_hold_one_another():
     tensors = numpy_pickle.read(memoryview(pickle.dumps({"a": many, "b": root, "y": KERNEL})))
     names = list(tensors.tensors)
     assert {"b.x", "y"} <= set(names) and len(names) < 10
+
+
+def test_memory_is_proportional_to_the_objects():
+    """A million references to one array, and to one dict, two bytes each."""
+    array, mapping = pickle_writer.opcodes(KERNEL), b"}X\x01\x00\x00\x00aNs"
+    many = b"(" + b"h\x00h\x01" * 400_000 + b"e"
+    content = pickle_writer.dumps(
+        Raw(b"}X\x01\x00\x00\x00x" + array + b"q\x00sX\x01\x00\x00\x00l](" + mapping + b"q\x01e"
+            + many + b"s")
+    )  # fmt: skip
+    tracemalloc.start()
+    try:
+        tensors = numpy_pickle.read(memoryview(content)).tensors
+        assert tracemalloc.get_traced_memory()[1] < 60_000_000
+    finally:
+        tracemalloc.stop()
+    assert "x" in tensors
 
 
 def test_a_million_losses():
