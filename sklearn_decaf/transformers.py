@@ -17,6 +17,7 @@ from ._features.network import NetworkFeatures
 from ._utils.doc_link import DOC_LINK_TEMPLATE
 from ._utils.parallel import effective_n_threads
 from ._utils.progress import Progress
+from ._utils.validation import is_integer
 from .images._estimator import ImageInputMixin
 from .images._warnings import warn_of_failures
 from .networks.features import POOLINGS
@@ -355,8 +356,8 @@ class DeCAFTransformer(NetworkFeatures, ImageInputMixin, TransformerMixin, BaseE
         'daisy'
         """
         classes = self._weights().class_names()
-        if not isinstance(top, Integral) or isinstance(top, bool) or not 1 <= top <= len(classes):
-            raise ValueError(f"top={top!r} must be an integer from 1 to {len(classes)}")
+        if not is_integer(top) or not 1 <= top <= len(classes):
+            raise ValueError(f"top={top!r}: it must be an integer from 1 to {len(classes)}.")
         network = self._variant(layer="prob", dropout=False).set_output(transform="default")
         labels = []
         for row in network.transform(X):

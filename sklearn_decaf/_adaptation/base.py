@@ -96,6 +96,11 @@ class DomainClassifierMixin(ClassifierMixin):
         pair = labels_and_predictions(y, predicted, labelled)
         return accuracy_score(*pair, sample_weight=sample_weight)
 
+    def _best_labels(self, scores: np.ndarray) -> np.ndarray:
+        """Labels with the largest scores; two classes have one column, positive for the second."""
+        best = (scores > 0).astype(int) if scores.ndim == 1 else scores.argmax(axis=1)
+        return self.classes_[best]
+
 
 class DomainMetaClassifier(DomainClassifierMixin, MetaEstimatorMixin, AdaptationEstimator):
     """A classifier that trains copies of another one on chosen rows.
@@ -141,6 +146,12 @@ class DomainMetaClassifier(DomainClassifierMixin, MetaEstimatorMixin, Adaptation
             y[chosen],
             **{name: _rows_of(value, chosen, n_samples) for name, value in params.items()},
         )
+
+    def _copy_features_seen(self, estimator) -> None:
+        """Take over the number and the names of features from a fitted inner estimator."""
+        for name in ("n_features_in_", "feature_names_in_"):
+            if hasattr(estimator, name):
+                setattr(self, name, getattr(estimator, name))
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()

@@ -144,9 +144,7 @@ class LateFusionClassifier(DomainMetaClassifier):
         self.source_estimator_ = self._fit_rows(X, labels, sides["source"], params)
         self.target_estimator_ = self._fit_rows(X, labels, sides["target"], params)
         self.classes_ = np.unique(labels[labelled])
-        for name in ("n_features_in_", "feature_names_in_"):
-            if hasattr(self.source_estimator_, name):
-                setattr(self, name, getattr(self.source_estimator_, name))
+        self._copy_features_seen(self.source_estimator_)
         return self
 
     def decision_function(self, X: Any, sample_domain: ArrayLike | None = None) -> np.ndarray:
@@ -204,6 +202,4 @@ class LateFusionClassifier(DomainMetaClassifier):
         y : ndarray of shape (n_samples,)
             The predicted labels.
         """
-        scores = self.decision_function(X, sample_domain)
-        best = (scores > 0).astype(int) if scores.ndim == 1 else scores.argmax(axis=1)
-        return self.classes_[best]
+        return self._best_labels(self.decision_function(X, sample_domain))

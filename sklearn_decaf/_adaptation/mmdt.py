@@ -16,7 +16,7 @@ from sklearn.utils.validation import _check_sample_weight, check_is_fitted
 from .._utils.labels import shown
 from .base import AdaptationEstimator, DomainClassifierMixin
 from .domains import check_labels, fit_domains, predict_domains, require_rows
-from .squared_hinge import AffineRows, StackedRows, minimise
+from .squared_hinge import AffineRows, StackedRows, class_signs, minimise
 from .subspaces import pca_basis
 
 if TYPE_CHECKING:
@@ -229,7 +229,7 @@ class MMDTClassifier(DomainClassifierMixin, AdaptationEstimator):
                 f"class, {shown(self.classes_[0])}."
             )
         X = self._project(X)
-        Y_source, Y_target = (_signs(labels[rows], self.classes_) for rows in (source, target))
+        Y_source, Y_target = (class_signs(labels[rows], self.classes_) for rows in (source, target))
         self._alternate(X[source], X[target], Y_source, Y_target, weight[source], weight[target])
         return self
 
@@ -356,9 +356,7 @@ class MMDTClassifier(DomainClassifierMixin, AdaptationEstimator):
         y : ndarray of shape (n_samples,)
             The predicted labels.
         """
-        scores = self.decision_function(X, sample_domain)
-        best = (scores > 0).astype(int) if scores.ndim == 1 else scores.argmax(axis=1)
-        return self.classes_[best]
+        return self._best_labels(self.decision_function(X, sample_domain))
 
     def map_target(self, X: MatrixLike) -> np.ndarray:
         """Map target rows to the source domain, where other classifiers can use them.
@@ -393,13 +391,6 @@ class MMDTClassifier(DomainClassifierMixin, AdaptationEstimator):
         tags = super().__sklearn_tags__()
         tags.input_tags.sparse = True
         return tags
-
-
-def _signs(y, classes):
-    """Signs +1 where a row is of a class, else -1: (n, n_classes), or (n, 1) for two classes."""
-    if len(classes) == 2:
-        return np.where(y == classes[1], 1.0, -1.0)[:, None]
-    return np.where(y[:, None] == classes, 1.0, -1.0)
 
 
 def _product(X, weights):

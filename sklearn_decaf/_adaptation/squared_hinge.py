@@ -86,6 +86,13 @@ class StackedRows:
         return zip(self.blocks, np.split(G, ends))
 
 
+def class_signs(y, classes):
+    """Signs +1 where a row is of a class, else -1: (n, n_classes), or (n, 1) for two classes."""
+    if len(classes) == 2:
+        return np.where(y == classes[1], 1.0, -1.0)[:, None]
+    return np.where(y[:, None] == classes, 1.0, -1.0)
+
+
 def squared_hinge_loss(Y, F, cost):
     """Sum cost * max(0, 1 - Y F)^2, for each column (class)."""
     slack = np.maximum(0.0, 1.0 - Y * F)

@@ -135,9 +135,7 @@ class DomainSubsetClassifier(DomainMetaClassifier):
         params = self._route_fit(domains, fit_params)
         self.estimator_ = self._fit_rows(X, labels, rows, params)
         self.classes_ = np.unique(labels[rows])
-        for name in ("n_features_in_", "feature_names_in_"):
-            if hasattr(self.estimator_, name):
-                setattr(self, name, getattr(self.estimator_, name))
+        self._copy_features_seen(self.estimator_)
         return self
 
     def _call(self, method, X, sample_domain):

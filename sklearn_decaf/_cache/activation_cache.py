@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 import warnings
 from collections.abc import Mapping, Sequence
-from numbers import Integral
 from typing import TYPE_CHECKING
 
 from .._utils.data_home import expand_user
 from .._utils.locks import Lock, after_fork
+from .._utils.validation import check_integer
 from ..exceptions import CacheWarning
 
 if TYPE_CHECKING:
@@ -82,11 +82,9 @@ class ActivationCache:
 
     def __init__(self, folder: FilePath, *, max_bytes: int = 10 * 2**30) -> None:
         if not isinstance(folder, str | os.PathLike):
-            raise TypeError(f"folder={folder!r} must be the path of a folder")
-        if not isinstance(max_bytes, Integral) or isinstance(max_bytes, bool) or max_bytes < 1:
-            raise ValueError(f"max_bytes={max_bytes!r} must be a positive integer, a size in bytes")
+            raise TypeError(f"folder={folder!r}: it must be the path of a folder.")
         self.folder: str = os.path.abspath(expand_user(folder))
-        self.max_bytes: int = int(max_bytes)
+        self.max_bytes: int = check_integer("max_bytes", max_bytes)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.folder!r}, max_bytes={self.max_bytes})"
@@ -122,7 +120,7 @@ class ActivationCache:
         try:
             self._store().clear()
         except StoreError as error:
-            raise OSError(f"the cache in {self.folder!r} cannot be cleared: {error}") from error
+            raise OSError(f"the cache in {self.folder!r} cannot be cleared: {error}.") from error
 
     def close(self) -> None:
         """Close the file in this process; the next use opens it again."""
@@ -131,7 +129,18 @@ class ActivationCache:
     # For the transformer -----------------------------------------------------------------------
 
     def get(self, keys: Sequence[bytes]) -> dict[bytes, bytes]:
-        """Values of those keys that are there; without a usable folder, of none."""
+        """Get the values of those keys that are there; without a usable folder, of none.
+
+        Parameters
+        ----------
+        keys : sequence of bytes
+            Keys of activations.
+
+        Returns
+        -------
+        values : dict of bytes to bytes
+            Activations as they are stored.
+        """
         from .store import StoreError
 
         try:
@@ -141,7 +150,13 @@ class ActivationCache:
             return {}
 
     def put(self, values: Mapping[bytes, bytes]) -> None:
-        """Keep values, if that is possible."""
+        """Keep values, if that is possible.
+
+        Parameters
+        ----------
+        values : mapping of bytes to bytes
+            Activations, by their keys.
+        """
         from .store import StoreError
 
         try:

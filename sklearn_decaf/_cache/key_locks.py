@@ -19,7 +19,7 @@ from .._utils.locks import Lock, after_fork
 
 @dataclass
 class _SharedFile:
-    """What the threads of this process share of one file."""
+    """File of locks that the threads of this process share."""
 
     descriptor: int | None
     users: int = 0

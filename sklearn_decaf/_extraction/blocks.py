@@ -69,16 +69,16 @@ def for_files(transformer: DeCAFTransformer) -> DeCAFTransformer:
         If it is no DeCAFTransformer.
     """
     if not isinstance(transformer, DeCAFTransformer):
-        raise TypeError(f"transformer={transformer!r} must be a DeCAFTransformer")
+        raise TypeError(f"transformer={transformer!r}: it must be a DeCAFTransformer.")
     if transformer.dropout is True:
         raise ValueError(
-            "dropout=True: extract writes features as the network gives them; apply "
-            "ActivationDropout to them when you train, and set dropout=False here"
+            "dropout=True: it must be False, because extract writes features as the network gives "
+            "them. Apply ActivationDropout to them when you train."
         )
     if transformer.image_shape is not None:
         raise ValueError(
-            f"image_shape={transformer.image_shape!r} is for rows of pixels, and extract reads "
-            "files: leave it None"
+            f"image_shape={transformer.image_shape!r}: it must be None, because extract reads "
+            "files and no rows of pixels."
         )
     copy = transformer._variant(dropout=False, on_error="nan", verbose=False)
     copy._validate_params()

@@ -1,4 +1,4 @@
-"""What has changed since an output was begun, in words, and what to do."""
+"""Messages about what has changed since an output was begun, and what to do."""
 
 from __future__ import annotations
 

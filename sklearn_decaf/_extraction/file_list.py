@@ -42,7 +42,7 @@ class FileList(Sequence):
             if not isinstance(name, str | os.PathLike):
                 raise TypeError(
                     f"row {row} is a {type(name).__name__}, not a path: images in memory go "
-                    "through DeCAFTransformer"
+                    "through DeCAFTransformer."
                 )
             self._characters += os.fsencode(name)
             self._ends.append(len(self._characters))

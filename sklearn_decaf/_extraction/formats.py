@@ -1,4 +1,4 @@
-"""How a block of features becomes files, and is read back: Parquet, or NumPy arrays."""
+"""Files of a block of features, written and read back: Parquet, or NumPy arrays."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def read_features(path: Path, n_features: int) -> np.ndarray:
     try:
         column = _read_column(path, "features")
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
-        raise ValueError(f"{str(path)!r} cannot be read: {error}") from error
+        raise ValueError(f"{str(path)!r} cannot be read: {error}.") from error
     failed = column.is_null().to_numpy()
     values = [chunk.flatten().to_numpy() for chunk in column.chunks]  # of what did not fail
     features = np.full((len(failed), n_features), np.nan, np.float32)
@@ -118,8 +118,8 @@ def import_pyarrow():
         import pyarrow.parquet
     except ImportError as error:
         raise ImportError(
-            "Parquet files need PyArrow, which is not installed: pip install pyarrow (or "
-            "'sklearn-decaf[parquet]'), or choose format='npy', which needs nothing more"
+            "Parquet files need PyArrow, which is not installed: run pip install pyarrow (or "
+            "'sklearn-decaf[parquet]'), or choose format='npy', which needs nothing more."
         ) from error
     return pyarrow
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from .._utils.atomic_file import atomic_write, move_into_place
+from .._utils.file_digest import file_digest
 from .._utils.file_lock import try_lock
 from .changes import describe_changes
 from .file_list import FileList
@@ -162,7 +163,7 @@ class OutputFolder:
             try:
                 if (self.folder / name).stat().st_size != known["size"]:
                     return False
-                if _sha256(self.folder / name) != known["sha256"]:
+                if file_digest(self.folder / name) != known["sha256"]:
                     return False
             except OSError:
                 return False
@@ -181,7 +182,7 @@ class OutputFolder:
         files = {}
         for name in write(self.progress):
             path = self.progress / name
-            files[name] = {"size": path.stat().st_size, "sha256": _sha256(path)}
+            files[name] = {"size": path.stat().st_size, "sha256": file_digest(path)}
             move_into_place(path, self.folder / name)
         part = Part(start, n_rows, files, list(failed))
         record = {"version": _VERSION, **part.to_json(), "failed": part.failed}
@@ -233,13 +234,13 @@ class OutputFolder:
     def _refuse_foreign(self) -> None:
         if not self.folder.is_dir():
             raise FileExistsError(
-                f"{str(self.folder)!r} is a file: the output is a folder, choose another name"
+                f"{str(self.folder)!r} is a file: the output is a folder, choose another name."
             )
         names = set(os.listdir(self.folder))
         if names and not names & {".lock", ".progress", *_MANIFESTS}:
             raise FileExistsError(
                 f"{str(self.folder)!r} is a folder with other things in it "
-                f"({', '.join(sorted(names)[:3])}, ...): choose another name"
+                f"({', '.join(sorted(names)[:3])}, ...): choose another name."
             )
 
     def _take_lock(self):
@@ -248,7 +249,7 @@ class OutputFolder:
             stream.close()
             raise BlockingIOError(
                 f"another process is writing into {str(self.folder)!r}: wait for it, or choose "
-                "another name"
+                "another name."
             )
         return stream
 
@@ -265,7 +266,7 @@ class OutputFolder:
         if known.get("kind") != _KIND or known.get("version") not in _KNOWN_VERSIONS:
             raise ValueError(
                 f"{str(self.folder)!r} was made by another version of sklearn_decaf: choose "
-                "another name, or remove it"
+                "another name, or remove it."
             )
         before = {**assumed, **known["settings"]}
         if before != self.settings:
@@ -308,7 +309,7 @@ def _dumps(value: dict) -> bytes:
 
 
 def _read_json(path: Path) -> dict | None:
-    """What `_dumps` wrote; None if it is not there, or not as it was written."""
+    """Read what `_dumps` wrote; None if it is not there, or not as it was written."""
     try:
         value = json.loads(path.read_bytes())
         return value if value.pop("sha256") == _json_sha256(value) else None
@@ -332,11 +333,3 @@ def _read_failed(path: Path, sha256: str) -> list[Failure]:
         Failure(int(line["row"]), line["reason"], line.get("kind", UNKNOWN))
         for line in csv.DictReader(text)
     ]
-
-
-def _sha256(path: Path) -> str:
-    digest = hashlib.sha256()
-    with open(path, "rb") as stream:
-        while chunk := stream.read(2**20):
-            digest.update(chunk)
-    return digest.hexdigest()

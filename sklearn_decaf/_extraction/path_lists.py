@@ -186,7 +186,7 @@ _LAYOUTS = {
 
 
 def _other_names(name: str) -> Iterator[tuple[str, str]]:
-    """What a name may stand for, with words for it."""
+    """List what a name may stand for, with words for it."""
     yield "there are spaces around the names", name.strip()
     yield "leave out the quotes", name.strip().strip("\"'")
     if name.startswith("file:"):

@@ -152,14 +152,14 @@ def extract(
     block_size = check_integer("block_size", block_size)
     if isinstance(paths, str | os.PathLike):
         raise ValueError(
-            f"paths={paths!r} is one path: pass a list of photographs; on the command line, "
-            "`python -m sklearn_decaf extract FOLDER` lists those of a folder"
+            f"paths={paths!r}: it must be a list of paths of photographs. On the command line, "
+            "`python -m sklearn_decaf extract FOLDER` lists those of a folder."
         )
     if format == "parquet":
         import_pyarrow()  # rather now than after the first block
     files = paths if isinstance(paths, FileList) else FileList(paths, os.fspath(root))
     if len(files) == 0:
-        raise ValueError("paths is empty: there are no photographs")
+        raise ValueError("paths is empty: pass at least one photograph.")
 
     settings = _settings(transformer, files, format, block_size)
     with OutputFolder(out, settings, files, assumed={"machine": platform.machine()}) as output:

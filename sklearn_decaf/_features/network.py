@@ -1,4 +1,4 @@
-"""What the parameters of a transformer ask of its network: layers, columns, recipe, dropout."""
+"""From the parameters of a transformer to its network: layers, columns, recipe, dropout."""
 
 from __future__ import annotations
 
@@ -65,11 +65,11 @@ class NetworkFeatures(PickledByReference):
         for layer in layers:
             if isinstance(layer, bool) or not isinstance(layer, Integral | str):
                 raise ValueError(
-                    f"layer={self.layer!r} must be a number, a name or a tuple of these; "
-                    f"found {layer!r}"
+                    f"layer={self.layer!r}: it must be a number, a name or a tuple of these; "
+                    f"found {layer!r}."
                 )
         if not layers:
-            raise ValueError("layer=() names no layer")
+            raise ValueError("layer=(): it must name at least one layer.")
         return layers
 
     def _remember_weights(self) -> None:

@@ -1,4 +1,4 @@
-"""What a transformer carries when it is pickled, so that it computes the same rows elsewhere.
+"""Pickles of transformers, which compute the same rows in other processes.
 
 Weights stay where they are. A pickle has the parameters, with paths as text that any system reads;
 the checksum of the weights, whether the transformer is fitted or not; the kernels in use; and for

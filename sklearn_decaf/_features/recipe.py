@@ -42,7 +42,7 @@ class Recipe:
         return get_extractor(self.weights, self.layers, self.pooling, self.exact)
 
     def output_columns(self) -> dict[str, slice]:
-        """Where the values of each output, a layer or a pooling of it, stand in a row."""
+        """Find the columns of each output, which is a layer or a pooling of it."""
         columns = {}
         for block in feature_blocks(self.weights.architecture, self.layers, self.pooling)[1]:
             width = block.width // len(block.outputs)

@@ -111,7 +111,7 @@ _warned = False
 
 
 def _why_nothing_is_compiled(parent: Path) -> str:
-    """What to do about missing kernels; `parent` is the folder that the package lies in."""
+    """Advise on missing kernels; `parent` is the folder that the package lies in."""
     if (parent / "meson.build").exists():  # Python looks into the current directory first
         return (
             f"sklearn_decaf was imported from its source tree {str(parent)!r}, in which nothing is "

@@ -1,4 +1,4 @@
-"""What kernels are given: aligned memory, regions of arrays, and a check of their shapes."""
+"""Arguments of kernels: aligned memory, regions of arrays, and a check of their shapes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where kernels find their numbers and leave their results: arguments that belong together."""
+"""Groups of kernel arguments: where numbers are read from, and where results go."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Rows:
 
 @dataclass(frozen=True, eq=False)
 class Place:
-    """Where results are written.
+    """Place that results are written to.
 
     Parameters
     ----------

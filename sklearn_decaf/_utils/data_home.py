@@ -24,7 +24,7 @@ def expand_user(path: str | bytes | os.PathLike) -> str:
     if expanded == "~" or expanded.startswith(("~/", f"~{os.sep}")):
         raise FileNotFoundError(
             f"{expanded!r} stands for a folder in the home directory, and this user has none: pass "
-            f"another path, set HOME, or name a folder for downloads in {VARIABLE}"
+            f"another path, set HOME, or name a folder for downloads in {VARIABLE}."
         )
     return expanded
 

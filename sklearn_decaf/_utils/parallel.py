@@ -49,7 +49,7 @@ def effective_n_threads(n_jobs: int | None) -> int:
         return max(1, min([cores, *_blas_threads()]))
     if n_jobs == 0:
         raise ValueError(
-            "n_jobs=0 means nothing: give None, a positive number, or -1 for all cores"
+            "n_jobs=0: it must be None, a positive number of threads, or -1 for all cores."
         )
     return n_jobs if n_jobs > 0 else max(1, cores + 1 + n_jobs)
 

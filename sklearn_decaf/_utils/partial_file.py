@@ -11,6 +11,7 @@ from pathlib import Path
 
 from ..exceptions import DownloadError
 from .atomic_file import move_into_place
+from .file_digest import digest_stream
 
 DISK_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
@@ -59,7 +60,7 @@ class WantedFile:
                 length, found = os.fstat(stream.fileno()).st_size, None
                 wrong = self.size is not None and length != self.size
                 if not wrong and self.checksum is not None:
-                    found = hash_stream(stream, self.new_hash())
+                    found = digest_stream(stream, self.new_hash())
                     wrong = not self.fits(found)
         except FileNotFoundError:
             return False
@@ -80,12 +81,6 @@ class WantedFile:
         if self.checksum is not None:
             known.append(" ".join(self.checksum.split(":")))
         return f"the one expected ({', '.join(known)})" if known else "the one expected"
-
-
-def hash_stream(stream, digest) -> str:
-    for chunk in iter(lambda: stream.read(2**20), b""):
-        digest.update(chunk)
-    return digest.hexdigest()
 
 
 class PartialFile:
@@ -113,7 +108,7 @@ class PartialFile:
         self.hash = self.wanted.new_hash()
         self.position = 0
         if self.keep:
-            hash_stream(self._stream, self.hash)
+            digest_stream(self._stream, self.hash)
             self.position = self._stream.tell()
             self.resumed = self.position > 0
         if not self.keep or self.position > self.wanted.max_size:

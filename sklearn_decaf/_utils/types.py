@@ -74,7 +74,7 @@ Hierarchy: TypeAlias = Mapping[Any, str | Sequence[str]]
 
 
 class FetchOptions(TypedDict, total=False):
-    """What all fetchers of data sets take."""
+    """Options of all fetchers of data sets."""
 
     data_home: FilePath | None
     local: FilePath | None
@@ -84,6 +84,6 @@ class FetchOptions(TypedDict, total=False):
 
 
 class ImageFetchOptions(FetchOptions, total=False):
-    """What fetchers of folders of images take."""
+    """Options of fetchers of folders of images."""
 
     allow_incomplete: bool

@@ -8,7 +8,6 @@ later is found.
 from __future__ import annotations
 
 import errno
-import hashlib
 import json
 import os
 import shutil
@@ -19,8 +18,8 @@ from typing import TYPE_CHECKING
 
 from .._utils.atomic_file import atomic_write
 from .._utils.download import download
+from .._utils.file_digest import file_digest
 from .._utils.file_lock import file_lock
-from .._utils.partial_file import hash_stream
 from .._utils.progress import Progress
 from ..exceptions import ArchiveError
 from ._archives import extract_archive
@@ -223,8 +222,7 @@ def _verify_archive(archive: Archive, path: Path) -> None:
     )
     if not expected:
         return  # none is published
-    with open(path, "rb") as stream:
-        found = hash_stream(stream, hashlib.new(algorithm))
+    found = file_digest(path, algorithm)
     if found != expected:
         raise ArchiveError(
             f"{path} is not the published file: its {algorithm} is {found}, not "

@@ -6,17 +6,14 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
-from sklearn import config_context
-from sklearn.base import clone
-from sklearn.decomposition import PCA
-from sklearn.manifold import TSNE
-from sklearn.utils import check_array, check_consistent_length
+from sklearn.utils import check_consistent_length
 
 from .._utils.labels import plain_labels
 from ..images import check_images, read_image
 from ._clusters import check_labels, cluster_quality, group_labels
 from ._find import transform_with
 from ._plotting import get_axes, import_pyplot
+from ._projection import check_features, embed
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -29,7 +26,6 @@ if TYPE_CHECKING:
 
     from .._utils.types import Hierarchy, Images, RandomState
 
-_PCA_COMPONENTS = 50
 _UNLABELLED = (0.75, 0.75, 0.75, 1.0)  # light grey
 
 
@@ -223,7 +219,7 @@ class EmbeddingDisplay:
             fit the features or the hierarchy.
         """
         import_pyplot(f"{cls.__name__}.from_features")  # before the long computation
-        features = _check_features(features)
+        features = check_features(features)
         labels = None if y is None else check_labels(y)[0]
         if hierarchy is not None and not hasattr(hierarchy, "keys"):
             raise TypeError(
@@ -238,7 +234,7 @@ class EmbeddingDisplay:
         quality = None
         if labels is not None:
             quality = _quality(features, labels)
-        embedding = _embed(features, embedder, random_state)
+        embedding = embed(features, embedder, random_state)
         display = cls(embedding, labels=labels, images=images, quality=quality)
         return display.plot(ax=ax, **plot_parameters)
 
@@ -379,21 +375,8 @@ class EmbeddingDisplay:
         ax.legend(handles=handles, handletextpad=0.2, fontsize="small", **place)
 
 
-def _check_features(features) -> np.ndarray:
-    features = check_array(
-        features, order="C", ensure_min_samples=3, ensure_all_finite=False, input_name="features"
-    )
-    bad = np.flatnonzero(~np.isfinite(features).all(axis=1))
-    if len(bad):
-        raise ValueError(
-            f"{len(bad)} of {len(features)} rows of features are NaN or infinite, the first is row "
-            f"{bad[0]}: leave out the images that could not be read."
-        )
-    return features
-
-
 def _quality(features: np.ndarray, labels: np.ndarray):
-    """The quality of the features, or None where no two labels are alike or no two differ."""
+    """Measure the quality of the features; None if no two labels are alike or no two differ."""
     labelled = check_labels(labels)[1]
     n = int(labelled.sum())
     if not 1 < len(np.unique(plain_labels(labels[labelled]))) < n:
@@ -403,18 +386,3 @@ def _quality(features: np.ndarray, labels: np.ndarray):
 
 def _random_order(n: int) -> np.ndarray:
     return np.random.default_rng(0).permutation(n)
-
-
-def _embed(features: np.ndarray, embedder, random_state) -> np.ndarray:
-    # Frames, whose columns lie one after another, are summed up in another order, and t-SNE makes
-    # much of the last digits.
-    with config_context(transform_output="default"):
-        if embedder is not None:
-            return np.asarray(clone(embedder).fit_transform(features))
-        n, width = features.shape
-        components = min(_PCA_COMPONENTS, n)
-        if width > components:
-            # as van der Maaten and Hinton (2008) do before t-SNE: less noise, and faster
-            features = PCA(components, random_state=random_state).fit_transform(features)
-        t_sne = TSNE(perplexity=min(30.0, (n - 1) / 3), init="pca", random_state=random_state)
-        return t_sne.fit_transform(features)

@@ -46,7 +46,7 @@ def find_transformer(estimator, caller: str) -> DeCAFTransformer:
 
 
 def find_reading_options(estimator) -> dict:
-    """How the first transformer of images that is in an estimator, if there is one, reads them."""
+    """Find the options by which the first image transformer in an estimator reads images."""
     estimator = _inner(estimator)
     parts = [estimator]
     if hasattr(estimator, "get_params") and not isinstance(estimator, type):

@@ -115,8 +115,8 @@ def test_foreign_places(paths, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "error", "message"),
     [
-        ({"paths": "photos"}, ValueError, "is one path"),
-        ({"paths": []}, ValueError, "no photographs"),
+        ({"paths": "photos"}, ValueError, "it must be a list of paths"),
+        ({"paths": []}, ValueError, "paths is empty"),
         ({"paths": [np.zeros((8, 8, 3))]}, TypeError, "row 0 is a ndarray"),
         ({"format": "csv"}, ValueError, "format='csv'"),
         ({"block_size": 0}, ValueError, "block_size=0"),

@@ -59,7 +59,7 @@ def test_numbers_count_as_in_scikit_learn(cores, n_jobs, expected):
 
 
 def test_zero_is_an_error(cores):
-    with pytest.raises(ValueError, match=r"n_jobs=0 means nothing.* -1 for all cores"):
+    with pytest.raises(ValueError, match=r"n_jobs=0: it must be .* -1 for all cores"):
         effective_n_threads(0)
 
 

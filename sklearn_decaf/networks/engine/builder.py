@@ -1,4 +1,4 @@
-"""What the functions that turn layers into steps work with: the maps of a program being built.
+"""Builder of a program, which functions that turn layers into steps work with.
 
 A kind of layer has a method ``compile_step(builder) -> Step``. It asks the builder for
 the maps that the layer reads and for new maps to write to, and hands back a step made by
@@ -184,7 +184,7 @@ class ProgramBuilder:
         return layer.inputs if fused else self.architecture.inputs(layer.name)
 
     def count_reads(self, outputs: Collection[str]) -> dict[str, int]:
-        """How often the maps of each layer are read; an output is read after all else."""
+        """Count how often the maps of each layer are read; an output is read after all else."""
         counts = dict.fromkeys(outputs, 1)
         for layer in self.layers:
             for name in self.reads(layer):

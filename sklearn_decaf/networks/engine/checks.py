@@ -1,4 +1,4 @@
-"""What the engine cannot run, said when a plan is made."""
+"""Checks, when a plan is made, of what the engine cannot run."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which layers are computed together: a convolution with what follows it."""
+"""Fusion of layers that are computed together: a convolution with what follows it."""
 
 from __future__ import annotations
 

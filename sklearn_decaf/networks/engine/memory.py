@@ -104,7 +104,7 @@ class Maps:
         return self.storage.shape[2]
 
     def row(self, y: int) -> int:
-        """Where in the array row y of the value is."""
+        """Find row y of the value in the array."""
         return self.top + y - self.storage.base
 
     def rows(self, first: int, end: int) -> np.ndarray:
@@ -122,7 +122,7 @@ class Maps:
         return self.storage.array[i, self._rows(first, end)]
 
     def _rows(self, first: int, end: int | None) -> slice:
-        """Where in the array some rows are; an error if the window is elsewhere."""
+        """Find some rows in the array; raise an error if the window is elsewhere."""
         n_rows = self.storage.array.shape[1]
         start, stop = self.row(first), n_rows if end is None else self.row(end)
         if not 0 <= start <= stop <= n_rows:

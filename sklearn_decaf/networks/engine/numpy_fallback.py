@@ -1,4 +1,4 @@
-"""What runs where nothing is compiled: the reference, so that rows do not depend on the batch."""
+"""Fallback where nothing is compiled: the reference, so that rows do not depend on the batch."""
 
 from __future__ import annotations
 

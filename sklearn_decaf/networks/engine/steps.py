@@ -44,7 +44,7 @@ class Read:
 
 @dataclass(eq=False)
 class Step:
-    """What computes one map, or copies it.
+    """Step of a program, which computes one map or copies it.
 
     Parameters
     ----------

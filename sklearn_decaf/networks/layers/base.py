@@ -1,4 +1,4 @@
-"""What all kinds of layers share: a name, inputs, and the questions that each kind answers."""
+"""Base class of all kinds of layers: a name, inputs, and the questions that each kind answers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which algorithm computes a convolution: depthwise, products, Winograd's or plain sums.
+"""Choice of the algorithm of a convolution: depthwise, products, Winograd's or plain sums.
 
 Five, of which the first that fits is taken:
 
@@ -32,7 +32,7 @@ from ..packed_weights import storable
 @storable
 @dataclass(frozen=True)
 class Algorithm:
-    """How one convolution is computed."""
+    """Algorithm of one convolution."""
 
     kind: str
     m: int = 0  # winograd: outputs of a tile along each axis

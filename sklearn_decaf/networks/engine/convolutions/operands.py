@@ -1,4 +1,4 @@
-"""What a convolution computes with, and what all algorithms have in common."""
+"""Operands of a convolution, and what all algorithms have in common."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from .packing import PackedConv
 
 @dataclass(frozen=True, eq=False)
 class ConvOperands:
-    """What one convolution reads and writes.
+    """Operands of one convolution: the arrays that it reads and writes.
 
     Parameters
     ----------
@@ -49,13 +49,13 @@ class ConvOperands:
 
     @property
     def images_for_weights(self) -> int:
-        """How many images the weights are best read for."""
+        """Number of images that the weights are best read for."""
         h, w, c = self.x.shape
         in_shape = h, w, c // self.packed.algorithm.block**2
         return images_for_weights(self.conv, self.packed, in_shape, self.out.shape, self.limits)
 
     def place(self, i: int, first: int, end: int) -> Place:
-        """Where the rows of image i are written, and the residual is added."""
+        """Place that the rows of image i are written to, and the residual that is added."""
         return Place(
             self.out.image(i, first, end),
             (0, self.out.left, self.out.channel),
