@@ -361,7 +361,8 @@ class DeCAFTransformer(NetworkFeatures, ImageInputMixin, TransformerMixin, BaseE
         network = self._variant(layer="prob", dropout=False).set_output(transform="default")
         labels = []
         for row in network.transform(X):
-            best = [] if np.isnan(row).any() else np.argsort(-row, kind="stable")[:top]
+            ranks = np.argsort(-row, kind="stable")[:top]
+            best = ranks[:0] if np.isnan(row).any() else ranks
             labels.append([(classes[i], float(row[i])) for i in best])
         return labels
 
