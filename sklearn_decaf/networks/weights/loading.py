@@ -241,7 +241,8 @@ def list_weights() -> list[dict[str, object]]:
     --------
     >>> from sklearn_decaf.networks import list_weights
     >>> [weights["name"] for weights in list_weights()]
-    ['efficientnet_lite0', 'squeezenet1_1', 'alexnet', 'caffenet', 'bvlc_alexnet', 'decaf']
+    ['efficientnet_lite0', 'efficientnet_lite1', 'efficientnet_lite2', 'squeezenet1_1', 'alexnet',
+     'caffenet', 'bvlc_alexnet', 'decaf']
     """
     listed: list[dict[str, object]] = []
     for entry in REGISTRY.values():
