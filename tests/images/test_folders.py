@@ -67,7 +67,7 @@ def unlisted_folders(denied, error=errno.EACCES):
 def test_every_suffix_of_a_format_that_is_read_is_listed():
     """Pillow's own table of suffixes is the oracle; what is called JPEG elsewhere comes on top."""
     Image.init()
-    readable = {*_reading._FORMATS, "MPO"}
+    readable = {*_reading.READERS, "MPO"}
     known = {suffix for suffix, name in Image.registered_extensions().items() if name in readable}
     assert known <= set(IMAGE_EXTENSIONS)
     assert {".mpo", ".jfif", ".jif", ".jfi", ".pjpeg", ".pjp", ".jpe"} <= set(IMAGE_EXTENSIONS)

@@ -47,15 +47,15 @@ def call_list(widths):
         after = array("d", [0.0] * width)
         phases.append([[averages.average(before, after, i)] for i in range(width)])
         before = after
-    return runner.tape(phases, [x], [before])
+    return runner.call_list(phases, [x], [before])
 
 
 items, results = array("d", range(N)), array("d", [0.0] * N)
 for widths in ((4, 3, 4), (1, 5, 2), (8, 8, 8, 8), (2,)):
     expected = [item + len(widths) + 1 for item in items]
-    tapes = [call_list(widths) for _ in range(4)]
+    lists = [call_list(widths) for _ in range(4)]
     seconds = array("d", [0.0] * (len(widths) + 1))
-    for given, times in ((tapes[:1], None), (tapes[:1], seconds), (tapes, None)):
+    for given, times in ((lists[:1], None), (lists[:1], seconds), (lists, None)):
         for _ in range(3):
             runner.run(given, 4, N, [items], [results], times)
             assert list(results) == expected
