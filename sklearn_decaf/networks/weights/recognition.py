@@ -60,6 +60,7 @@ def _choose(hits: list[Match]) -> Match:
     for match in hits:
         most[match.place] = max(match.found, most.get(match.place, 0))
     hits = [match for match in hits if match.found == most[match.place]]
+    hits = _smallest_of_a_family(hits)
     fitting = list(dict.fromkeys(match.architecture.name for match in hits))
     if len(fitting) > 1:
         raise WeightsError(
@@ -76,6 +77,14 @@ def _choose(hits: list[Match]) -> Match:
                 "that is meant alone"
             )
     return hits[0]
+
+
+def _smallest_of_a_family(hits: list[Match]) -> list[Match]:
+    """Leave the smallest where only first layers are there: larger networks begin with them too."""
+    names = {match.architecture.name for match in hits}
+    if len(names) > 1 and all(name.startswith("efficientnet_lite") for name in names):
+        return [match for match in hits if match.architecture.name == min(names)]
+    return hits
 
 
 def _same(one: Mapping[str, np.ndarray], other: Mapping[str, np.ndarray]) -> bool:
