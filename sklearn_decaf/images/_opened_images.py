@@ -167,7 +167,7 @@ class _SharedStream(io.RawIOBase):
         return len(data)
 
 
-def _lock_of(stream) -> Lock:
+def _lock_of(stream):
     return _STREAM_LOCKS[id(stream) // 64 % len(_STREAM_LOCKS)]
 
 

@@ -214,6 +214,8 @@ def work(name):
     DeCAFTransformer("pool1", cache=cache, **layer).transform([photos[2][: 50 + len(name)]] * 3)
     DeCAFTransformer("fire2", **layer).transform(pictures)
     GISTTransformer(image_size=32, n_jobs=2).transform(photos)
+    Image.fromarray(photos[0]).save(folder / "opened.png")
+    pictures.append(Image.open(folder / "opened.png"))  # reading goes back to its file
     for picture in pictures:
         read_image(picture)
     load_weights("efficientnet_lite0")
