@@ -103,6 +103,12 @@ def test_files_are_called_what_they_are(case, read, weight_file):
     assert str(caught.value).startswith(f"{path}: ")
 
 
+def test_many_comments_take_no_time():
+    """A careless pattern tries all ways to cut them up, and never ends."""
+    assert "XML" in name_kind(memoryview(b"<!---->" * 280 + b"<x>"))
+    assert "web page" in name_kind(memoryview(b"<!---->" * 280 + b"<html>"))
+
+
 def test_other_files_for_weights(weight_file):
     mean = np.zeros((3, 256, 256), np.float32)
     for content, message in (
