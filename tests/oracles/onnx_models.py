@@ -43,11 +43,13 @@ def model(nodes: list[bytes], tensors: list[bytes]) -> bytes:
     return field(1, 8) + field(7, graph)
 
 
-def external_model(parameters: Mapping[str, np.ndarray]) -> tuple[bytes, bytes]:
-    """The first layer of torchvision's AlexNet, and the file ``model.onnx.data`` beside it."""
+def external_model(
+    parameters: Mapping[str, np.ndarray], location: str = "model.onnx.data"
+) -> tuple[bytes, bytes]:
+    """The first layer of torchvision's AlexNet, and a file with its numbers."""
     kernel, bias = parameters["conv1.kernel"].transpose(3, 2, 0, 1), parameters["conv1.bias"]
     raw = np.ascontiguousarray(kernel).tobytes()
-    where = {"location": "model.onnx.data"}
+    where = {"location": location}
     tensors = [
         external("w", kernel, **where, offset=0, length=len(raw)),
         external("b", bias, **where, offset=len(raw), length=bias.nbytes),
