@@ -9,10 +9,10 @@ each to ``DeCAFTransformer(on_error="raise")`` and ``DeCAFTransformer(on_error="
 row of several is at fault, it stands in row 1 between good images. Then come images that are read
 all the same: unusual ones, those that are transparent everywhere, those with faults in their
 metadata (while all warnings are errors), those that were opened before their file was replaced;
-then containers of images, and of none; last folders and lists for the command line, with what it
-says and exits with. The exit status is 1 if anything but a ValueError or
-TypeError comes out, if a bad input is accepted, or if the others are not read as what they are.
-The tests use the same inputs, ``tests/oracles``.
+then containers of images, and of none; folders and lists for the command line, with what it says
+and exits with; last weight files, and files that are none. The exit status is 1 if anything but a
+ValueError or TypeError comes out, if a bad input is accepted, or if the others are not read as what
+they are. The tests use the same inputs, ``tests/oracles``.
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ from sklearn_decaf.images import read_image
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 from _odd_extractions import report_extractions
+from _odd_weights import report_weights
 from oracles.bad_images import BadInput, bad_inputs, encode, odd_inputs, photo
 from oracles.faulty_metadata import PIXELS, UPRIGHT, straight_files, turned_files
 from oracles.hidden_images import hidden_inputs
@@ -174,6 +175,7 @@ def main() -> int:
         report_opened(report, folder / "opened")
         report_containers(report, folder / "contained")
     report.unexpected += report_extractions(length)
+    report.unexpected += report_weights(length)
     print(f"\nUnexpected: {', '.join(report.unexpected) or 'none'}.")
     return bool(report.unexpected)
 

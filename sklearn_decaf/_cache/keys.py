@@ -107,8 +107,7 @@ def recipe_digest(recipe: Recipe, *, code: str | None = None, machine: dict | No
     described = {
         "code": _CODE if code is None else code,
         "machine": _machine() if machine is None else machine,
-        "weights": recipe.weights.sha256,
-        "architecture": recipe.weights.architecture.name,
+        "weights": recipe.weights.digest,  # and of the architecture
         "resize": recipe.resize,
         "ten_crop": recipe.ten_crop,
         "exif_transpose": recipe.exif_transpose,

@@ -40,6 +40,12 @@ def npy(values):
     return stream.getvalue()
 
 
+def npz(values, name="arr_0", **others):
+    stream = io.BytesIO()
+    np.savez(stream, **{name: values}, **others)
+    return stream.getvalue()
+
+
 def meta(values):
     names = [f"class {i}" for i in range(1000)]
     return b"\x80\x02" + decaf_writer.python2({"label_names": names, "data_mean": values}) + b"."
@@ -53,6 +59,23 @@ FILES = {
     "meta": meta(MEAN.ravel()),
     "meta of a column": meta(MEAN.reshape(-1, 1)),
     "pickle of today": pickle.dumps({"data_mean": MEAN}, protocol=2),
+    "npz": npz(MEAN),
+}
+
+PIXEL = np.array([104.0, 116.5, 122.25])
+PIXELS = {
+    "npy": npy(PIXEL),
+    "npy of float32": npy(PIXEL.astype(np.float32)),
+    "npy of axes": npy(PIXEL.reshape(1, 3, 1, 1)),
+    "npz": npz(PIXEL, name="mean"),
+    "npz with more": npz(PIXEL, name="data_mean", other=np.zeros(3)),
+    "binaryproto": protobuf_writer.blob(PIXEL.astype(np.float32).reshape(3, 1, 1), legacy=True),
+    "binaryproto with a shape": protobuf_writer.blob(PIXEL),
+    "meta": meta(PIXEL.astype(np.float32)),
+    "pickle of an array": pickle.dumps(PIXEL, protocol=4),
+    "text": b"104 116.5 122.25\n",
+    "text with commas": b"[104.0, 116.5, 122.25]",
+    "lines": b"1.04e2\n1.165e+02\n122.25\n",
 }
 
 
@@ -60,6 +83,64 @@ FILES = {
 def test_files(kind, weight_file):
     pixels, _ = read_mean_image(weight_file(FILES[kind]))
     np.testing.assert_array_equal(pixels.transpose(2, 0, 1), MEAN)
+
+
+@pytest.mark.parametrize("kind", PIXELS)
+def test_a_mean_pixel(kind, tmp_path):
+    path, mean = tmp_path / "net.caffemodel", tmp_path / "mean"
+    path.write_bytes(caffe_file())
+    mean.write_bytes(PIXELS[kind])
+    np.testing.assert_array_equal(read_mean_image(mean)[0], PIXEL)
+    loaded = load_weights(path, mean=mean)
+    assert loaded.architecture.preprocessing.mean == tuple(PIXEL)
+    assert loaded.architecture.preprocessing.mean_image is None
+    assert load_weights(path, mean=mean) is loaded
+    # as numbers
+    given = load_weights(path, mean=PIXEL)
+    assert given.architecture == loaded.architecture and given.digest == loaded.digest
+    assert load_weights(path, mean=tuple(PIXEL)) is given
+    assert len({one.sha256 for one in (given, loaded, load_weights(path))}) == 3
+    # and it is kept
+    save_weights(loaded, tmp_path / "saved.safetensors")
+    assert load_weights(tmp_path / "saved.safetensors").architecture == loaded.architecture
+
+
+def test_the_network_subtracts_a_mean_pixel(tmp_path):
+    (tmp_path / "net.caffemodel").write_bytes(caffe_file())
+    weights = load_weights(tmp_path / "net.caffemodel", mean=[104, 116.5, 122.25])
+    crop = ours(PHOTO, weights.architecture.preprocessing, ten_crop=False)
+    (found,) = Plan(weights.architecture, weights.parameters, ["conv1"]).run(crop[None])
+    kernel, bias = (
+        weights.parameters[f"conv1.{kind}"].astype(float) for kind in ("kernel", "bias")
+    )
+    seen = crop[:11, :11, ::-1] - PIXEL  # BGR
+    expected = np.einsum("hwc,hwcf->f", seen, kernel) + bias
+    np.testing.assert_allclose(found[0, 0, 0], expected, rtol=0, atol=1e-5 * np.abs(expected).max())
+
+
+@pytest.mark.parametrize(
+    "mean, error, message",
+    [
+        ([104, 117], ValueError, "mean has 2 numbers; it is a file, or three"),
+        (MEAN, ValueError, "mean has 196608 numbers"),
+        (object(), TypeError, "is no path and not three numbers"),
+        (["a", "b", "c"], TypeError, "is no path and not three numbers"),
+        ([104, 117, 300], WeightsError, "a mean pixel of .*300.0.; 0 to 255"),
+        ([104, np.nan, 3], WeightsError, "a mean pixel of"),
+    ],
+)
+def test_no_mean_pixels(mean, error, message, tmp_path):
+    (tmp_path / "net.caffemodel").write_bytes(caffe_file())
+    with pytest.raises(error, match=message):
+        load_weights(tmp_path / "net.caffemodel", mean=mean)
+
+
+def test_archives_of_several_arrays(weight_file):
+    with pytest.raises(WeightsError, match=r"2 arrays .'a', 'b'., and it is not clear which"):
+        read_mean_image(weight_file(npz(MEAN, name="a", b=MEAN)))
+    last = npy(MEAN.transpose(1, 2, 0))
+    with pytest.raises(WeightsError, match=r"\(256, 256, 3\); .* transpose it"):
+        read_mean_image(weight_file(last))
 
 
 def test_caffes_own_mean(shared_data):

@@ -76,8 +76,9 @@ def fold_batch_norm(kernel, weight, bias, mean, var, epsilon):
     """
     if not np.all(var >= 0):
         raise WeightsError("a batch normalisation has a negative variance")
-    scale = weight.astype(np.float64) / np.sqrt(var.astype(np.float64) + epsilon)
-    return kernel * scale, bias.astype(np.float64) - mean.astype(np.float64) * scale
+    with np.errstate(all="ignore"):  # what is not finite is noticed later
+        scale = weight.astype(np.float64) / np.sqrt(var.astype(np.float64) + epsilon)
+        return kernel * scale, bias.astype(np.float64) - mean.astype(np.float64) * scale
 
 
 # -- what NumPy writes into a pickle --
@@ -172,7 +173,7 @@ class PickledArray(Buildable):
 
     @property
     def description(self) -> str:
-        """For messages."""
+        """Description for messages."""
         return self.problem or ("an array of objects" if self.array is None else "an array")
 
 

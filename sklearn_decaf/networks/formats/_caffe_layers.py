@@ -135,13 +135,14 @@ def read_options(reader: FieldReader, message: memoryview) -> Options:
                 found = varints(value, MAX_OPTIONS)
             except WeightsError:  # a message, or text
                 continue
-        known = options.setdefault(number, [])
-        known += found[: MAX_OPTIONS - len(known)]
+        if number < MAX_OPTIONS:
+            known = options.setdefault(number, [])
+            known += found[: MAX_OPTIONS - len(known)]
     return options
 
 
 def describe_layers(messages: list[LayerMessage]) -> tuple[FileLayer, ...]:
-    """What the layers compute, as far as the file says.
+    """Describe what the layers compute, as far as the file says.
 
     A convolution cannot be without options: where one is, the file was made by something else than
     Caffe. Nothing follows from options that are missing then, nor from the order of the layers.
@@ -180,7 +181,7 @@ def _describe(message: LayerMessage, complete: bool) -> Described:
 
 
 def _add_input(described: LayerList, message: LayerMessage) -> None:
-    """What a data layer does to the pictures, if it says so."""
+    """Note what a data layer does to the pictures, if it says so."""
     transform = message.options.get("transform", {})
     data = message.options.get("data", {})  # where it stood until 2014
     constants: dict[str, object] = {}

@@ -1,10 +1,11 @@
-"""What readers return: arrays by name, and what the file says about itself and its layers."""
+"""Contents of a weight file: arrays by name, and what it says about itself and its layers."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -36,7 +37,7 @@ class FileLayer:
     name: str
     kind: str
     inputs: tuple[int, ...] | None = None
-    constants: Mapping[str, object] = field(default_factory=dict)
+    constants: Mapping[str, Any] = field(default_factory=dict)
     kernel: str = ""
 
 
@@ -103,7 +104,7 @@ class OtherFile:
 
 @dataclass(frozen=True)
 class Contents:
-    """What a weight file holds.
+    """Arrays of a weight file, with what it says about itself and its layers.
 
     Attributes
     ----------

@@ -1,4 +1,4 @@
-"""What files are that are no weight files, or none that is read here, and what to do about them."""
+"""Names for files that are no weight files, or none that is read here, with what to do."""
 
 from __future__ import annotations
 
@@ -40,10 +40,8 @@ _STARTS: tuple[tuple[bytes, str, str], ...] = (
     (b"SQLite format 3", "an SQLite database", ""),
 )
 _AGAIN = "it is what a server said instead of sending the file: fetch it again"
-_WEB_PAGE = re.compile(
-    rb"(\xef\xbb\xbf)?\s*(<!--.*?-->\s*)*<(!doctype\s+html|html|head|body)\b", re.I
-)
-_XML = re.compile(rb"(\xef\xbb\xbf)?\s*<(\?xml|\w+[\s>])")
+_WEB_PAGE = re.compile(rb"<(!doctype\s+html|html|head|body)\b", re.I)
+_XML = re.compile(rb"<(\?xml|\w+[\s>])")
 _PROTOTXT = re.compile(rb"(\s|#[^\n]*\n)*(name\s*:\s*\"|layers?\s*\{|input\s*:\s*\"|net\s*:\s*\")")
 _OLD_PICKLE = re.compile(
     rb"\([dl](p\d|q)|[\]}]q[\0\1]|c(copy_reg|__builtin__|collections|numpy[\w.]*|torch[\w.]*)\n"
@@ -53,7 +51,7 @@ _WINDOW = 2048
 
 
 def name_kind(data: memoryview) -> str | None:
-    """What a file is, and what to do about it, in words; None if it is nothing known."""
+    """Say what a file is, and what to do about it; None if it is nothing known."""
     start = bytes(data[:_WINDOW])
     for magic, kind, cure in _STARTS:
         if start.startswith(magic):
@@ -66,7 +64,7 @@ def name_kind(data: memoryview) -> str | None:
         return (
             "nothing but zeros, which is what a download leaves that was broken off: fetch it again"
         )
-    if _WEB_PAGE.match(start):
+    if _WEB_PAGE.match(_without_comments(start)):
         return f"a web page: {_AGAIN}"
     if _OLD_PICKLE.match(start):
         return (
@@ -83,7 +81,7 @@ def name_kind(data: memoryview) -> str | None:
 
 
 def name_archive(names: Iterable[str]) -> str:
-    """What a zip archive is that is no .npz file, and what to do about it."""
+    """Say what a zip archive is that is no .npz file, and what to do about it."""
     names = list(names)
     inside = [name for name in names if name.endswith(_SUFFIXES) and "__MACOSX" not in name]
     if "model.weights.h5" in names:
@@ -94,8 +92,16 @@ def name_archive(names: Iterable[str]) -> str:
     return f"a zip archive that holds {describe(other)}, which is no .npy member"
 
 
+def _without_comments(start: bytes) -> bytes:
+    """The beginning of a web page after a byte-order mark and comments."""
+    text = start.removeprefix(b"\xef\xbb\xbf").lstrip()
+    while text.startswith(b"<!--") and b"-->" in text:
+        text = text.partition(b"-->")[2].lstrip()
+    return text
+
+
 def _name_text(start: bytes) -> str:
-    if _XML.match(start):
+    if _XML.match(_without_comments(start)):
         return f"an XML document: {_AGAIN}"
     if _PROTOTXT.match(start):
         return (

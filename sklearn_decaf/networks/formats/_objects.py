@@ -56,13 +56,13 @@ def find_leaves(value: object, wanted: Callable[[object], bool]) -> list[tuple[K
 
 
 def describe_foreign(value: object) -> str:
-    """What an object without arrays is: the first that was not made inside it, or its type."""
+    """Describe an object without arrays: the first that was not made inside it, or its type."""
     foreign = find_leaves(value, lambda one: isinstance(one, Foreign))
     return describe(foreign[0][1] if foreign else value)
 
 
 def is_module(value: object) -> bool:
-    """Whether an object that was not made is a module of torch."""
+    """Tell whether an object that was not made is a module of torch."""
     state = value.state if isinstance(value, Foreign) else None
     return isinstance(state, dict) and {"_parameters", "_buffers", "_modules"} <= state.keys()
 
@@ -91,7 +91,7 @@ class _Place:
 
 
 def _children(value: object, wanted: Callable) -> Iterable[tuple[str | None, object]]:
-    """What an object holds, by keys; None where the part stands for the whole."""
+    """Parts of an object by keys; None where the part stands for the whole."""
     match value:
         case dict():
             return value.items()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections import Counter
 from collections.abc import Mapping
@@ -180,7 +181,7 @@ class GraphReader:
         self._constants.update(dict.fromkeys(node.outputs, value))
 
     def _derived(self, node: Node, value: object, otherwise: object) -> object:
-        """What a node makes of a constant, as far as that is needed to find parameters."""
+        """Compute what a node makes of a constant, as far as that is needed to find parameters."""
         to_float = node.kind == "Cast" and node.attributes.get("to") in _FLOATING
         if node.kind in ("Identity", "CastLike") or to_float:
             return value
@@ -234,23 +235,23 @@ class GraphReader:
         self._fresh.update(dict.fromkeys(node.outputs, position))
 
     def _is_zero(self, blob: str) -> bool:
-        """Whether a bias is there for form's sake."""
+        """Tell whether a bias is nothing but zeros."""
         value = self._constants.get(blob)
         return isinstance(value, Filled) and value.number == 0
 
     def _name(self, blob: str) -> str:
-        """What a constant was called before nodes handed it on."""
+        """Name of a constant before nodes handed it on."""
         value = self._constants.get(blob)
         return value.name if isinstance(value, Tensor) else blob
 
     def _is_part_of_product(self, node: Node, own: list[str]) -> bool:
-        """Take up what only scales and shifts the layer before it; whether this node does."""
+        """Take up a node that only scales and shifts the layer before it; tell whether it does."""
         if node.kind == "BatchNormalization":
             return self._fold(node)
         return node.kind == "Add" and len(own) == 1 and self._add_bias(node, own[0])
 
     def _fold(self, node: Node) -> bool:
-        """Make a batch normalisation part of the layer before it; whether that is possible."""
+        """Make a batch normalisation part of the layer before it; tell whether that is possible."""
         position = self._fresh.get(node.inputs[0])
         alone = self._readers[node.inputs[0]] == 1
         if position is None or not alone or len(node.inputs) != 5:
@@ -270,7 +271,7 @@ class GraphReader:
         weight, bias, mean, var = numbers
         kernel = np.moveaxis(parameters.weight, 0, -1)
         epsilon = self._constants.number(node, 9, "epsilon", 1e-5)
-        if epsilon is None:
+        if epsilon is None or not 0 <= epsilon < math.inf:
             raise WeightsError("a batch normalisation whose epsilon is no number")
         kernel, shift = fold_batch_norm(
             kernel, weight, bias, mean - parameters.bias.astype(np.float64), var, epsilon
@@ -282,7 +283,7 @@ class GraphReader:
         return True
 
     def _add_bias(self, node: Node, blob: str) -> bool:
-        """Make an addition of constants part of the layer before it; whether that is possible."""
+        """Make an added constant part of the layer before it; tell whether that is possible."""
         position = self._fresh.get(blob)
         if position is None or self._readers[blob] != 1 or len(node.inputs) != 2:
             return False
@@ -321,7 +322,7 @@ class GraphReader:
 
 
 def _keep_names(pairs: list[tuple[str, str]]) -> bool:
-    """Whether the names of parameters say which SqueezeNet it is."""
+    """Tell whether the names of parameters say which SqueezeNet it is."""
     names = [name for pair in pairs for name in pair]
     if len(set(names)) != len(names) or not any("squeeze" in name for name in names):
         return False

@@ -41,7 +41,7 @@ class Filled:
 
 
 class Constants(dict):
-    """What does not depend on the photographs, by blobs: tensors, arrays, numbers.
+    """Tensors, arrays and numbers that do not depend on the photographs, by names of blobs.
 
     Parameters
     ----------

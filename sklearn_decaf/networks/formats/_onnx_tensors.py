@@ -69,7 +69,7 @@ class Tensor:
 
     @property
     def is_float(self) -> bool:
-        """Whether it is of floating point numbers."""
+        """True if it is of floating point numbers."""
         return self.type in _FLOATING
 
     def numbers(self, files: ExternalFiles) -> np.ndarray:
@@ -242,7 +242,7 @@ def _whole(external: dict[str, str], key: str, default: int) -> int:
 
 
 def read_tensor(reader: FieldReader, message: memoryview) -> Tensor:
-    """What a TensorProto says."""
+    """Read a TensorProto."""
     tensor = Tensor()
     for number, kind, value in reader.fields(message):
         if number == _NAME and kind == BYTES:

@@ -72,7 +72,7 @@ class Foreign(Buildable):
 
     @property
     def description(self) -> str:
-        """For messages."""
+        """Description for messages."""
         return f"an object of {describe(self.name)}, which is not made"
 
 

@@ -57,7 +57,7 @@ class Storage:
 
     @property
     def is_read(self) -> bool:
-        """Whether its numbers are of a type that is read."""
+        """True if its numbers are of a type that is read."""
         return self.kind in STORAGE_DTYPES.values()
 
     @property
@@ -182,7 +182,7 @@ def _tensor(arguments: tuple) -> TensorView:
 
 
 def _check_view(storage: Storage, offset: int, shape: tuple, strides: tuple) -> None:
-    """A view has to stay inside its storage and must not show a number twice."""
+    """Make sure that a view stays inside its storage and shows no number twice."""
     if not storage.is_read:
         raise WeightsError(f"a tensor of type {describe(storage.kind)}, which is not read")
     if len(shape) != len(strides):
@@ -271,7 +271,7 @@ def _readable(name: str, leaf: TensorView | PickledArray) -> TensorView | np.nda
 
 
 def _check_amount(views: list, reader: StateReader) -> None:
-    """A small storage that is shown in many ways could become any amount of memory later."""
+    """Refuse a small storage that is shown in many ways and could become any amount of memory."""
     distinct = {view for view in views if isinstance(view, TensorView)}
     shown = sum(math.prod(view.shape) for view in distinct)
     if shown > sum(storage.count for storage in reader.storages.values()):

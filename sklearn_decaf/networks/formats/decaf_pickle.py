@@ -114,8 +114,9 @@ def _pool(layer: dict, name: str) -> tuple[str, dict]:
         constants["size"] = (_integer(layer, "sizeX", name),) * 2
     if "stride" in layer:
         constants["stride"] = (_integer(layer, "stride", name),) * 2
-    if layer.get("start", 0) != 0:
-        constants["pads"] = (-_integer(layer, "start", name, low=-1000, high=1),) * 4
+    if "start" in layer:  # a negative number of zeros above and on the left
+        start = -_integer(layer, "start", name, low=-1000, high=1)
+        constants["pads"] = (start, start, 0, 0)
     kind = _text(layer["pool"], f"pool of layer {describe(name)}") if "pool" in layer else "max"
     if "outputsX" in layer:
         constants["output"] = (_integer(layer, "outputsX", name),) * 2

@@ -56,7 +56,7 @@ def _is_array(value: object) -> bool:
 
 
 def _found(value: object, problems: list[str]) -> str:
-    """What there is instead."""
+    """Describe what there is instead."""
     if problems:
         return problems[0]
     found = describe_foreign(value)

@@ -73,7 +73,7 @@ def _to_own_axes(entry: Entry, match: Match) -> tuple[np.ndarray, np.ndarray]:
         epsilon = match.epsilons.get(entry.batch_norm, layout.batch_norm_epsilon)
         kernel, bias = fold_batch_norm(kernel, weight, bias, mean, var, epsilon)
     else:
-        bias = arrays[entry.bias]
+        (bias,) = (arrays[name] for name in entry.vectors)
     if layout.preprocessing is not None and entry.layer == net.layers[0].name:
         kernel, bias = move_preprocessing(kernel, bias, layout.preprocessing, net.preprocessing)
     return kernel, bias

@@ -1,4 +1,4 @@
-"""What weights are known by: a digest of all that decides their activations."""
+"""Digests of weights: of all that decides their activations."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def _content_digest(parameters: Mapping[str, np.ndarray]) -> str:
         array = np.ascontiguousarray(parameters[name])
         header = json.dumps([name, array.dtype.str, array.shape])
         digest.update(header.encode() + b"\n")
-        digest.update(array.reshape(-1).view(np.uint8))
+        digest.update(array.reshape(-1).view(np.uint8).data)
     return digest.hexdigest()
 
 
@@ -36,5 +36,5 @@ def _description(architecture: Architecture) -> list[str]:
     """The layers and the preprocessing; names of layers by number decide no activation."""
     image = architecture.preprocessing.mean_image
     preprocessing = replace(architecture.preprocessing, mean_image=None)
-    mean = "" if image is None else hashlib.sha256(image.pixels).hexdigest()
+    mean = "" if image is None else hashlib.sha256(image.pixels.data).hexdigest()
     return [*map(repr, architecture.layers), repr(preprocessing), mean]

@@ -10,6 +10,7 @@ import math
 from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from ...exceptions import WeightsError
 from ..architecture import INPUT, Architecture
@@ -27,6 +28,7 @@ from ..layers import (
     Shape,
     Softmax,
 )
+from ..layers._windows import pair
 from .variants import Changes, is_possible, with_changes
 
 _KINDS: dict[type, tuple[str, ...]] = {
@@ -46,7 +48,7 @@ _RELATIVE = 1e-5
 
 @dataclass
 class Comparison:
-    """How the layers of a file differ from those of an architecture.
+    """Differences between the layers of a file and those of an architecture.
 
     Attributes
     ----------
@@ -80,8 +82,8 @@ def compare_layers(
     for layer in layers:
         if layer.kind == "input":
             _compare_input(net, layer, result)
-        elif layer.kind == "batch_norm":
-            result.epsilons[layer.kernel] = layer.constants.get("epsilon")
+        elif layer.kind == "batch_norm" and layer.constants.get("epsilon") is not None:
+            result.epsilons[layer.kernel] = layer.constants["epsilon"]
     net = with_changes(architecture, result.changes)
     placed = _Placement(layers)
     for layer in architecture.layers:
@@ -107,7 +109,7 @@ def compare_layers(
 
 
 class _Placement:
-    """Which layer of a file is which of the architecture."""
+    """Finds the layers of an architecture in a file."""
 
     def __init__(self, layers: tuple[FileLayer, ...]):
         self.of: dict[str, int] = {INPUT: NETWORK_INPUT}
@@ -140,19 +142,20 @@ class _Placement:
             unknown = found.inputs is None or ELSEWHERE in found.inputs or reads_absent
             if unknown or found.inputs == tuple(sources):
                 return place, "" if found.kind in kinds else f"it is a {found.kind} in the file"
-            return place, f"it reads {self._names(found.inputs)} in the file"
+            return place, f"it reads {self._names(found.inputs or ())} in the file"
         if layer.name in self._by_name:  # which is all that tells where it is
             place = self._by_name[layer.name]
             kind = self._layers[place].kind
             return place, "" if kind in kinds else f"it is a {kind} in the file"
         if reads_absent:
             self._absent.add(layer.name)
-        if None in sources:  # which was noted there, or the file has ended
+        placed = sorted(source for source in sources if source is not None)
+        if len(placed) < len(sources):  # which was noted there, or the file has ended
             return None, ""
-        readers = self._readers[sources[0]]
+        readers = self._readers[placed[0]]
         for place in readers:
             found = self._layers[place]
-            if found.kind in kinds and sorted(found.inputs) == sorted(sources):
+            if found.kind in kinds and sorted(found.inputs or ()) == placed:
                 return place, ""
         if not readers:  # the file ends here
             return None, ""
@@ -167,9 +170,9 @@ class _Placement:
 
 
 def _compare_input(net: Architecture, layer: FileLayer, result: Comparison) -> None:
-    """What a data layer does to photographs."""
+    """Compare what a data layer does to photographs."""
     preprocessing, constants = net.preprocessing, layer.constants
-    fields: dict[str, object] = {}
+    fields: dict[str, Any] = {}
     mean = constants.get("mean")
     if mean is not None:
         fields["mean"] = tuple(map(float, mean)) * (3 if len(mean) == 1 else 1)
@@ -224,54 +227,20 @@ def _compare_constants(layer: Layer, found: FileLayer, shape: Shape) -> tuple[di
 
 
 def _compare_conv(layer: Conv, stated: dict, shape: Shape) -> tuple[dict, str]:
-    fields: dict[str, object] = {}
-    for name, ours in (("stride", layer.stride), ("dilation", 1)):
-        theirs = tuple(stated.get(name, (ours, ours)))
-        if theirs == (ours, ours):
-            continue
-        if name == "dilation" or theirs[0] != theirs[1]:
-            return {}, f"its {name} is {_by(theirs)} in the file"
-        fields[name] = theirs[0]
     groups = stated.get("groups", layer.groups)
     if groups != layer.groups:
         return {}, f"it has {groups} groups in the file, not {layer.groups}"
-    pads = stated.get("pads")
-    if pads is not None:
-        unknown = isinstance(pads, str) and pads != "same"
-        padding = None if unknown else _padding(layer, pads, shape)
-        if padding is None:
-            shown = pads if unknown else "top {}, left {}, bottom {}, right {}".format(*pads)
-            return {}, f"it is padded in the file: {shown}"
-        if padding != layer.padding:
-            fields["padding"] = padding
-    return _possible(layer, fields)
-
-
-def _padding(layer: Conv, pads: str | tuple, shape: Shape) -> int | str | None:
-    """What `Conv.padding` would have to be for these pads; None if nothing will do."""
-    sides = _sides(replace(layer, padding="same"), shape) if pads == "same" else pads
-    for padding in (layer.padding, "same", sides[0]):
-        if sides == _sides(replace(layer, padding=padding), shape):
-            return padding
-    return None
-
-
-def _sides(layer: Conv, shape: Shape) -> tuple[int, int, int, int]:
-    (top, bottom), (left, right) = layer.pads(shape)
-    return top, left, bottom, right
+    return _with_padding(
+        layer, _other_lengths(layer, stated, ("stride", "dilation")), stated, shape
+    )
 
 
 def _compare_pool(layer: MaxPool, stated: dict, shape: Shape) -> tuple[dict, str]:
-    fields: dict[str, object] = {}
-    for name, ours in (("size", layer.size), ("stride", layer.stride)):
-        theirs = tuple(stated.get(name, (ours, ours)))
-        if theirs[0] != theirs[1]:
-            return {}, f"its {name} is {_by(theirs)} in the file"
-        if theirs[0] != ours:
-            fields[name] = theirs[0]
-    if any(stated.get("pads", ())) or tuple(stated.get("dilation", (1, 1))) != (1, 1):
-        return {}, "it is padded or dilated in the file"
-    fields, problem = _possible(layer, fields)
+    if tuple(stated.get("dilation", (1, 1))) != (1, 1):
+        return {}, "it is dilated in the file"
+    fields, problem = _with_padding(
+        layer, _other_lengths(layer, stated, ("size", "stride")), stated, shape
+    )
     if problem:
         return {}, problem
     pool = replace(layer, **fields)
@@ -280,12 +249,48 @@ def _compare_pool(layer: MaxPool, stated: dict, shape: Shape) -> tuple[dict, str
         other = replace(pool, ceil_mode=ceil).output_shape(shape)
         if other != pool.output_shape(shape):
             fields["ceil_mode"] = ceil
-        output = stated.get("output", other[:2])
     except ValueError as error:
         return {}, str(error)
+    output = stated.get("output", other[:2])
     if tuple(output) != other[:2]:
         return {}, f"its output is {_by(output)} in the file, not {_by(other[:2])}"
     return fields, ""
+
+
+def _other_lengths(layer: Conv | MaxPool, stated: dict, names: tuple[str, ...]) -> dict:
+    """Those of (rows, columns) that are not the layer's."""
+    other = {name: tuple(stated[name]) for name in names if name in stated}
+    return {
+        name: length if length[0] != length[1] else length[0]
+        for name, length in other.items()
+        if length != pair(getattr(layer, name))
+    }
+
+
+def _with_padding(
+    layer: Conv | MaxPool, fields: dict, stated: dict, shape: Shape
+) -> tuple[dict, str]:
+    """Add the padding, where it is another one, to the fields that are different."""
+    fields, problem = _possible(layer, fields)
+    pads = stated.get("pads")
+    if problem or pads is None:
+        return fields, problem
+    if isinstance(pads, str) and pads != "same":
+        return {}, f"it is padded in the file: {pads}"
+    changed = replace(layer, **fields)
+    wanted = _sides(replace(changed, padding="same"), shape) if pads == "same" else pads
+    top, left, bottom, right = wanted
+    simple = top if top == left == bottom == right else ((top, bottom), (left, right))
+    for padding in (layer.padding, "same", simple):
+        if wanted == _sides(replace(changed, padding=padding), shape):
+            other = {} if padding == layer.padding else {"padding": padding}
+            return _possible(layer, {**fields, **other})
+    return {}, f"it is padded in the file: top {top}, left {left}, bottom {bottom}, right {right}"
+
+
+def _sides(layer: Conv | MaxPool, shape: Shape) -> tuple[int, int, int, int]:
+    (top, bottom), (left, right) = layer.pads(shape)
+    return top, left, bottom, right
 
 
 def _possible(layer: Layer, fields: dict) -> tuple[dict, str]:

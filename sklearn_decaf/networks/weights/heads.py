@@ -23,7 +23,7 @@ Arrays = Mapping[str, np.ndarray]
 
 @dataclass
 class Head:
-    """What became of the layers above the body.
+    """The layers above the body, as far as they are there.
 
     Attributes
     ----------
@@ -114,14 +114,15 @@ def _find_classes(
 ) -> None:
     """The layer of the classes, of any number, by its own name or another."""
     shape, axis = expected[entry.kernel], 0 if layout.axes.startswith("o") else -1
-    if entry.kernel not in found.arrays and entry.bias not in found.arrays:
+    (bias_name,) = entry.vectors
+    if entry.kernel not in found.arrays and bias_name not in found.arrays:
         name = _only_kernel(others, shape, axis)
         if name is not None:
             found.renamed[entry.kernel] = name
             found.arrays[entry.kernel] = others.pop(name)
-            for bias in list(others):
-                found.renamed[entry.bias] = bias
-                found.arrays[entry.bias] = others.pop(bias)
+            for other in list(others):
+                found.renamed[bias_name] = other
+                found.arrays[bias_name] = others.pop(other)
             found.guessed = found.own_classes = True
         elif others:
             some = ", ".join(f"{describe(n)} {a.shape}" for n, a in list(others.items())[:3])
@@ -131,13 +132,13 @@ def _find_classes(
         _check(found, entry, expected)
         return
     n = kernel.shape[axis]
-    if entry.bias not in found.arrays:
-        found.arrays[entry.bias] = zeros(n)
+    if bias_name not in found.arrays:
+        found.arrays[bias_name] = zeros(n)
         found.notes.append("its head has no bias")
     if n == shape[axis] and not found.guessed:
         _check(found, entry, expected)
         return
-    bias = found.arrays[entry.bias]
+    bias = found.arrays[bias_name]
     stacked = [name for name, array in others.items() if _reads(array, n, axis)]
     if bias.shape != (n,) or stacked:
         found.missing[entry.layer] = (
@@ -145,7 +146,7 @@ def _find_classes(
             if stacked
             else f"a bias of shape {bias.shape} for {n} classes"
         )
-        del found.arrays[entry.kernel], found.arrays[entry.bias]
+        del found.arrays[entry.kernel], found.arrays[bias_name]
         return
     found.own_classes = True
     found.changes = number_of_classes(net, n)
@@ -164,7 +165,7 @@ def _only_kernel(others: dict[str, np.ndarray], shape: Shape, axis: int) -> str 
 
 
 def _fits(array: np.ndarray, shape: Shape, axis: int) -> bool:
-    """Whether an array has this shape but for the number of classes."""
+    """Tell whether an array has this shape but for the number of classes."""
     if array.ndim != len(shape) or not array.shape[axis]:
         return False
     found, wanted = list(array.shape), list(shape)
@@ -173,5 +174,5 @@ def _fits(array: np.ndarray, shape: Shape, axis: int) -> bool:
 
 
 def _reads(array: np.ndarray, n: int, axis: int) -> bool:
-    """Whether an array may be the kernel of a layer that reads n numbers."""
+    """Tell whether an array may be the kernel of a layer that reads n numbers."""
     return array.ndim > 1 and array.shape[1 if axis == 0 else -2] == n

@@ -66,6 +66,8 @@ class Layout:
     batch_norm_epsilon : float
     doubt : str
         Why names and shapes are not enough, where the caller has to name the architecture.
+    suffix : str
+        What the names of all kernels end in, if there are many architectures to compare.
     """
 
     name: str
@@ -76,6 +78,7 @@ class Layout:
     preprocessing: Preprocessing | None = None
     batch_norm_epsilon: float = 1e-3
     doubt: str = ""
+    suffix: str = ""
 
     def shapes(self, architecture: Architecture) -> dict[str, Shape]:
         """Names and shapes of all arrays that a complete file has."""
@@ -209,8 +212,13 @@ def _mxnet_squeezenet(net: Architecture) -> list[Entry]:
 
 
 LAYOUTS = (
-    Layout("the package's own names", ARCHITECTURES, _own(".kernel", ".bias")),
-    Layout("names with underscores", ARCHITECTURES, _own("_kernel_hwio", "_bias")),
+    Layout("the package's own names", ARCHITECTURES, _own(".kernel", ".bias"), suffix=".kernel"),
+    Layout(
+        "names with underscores",
+        ARCHITECTURES,
+        _own("_kernel_hwio", "_bias"),
+        suffix="_kernel_hwio",
+    ),
     Layout(
         "torchvision's AlexNet",
         ("alexnet",),

@@ -135,7 +135,7 @@ def load(path: str | os.PathLike[str], architecture: str | None = None, **option
 
 
 def _same_others(weights: Weights) -> bool:
-    """Whether the files that weights were read from besides are as they were."""
+    """Tell whether the files that weights were read from besides are as they were."""
     return all(current_file_state(path) == state for path, state in _others.get(weights, ()))
 
 

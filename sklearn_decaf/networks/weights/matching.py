@@ -9,7 +9,6 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from ...exceptions import WeightsError
 from ..architecture import Architecture
 from ..architectures import get_architecture
 from ..formats import Contents
@@ -24,7 +23,7 @@ from .variants import backbone, describe_changes, from_text, with_changes
 
 @dataclass(frozen=True)
 class Match:
-    """How a file compares with one layout of one architecture.
+    """Result of comparing a file with one layout of one architecture.
 
     Attributes
     ----------
@@ -67,18 +66,17 @@ class Match:
 
 
 def compare_with_all(contents: Contents) -> Iterator[Match]:
-    """How a file compares with every layout of every architecture, wherever names may begin."""
+    """Compare a file with all layouts and architectures of which it has a name."""
     for group, tensors in contents.groups.items():
         names, wrappers = without_wrappers(tensors)
         split = split_names(names)
         for layout in LAYOUTS:
+            if not any(name.endswith(layout.suffix) for name in names):
+                continue
             for name in layout.architectures:
                 net = _stated(contents.metadata, name)
                 expected = layout.shapes(net)
-                prefixes = find_prefixes(split, expected)
-                if not prefixes:
-                    yield Match(layout, net)
-                for prefix in prefixes:
+                for prefix in find_prefixes(split, expected):
                     place = _Place(group, prefix, wrappers, tensors, names)
                     yield _compare(contents, place, layout, net, expected)
 
@@ -105,14 +103,14 @@ class _Place:
         }
         self._names = names
 
-    def full_name(self, name: str) -> str | None:
-        """What the file calls an array of `own`, or one of `beside`."""
-        found = self._names.get(self.prefix + name) or self._names.get(name)
-        return f"{self.group}.{found}" if self.group and found is not None else found
+    def full_name(self, name: str) -> str:
+        """Name in the file of an array of `own`, or of `beside`; empty if there is none."""
+        found = self._names.get(self.prefix + name) or self._names.get(name, "")
+        return f"{self.group}.{found}" if self.group and found else found
 
     @property
     def notes(self) -> list[str]:
-        """What was taken off."""
+        """Where they are, and what is taken off their names."""
         notes = [f"they are under {describe(self.group)} in the file"] if self.group else []
         taken = [self.prefix] if self.prefix else []
         taken += [f"{wrapper}." for wrapper in self.wrappers]
@@ -165,7 +163,7 @@ def _compare(
 
 
 def _problems(match: Match, expected, misfits, others) -> tuple[str, ...]:
-    """Why a file that lacks some of the body is not just the beginning of a network."""
+    """List why a file that lacks some of the body is not just a part of a network."""
     problems = [f"{describe(name)} is unknown" for name in others]
     problems += [
         f"{describe(name)} has shape {match.arrays[name].shape}, {expected[name]} is expected"
@@ -208,10 +206,10 @@ def _with_layers(match: Match, contents: Contents, place: _Place, head: Head | N
         if entry.batch_norm is None:
             continue
         epsilon = compared.epsilons.get(place.full_name(f"{entry.batch_norm}.weight"))
-        if epsilon is not None:
-            if not 0 <= epsilon < math.inf:
-                raise WeightsError(f"a batch normalisation with an epsilon of {epsilon}")
+        if epsilon is not None and 0 <= epsilon < math.inf:
             epsilons[entry.batch_norm] = epsilon
+        elif epsilon is not None:
+            reasons[entry.layer] = f"{entry.layer}: its normalisation has an epsilon of {epsilon}"
     body = backbone(net)
     return replace(
         match,

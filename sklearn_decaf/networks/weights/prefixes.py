@@ -28,7 +28,9 @@ def without_wrappers(names: Iterable[str]) -> tuple[dict[str, str], tuple[str, .
 
     Where two names would become one, all stay as they are.
     """
-    names, found, seen = list(names), {}, set()
+    names = list(names)
+    found: dict[str, str] = {}
+    seen: set[str] = set()
     for name in names:
         parts = name.split(".")
         kept = [part for part in parts[:-1] if part not in WRAPPERS] + parts[-1:]
@@ -45,7 +47,7 @@ def split_names(names: Iterable[str]) -> list[tuple[str, str]]:
 
 
 def find_prefixes(split: Iterable[tuple[str, str]], expected: Mapping[str, object]) -> list[str]:
-    """What stands before names that are expected, the most frequent first; it may be nothing."""
+    """Prefixes of names that are expected, the most frequent first; one may be empty."""
     votes = Counter(prefix for prefix, name in split if name in expected)
     return [prefix for prefix, _ in votes.most_common(MAX_PREFIXES)]
 

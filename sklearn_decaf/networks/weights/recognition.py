@@ -1,4 +1,4 @@
-"""Which network is it? Comparing the names and shapes of a file with all that are known."""
+"""Recognising the network of a file: its names and shapes compared with all that are known."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from ...exceptions import WeightsError
 from ..architectures import ARCHITECTURES, get_architecture
 from ..formats import Contents
 from ..formats._messages import describe
+from .layouts import LAYOUTS
 from .matching import Match, compare_with_all
 
 # In the names of copies of a network that is there too: averages of its weights, its teacher.
@@ -54,7 +55,7 @@ def recognise(contents: Contents, architecture: str | None) -> Match:
 
 
 def _choose(hits: list[Match]) -> Match:
-    """The match that counts, of all that fit."""
+    """Choose the match that counts, of all that fit."""
     hits = [match for match in hits if not _COPY.search(".".join(match.place))] or hits
     most: dict[tuple[str, str], int] = {}
     for match in hits:
@@ -118,7 +119,7 @@ def _judge(match: Match, metadata: Mapping[str, str], others: list[str]) -> Matc
 
 
 def _caffe_architecture(metadata: Mapping[str, str]) -> str | None:
-    """Which of Caffe's two AlexNets a caffemodel is: they have the same parameters.
+    """Find which of Caffe's two AlexNets a caffemodel is: they have the same parameters.
 
     The order of its layers tells them apart, or else its name.
     """
@@ -134,15 +135,16 @@ def _has_order(metadata: Mapping[str, str]) -> bool:
 
 
 def _explain(tensors: Mapping[str, np.ndarray], matches: list[Match], wanted: str | None) -> str:
-    """Why a file fits none of these."""
+    """Say why a file fits none of these."""
     shown = [f"{describe(name)} {tensor.shape}" for name, tensor in list(tensors.items())[:4]]
     more = f" and {len(tensors) - len(shown)} more" if len(tensors) > len(shown) else ""
-    target = wanted or f"any known network ({', '.join(ARCHITECTURES)})"
-    message = f"the arrays do not fit {target}. Found {', '.join(shown)}{more}."
-    closest = max(matches, key=lambda match: (match.found, match.known, -len(match.problems)))
-    if not closest.known:
-        names = list(closest.layout.shapes(closest.architecture))[:3]
+    message = f"the arrays do not fit {wanted or 'any known network'}. Found {', '.join(shown)}{more}."
+    if not matches:
+        name = wanted or ARCHITECTURES[0]
+        layout = next(layout for layout in LAYOUTS if name in layout.architectures)
+        names = list(layout.shapes(get_architecture(name)))[:3]
         return f"{message} No name among them is known; expected are names such as {names}."
+    closest = max(matches, key=lambda match: (match.found, match.known, -len(match.problems)))
     listed = "; ".join(closest.problems[:5])
     rest = len(closest.problems) - 5
     return (

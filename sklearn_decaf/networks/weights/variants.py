@@ -12,21 +12,23 @@ import json
 import math
 from collections.abc import Mapping
 from dataclasses import fields, replace
+from typing import Any
 
 from ...exceptions import WeightsError
 from ..architecture import INPUT, Architecture, Preprocessing
 from ..formats._messages import describe
 from ..layers import LRN, Conv, Dense, Layer, MaxPool, ReLU
 
-Changes = dict[str, dict[str, object]]
+Changes = dict[str, dict[str, Any]]
 
 MAX_TEXT = 2**16
 _MAX_LENGTH = 2**16  # of strides, windows, and numbers of filters
+_MAX_BORDER = 64  # a wide one around every map would take any amount of memory
 # What may be changed of which kind of layer.
 _FIELDS: dict[type, tuple[str, ...]] = {
-    Conv: ("filters", "stride", "padding"),
+    Conv: ("filters", "stride", "padding", "dilation"),
     Dense: ("units",),
-    MaxPool: ("size", "stride", "ceil_mode"),
+    MaxPool: ("size", "stride", "ceil_mode", "padding"),
     LRN: ("size", "alpha", "beta", "k"),
     ReLU: ("max_value",),
     Preprocessing: ("mean", "std"),
@@ -87,8 +89,8 @@ def with_changes(architecture: Architecture, changes: Mapping[str, Mapping]) -> 
 
 
 def changes_between(known: Architecture, changed: Architecture) -> Changes:
-    """What `with_changes` has to be given to make one of the other."""
-    pairs = [(INPUT, known.preprocessing, changed.preprocessing)]
+    """The changes that `with_changes` has to be given to make one of the other."""
+    pairs: list[tuple[str, object, object]] = [(INPUT, known.preprocessing, changed.preprocessing)]
     pairs += [(layer.name, layer, changed[layer.name]) for layer in known.layers]
     found: Changes = {}
     for name, old, new in pairs:
@@ -99,7 +101,7 @@ def changes_between(known: Architecture, changed: Architecture) -> Changes:
 
 
 def describe_changes(changes: Changes) -> str:
-    """Such as ``"norm1 with alpha 0.04"``, for messages."""
+    """Changes in words, such as ``"norm1 with alpha 0.04"``."""
     return ", ".join(
         f"{name if name != INPUT else 'the input'} with "
         + " and ".join(f"{field} {_shown(value)}" for field, value in values.items())
@@ -158,23 +160,40 @@ def _checked(target: Layer | Preprocessing, name: str, field: str, value: object
         if value is None and field == "max_value":
             return math.inf
         if is_possible(target, field, value):
-            return tuple(map(float, value)) if isinstance(value, list) else value
+            return _as_tuples(value)
     raise WeightsError(f"it changes {describe(field)} of {name} to {describe(value)}")
 
 
-def is_possible(target: Layer | Preprocessing, field: str, value: object) -> bool:
-    """Whether a field of a layer, or of the preprocessing, can have this value."""
+def is_possible(target: Layer | Preprocessing, field: str, value: Any) -> bool:
+    """Tell whether a field of a layer, or of the preprocessing, can have this value."""
     if isinstance(target, Preprocessing):
         numbers = value if isinstance(value, list | tuple) else ()
         low = 1e-6 if field == "std" else -1e6
         return len(numbers) == 3 and all(
             type(n) in (int, float) and low <= n <= 1e6 for n in numbers
         )
-    (default,) = (f.default for f in fields(target) if f.name == field)
     if field == "padding":
-        return value == "same" or (type(value) is int and 0 <= value < _MAX_LENGTH)
+        sides = value if isinstance(value, list | tuple) else [value]
+        pairs = all(isinstance(side, list | tuple) for side in sides)
+        flat = [n for side in sides for n in side] if pairs else list(sides)
+        return value == "same" or (
+            len(sides) <= 2
+            and len(flat) in (1, 2, 4)
+            and all(type(n) is int and 0 <= n <= _MAX_BORDER for n in flat)
+        )
+    if field in ("stride", "size", "dilation") and isinstance(value, list | tuple):
+        return len(value) == 2 and all(map(_is_length, value))
+    (default,) = (f.default for f in fields(target) if f.name == field)
     if isinstance(default, bool):
         return type(value) is bool
     if isinstance(default, int):
-        return type(value) is int and 1 <= value < _MAX_LENGTH
+        return _is_length(value)
     return type(value) in (int, float) and 0 <= value < 1e9
+
+
+def _is_length(value: Any) -> bool:
+    return type(value) is int and 1 <= value < _MAX_LENGTH
+
+
+def _as_tuples(value: object) -> object:
+    return tuple(map(_as_tuples, value)) if isinstance(value, list) else value

@@ -128,7 +128,7 @@ class Weights:
         )
 
     def _lacking(self, layers: Iterable[str]) -> list[str]:
-        """What is not there of these layers: names of parameters, or of a layer as a whole."""
+        """Names of missing parameters of these layers, or of a layer that is missing as a whole."""
         lacking = []
         for layer in layers:
             if layer in self.missing:

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from oracles.onnx_models import external, model, node, tensor
 from oracles.protobuf_writer import field, varint
 
 from sklearn_decaf.exceptions import WeightsError
@@ -23,28 +24,6 @@ BIAS = RNG.standard_normal(6, dtype=np.float32)
 def read(content):
     found = onnx_format.read(memoryview(content))
     return found.tensors, found.metadata
-
-
-def tensor(name, values, number=1, raw_field=9):
-    axes = b"".join(field(1, int(n)) for n in values.shape)
-    return axes + field(2, number) + field(8, name) + field(raw_field, values.tobytes())
-
-
-def node(kind, *inputs, out="y", domain="", **attributes):
-    parts = [field(1, name) for name in inputs] + [field(2, out), field(4, kind)]
-    parts += [field(7, domain)] if domain else []
-    for name, value in attributes.items():
-        if isinstance(value, list):
-            content = b"".join(field(8, one) for one in value)
-        else:
-            content = field({float: 2, int: 3, str: 4, bytes: 5}[type(value)], value)
-        parts.append(field(5, field(1, name) + content))
-    return b"".join(parts)
-
-
-def model(nodes, tensors):
-    graph = b"".join([*(field(1, one) for one in nodes), *(field(5, one) for one in tensors)])
-    return field(1, 8) + field(7, graph)
 
 
 CONV_NODE = node("Conv", "x", "w", "b", group=1)
@@ -215,15 +194,6 @@ def test_folding_takes_no_more_memory_than_the_model_is_worth():
 
 
 # -- numbers in other files --
-
-
-def external(name, values, **entries):
-    """A tensor whose numbers are elsewhere."""
-    axes = b"".join(field(1, int(n)) for n in values.shape)
-    where = b"".join(
-        field(13, field(1, key) + field(2, str(value))) for key, value in entries.items()
-    )
-    return axes + field(2, 1) + field(8, name) + where + field(14, 1)
 
 
 def from_folder(folder, **entries):

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from oracles import caffe_network, decaf_network, decaf_writer
+from oracles.odd_weights import caffe_squeezenet
 from oracles.random_networks import he_parameters, random_images
 
 from sklearn_decaf.exceptions import WeightsError
@@ -296,26 +297,13 @@ def test_options_of_one_layer_alone(weight_file):
 
 
 SQUEEZENET = get_architecture("squeezenet1_1")
-CAFFE_NAMES = {
-    name: name.replace(".squeeze", "/squeeze1x1").replace(".expand", "/expand")
-    for name in SQUEEZENET.layer_names
-    if name.startswith("fire")
-} | {f"fire{i}": f"fire{i}/concat" for i in range(2, 10)}
-
-
-def squeezenet(classes=20, renamed=None, **options):
-    """A whole file, with names as Caffe's own."""
-    net = with_changes(SQUEEZENET, {"conv10": {"filters": classes}})
-    parameters = he_parameters(net)
-    names = CAFFE_NAMES | (renamed or {})
-    return net, parameters, caffe(net, parameters, "SqueezeNet", renamed=names, **options)
 
 
 @pytest.mark.parametrize("v1", [False, True])
 @pytest.mark.parametrize("training", [False, True])
 def test_a_fine_tuned_caffemodel(training, v1, weight_file):
     renamed = {"conv10": "conv10_flickr"}
-    net, parameters, content = squeezenet(renamed=renamed, training=training, v1=v1)
+    net, parameters, content = caffe_squeezenet(renamed=renamed, training=training, v1=v1)
     weights = load_weights(weight_file(content))
     assert weights.architecture == net and weights.own_classes
     assert "its head has 20 classes and is 'conv10_flickr.weight'" in weights.evidence
@@ -326,37 +314,37 @@ def test_a_fine_tuned_caffemodel(training, v1, weight_file):
 
 
 def test_the_head_of_imagenet(weight_file):
-    content = squeezenet(1000)[2]
+    content = caffe_squeezenet(1000)[2]
     weights = load_weights(weight_file(content))
     assert weights.architecture is SQUEEZENET and not weights.own_classes
     assert weights.class_names()[0] == "tench, Tinca tinca"
 
 
 def test_a_head_that_is_something_else(weight_file):
-    _, _, content = squeezenet(kinds={"prob": "Sigmoid"})
+    _, _, content = caffe_squeezenet(kinds={"prob": "Sigmoid"})
     weights = load_weights(weight_file(content))
     assert weights.available_layers()[-1] == "pool10"
     with pytest.raises(WeightsError, match=r"prob, which .* lack .*prob: .* the file has: Sigmoid"):
         weights.require(["prob"])
     # an activation that is not a ReLU, and all that needs it
-    weights = load_weights(weight_file(squeezenet(kinds={"relu10": "TanH"})[2], "y"))
+    weights = load_weights(weight_file(caffe_squeezenet(kinds={"relu10": "TanH"})[2], "y"))
     assert weights.available_layers()[-1] == "conv10"
     with pytest.raises(WeightsError, match="relu10: in its place the file has: TanH"):
         weights.require(["pool10"])
-    largest = squeezenet(options={"pool10": {"pooling": {1: 0}}})[2]
+    largest = caffe_squeezenet(options={"pool10": {"pooling": {1: 0}}})[2]
     with pytest.raises(WeightsError, match=r"pool10: .* global max pooling"):
         load_weights(weight_file(largest, "z")).require(["pool10"])
-    part = squeezenet(options={"pool10": {"pooling": {2: 13, 12: 0}}})[2]
+    part = caffe_squeezenet(options={"pool10": {"pooling": {2: 13, 12: 0}}})[2]
     with pytest.raises(WeightsError, match="pool10: it is an average over 13 x 13"):
         load_weights(weight_file(part, "p")).require(["pool10"])
 
 
 def test_branches_that_are_joined_otherwise(weight_file):
     """The options and the wiring of a fire module."""
-    axis = squeezenet(options={"fire3": {"concat": {2: 2}}})[2]
+    axis = caffe_squeezenet(options={"fire3": {"concat": {2: 2}}})[2]
     with pytest.raises(WeightsError, match=r"fire3: in its place .* Concat of another axis"):
         load_weights(weight_file(axis))
-    summed = squeezenet(kinds={"fire3": "Eltwise"})[2]
+    summed = caffe_squeezenet(kinds={"fire3": "Eltwise"})[2]
     with pytest.raises(WeightsError, match=r"fire3: in its place .* add"):
         load_weights(weight_file(summed, "y"))
 
