@@ -169,6 +169,7 @@ def folder(tmp_path_factory):
     return top.parent
 
 
+@pytest.mark.slow
 def test_a_run_that_is_stopped_goes_on(modules, folder, tmp_path, monkeypatch, capsys):
     paper = modules["paper"]
     arguments = [
@@ -240,6 +241,7 @@ def run(modules, table, data, results):
     return json.loads((results / f"{table}.json").read_text())["cells"]
 
 
+@pytest.mark.slow
 def test_table_2_takes_the_boxes(modules, made_up_features, tmp_path):
     unpack(tiny.cub200_2011(20)["CUB_200_2011.tgz"], tmp_path)
     cells = run(modules, "table2", tmp_path, tmp_path / "results")
@@ -248,6 +250,7 @@ def test_table_2_takes_the_boxes(modules, made_up_features, tmp_path):
     assert boxes.shape == (60, 4) and boxes[0].tolist() == [1, 2, 6, 8.5]
 
 
+@pytest.mark.slow
 def test_table_3_takes_five_partitions(modules, made_up_features, tmp_path, monkeypatch):
     smaller = replace(_sun397.COLLECTION, **tiny.SUN_NUMBERS)
     monkeypatch.setattr(_sun397, "COLLECTION", smaller)

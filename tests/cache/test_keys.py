@@ -127,6 +127,7 @@ TRACE = """
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("weights", ["squeezenet1_1", "efficientnet_lite0"])
 def test_every_module_that_was_on_the_way_is_part_of_the_key(tmp_path, weights):
     """As a profile of all threads saw it: whatever way a module comes to be called."""

@@ -83,6 +83,7 @@ def check_images(data):
 # -- what each data set gives --
 
 
+@pytest.mark.slow
 def test_caltech101(made, tmp_path):
     data = fetch_caltech101(data_home=tmp_path)
     check_images(data)
@@ -160,6 +161,7 @@ def test_wrong_parameters(made, tmp_path):
 # -- fetching --
 
 
+@pytest.mark.slow
 @every
 def test_the_second_time_nothing_is_asked_for(name, made, server, tmp_path):
     first = FETCHERS[name](data_home=tmp_path)

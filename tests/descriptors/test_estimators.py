@@ -204,6 +204,7 @@ def test_inside_scikit_learn(transformer, photos):
     assert union.fit_transform(images).shape[0] == 8
 
 
+@pytest.mark.slow
 @every_descriptor
 def test_verbose_shows_progress(transformer, photos, capsys):
     transformer = clone(transformer).fit(photos[0])

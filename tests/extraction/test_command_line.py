@@ -278,6 +278,7 @@ def test_lists_that_are_something_else(photographs, tmp_path, capsys, monkeypatc
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.slow
 def test_names_that_the_terminal_does_not_know(photographs, tmp_path):
     """Whatever bytes are in names, and in whatever encoding the words are read."""
     out = os.fsencode(tmp_path) + b"/\xff\xc3\xbc"

@@ -198,6 +198,7 @@ def test_no_hint(root, names):
     assert explain_missing(names, root) == ""
 
 
+@pytest.mark.slow
 @given(st.lists(st.text(max_size=40), max_size=3))
 def test_any_names_are_looked_at(names):
     assert isinstance(explain_missing(names, "nowhere"), str)

@@ -93,6 +93,7 @@ NUMBERS = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", NUMBERS, ids=lambda number: errno.errorcode[number])
 def test_the_same_call_tries_again_what_could_not_be_opened(
     photographs, expected, how, away, number, tmp_path
@@ -122,6 +123,7 @@ def test_the_same_call_tries_again_what_could_not_be_opened(
     assert contents(out) == contents(tmp_path / "other")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", NUMBERS, ids=lambda number: errno.errorcode[number])
 def test_a_block_in_which_nothing_can_be_opened_ends_the_call(
     photographs, expected, how, away, number, tmp_path

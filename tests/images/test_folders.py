@@ -210,6 +210,7 @@ def test_file_systems_without_numbers_for_folders(tmp_path, monkeypatch):
     }
 
 
+@pytest.mark.slow
 @posix
 def test_very_deep_folders(tmp_path):
     """Deeper than Python calls functions; and deeper than a path can name."""
@@ -293,6 +294,7 @@ UNPRIVILEGED = """
 """
 
 
+@pytest.mark.slow
 @posix
 def test_permissions_of_the_system(tmp_path):
     """As somebody who is not the superuser."""
@@ -335,6 +337,7 @@ folder_names = st.sampled_from(NAMES)
 paths = st.lists(folder_names, min_size=1, max_size=4).map("/".join)
 
 
+@pytest.mark.slow
 @posix
 @settings(max_examples=150)
 @given(

@@ -279,6 +279,7 @@ def test_what_cannot_be_drawn_is_named():
         EmbeddingDisplay.from_features(X, list("ababab"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("missing", [None, np.nan])
 def test_samples_without_a_label_are_grey(missing):
     X = np.random.default_rng(0).normal(size=(8, 2))

@@ -313,6 +313,7 @@ def test_seconds_that_do_not_fit():
 # Memory ---------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_arrays_live_as_long_as_the_calls_and_call_lists_that_use_them():
     a, b, out, result = f32(1, 1, C), f32(1, 1, C), f32(1, 1, C), f32(2, C)
     a.fill(2)
@@ -329,6 +330,7 @@ def test_arrays_live_as_long_as_the_calls_and_call_lists_that_use_them():
     assert all(ref() is None for ref in kept)
 
 
+@pytest.mark.slow
 def test_counts_of_references_are_as_before():
     a, out, x, results, seconds = f32(1, 1, C), f32(1, 1, C), f32(4, C), f32(4, C), np.zeros(1)
     call = add(a, a, out)

@@ -415,6 +415,7 @@ def test_read_only_regions_are_read(kernels):
     assert (image == 3).all()
 
 
+@pytest.mark.slow
 @needs_kernels
 def test_a_call_keeps_the_memory_of_its_regions(kernels):
     whole, x = f32(6, 7, 8), f32(3, 4, 5)

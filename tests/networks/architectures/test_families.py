@@ -178,6 +178,7 @@ def calibrated(request):
 
 # What rounding single precision does in plain NumPy, which differs from network to network, is the
 # measure: random weights amplify it. Winograd's transforms round several times as much.
+@pytest.mark.slow
 @pytest.mark.parametrize(("exact", "factor"), [(False, 10), (True, 3)])
 def test_layers_by_number_in_the_engine(calibrated, exact, factor):
     architecture, parameters, images, expected, rounding = calibrated
