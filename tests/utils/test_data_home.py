@@ -114,4 +114,4 @@ def test_home_directories_are_looked_for_in_one_place():
         if ".expanduser(" in path.read_text(encoding="utf-8")
     }
     # the second only tells its users to call it
-    assert users <= {"_utils/data_home.py", "images/_reading.py"}
+    assert users <= {"_utils/data_home.py", "images/_files.py"}

@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
 
 import numpy as np
 
+from ..._utils.locks import cached_attribute
 from ...exceptions import WeightsError
 from ..architecture import INPUT, Architecture
 from ..imagenet import imagenet_classes
@@ -64,7 +64,7 @@ class Weights:
     missing: Mapping[str, str] = field(default_factory=dict)
     own_classes: bool = False
 
-    @cached_property
+    @cached_attribute
     def digest(self) -> str:
         """Digest of all that decides an activation: the parameters and the architecture.
 
