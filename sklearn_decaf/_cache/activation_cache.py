@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 import warnings
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING
 
 from .._utils.data_home import expand_user
-from .._utils.locks import Lock, after_fork
+from .._utils.locks import Lock, at_fork
 from .._utils.validation import check_integer
 from ..exceptions import CacheWarning
 
@@ -207,7 +208,13 @@ _warned: set[str] = set()
 _lock = Lock()
 
 
-@after_fork
-def _forget_stores() -> None:
-    for store in _stores.values():
-        store.forget()
+def _for_each_store(method: str) -> None:
+    for store in list(_stores.values()):
+        getattr(store, method)()
+
+
+at_fork(
+    before=partial(_for_each_store, "pause"),
+    after_in_parent=partial(_for_each_store, "resume"),
+    after_in_child=partial(_for_each_store, "resume_in_child"),
+)

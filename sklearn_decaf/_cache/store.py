@@ -13,6 +13,7 @@ import contextlib
 import hashlib
 import os
 import sqlite3
+import threading
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -20,6 +21,7 @@ from pathlib import Path
 from .._utils.locks import Lock
 
 _TIMEOUT = 60.0  # seconds to wait for another process that writes
+_PATIENCE_AT_FORK = 2.0  # seconds that a fork waits for a thread that writes
 _TOUCH_AFTER = 300  # seconds for which the time of last use may be wrong
 _KEEP = 0.9  # share of the size that is left when room is made
 _EVICT = 64  # entries to remove at a time
@@ -60,16 +62,37 @@ class Store:
     def __init__(self, folder: str, max_bytes: int):
         self.folder = Path(folder)
         self.max_bytes = max_bytes
-        self.forget()
-
-    def forget(self) -> None:
-        """Start anew in a forked process, where the inherited connection must not be used."""
         self._lock = Lock(reentrant=True)
-        if getattr(self, "_connection", None) is not None:
-            _INHERITED.append(self._connection)  # closing it would touch the parent's files
         self._connection: sqlite3.Connection | None = None
         self._file: Path | None = None
         self._read_only = False
+        self._paused_by: int | None = None  # a thread
+        self._is_lost = False
+
+    # A fork copies what SQLite knows of its locks, but not the locks: a child would wait for a
+    # transaction that another thread of its parent had begun, or take a lock for its own.
+
+    def pause(self) -> None:
+        """Close the file before a fork, once no thread uses it, and let none open it again."""
+        if self._lock.acquire(_PATIENCE_AT_FORK):
+            self._paused_by = threading.get_ident()
+            self.close()
+
+    def resume(self) -> None:
+        """Let threads use the file again, after a fork."""
+        if self._paused_by == threading.get_ident():
+            self._paused_by = None
+            self._lock.release()
+
+    def resume_in_child(self) -> None:
+        """Do so in the forked child, where a connection that is still open must not be used."""
+        if self._connection is not None:
+            self._is_lost = self._connection.in_transaction
+            _INHERITED.append(self._connection)  # closing it would touch the parent's files
+            self._connection = None
+        self._file, self._read_only = None, False
+        self.resume()
+        self._paused_by = None  # another thread may have been forking, too
 
     # What one does with it ---------------------------------------------------------------------
 
@@ -235,6 +258,8 @@ class Store:
     # The file ----------------------------------------------------------------------------------
 
     def _open(self) -> sqlite3.Connection:
+        if self._is_lost:
+            raise StoreError("this process was forked while another thread wrote to it")
         if self._connection is not None and not self._is_current():
             self.close()
         if self._connection is None:

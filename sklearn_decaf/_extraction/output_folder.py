@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 from .._utils.atomic_file import atomic_write, move_into_place
 from .._utils.file_digest import file_digest
-from .._utils.file_lock import try_lock
+from .._utils.file_lock import LockFile
 from .changes import describe_changes
 from .file_list import FileList
 from .formats import as_text, read_names
@@ -244,14 +244,14 @@ class OutputFolder:
             )
 
     def _take_lock(self):
-        stream = open(self.folder / ".lock", "ab")  # noqa: SIM115  it is open as long as we are
-        if try_lock(stream.fileno()) is False:
-            stream.close()
+        file = LockFile(self.folder / ".lock")  # it is open as long as we are
+        if file.try_lock() is False:
+            file.close()
             raise BlockingIOError(
                 f"another process is writing into {str(self.folder)!r}: wait for it, or choose "
                 "another name."
             )
-        return stream
+        return file
 
     def _check_settings(self, assumed: dict) -> None:
         manifest = self._manifest()

@@ -73,6 +73,45 @@ def unlock_byte(descriptor: int, place: int) -> None:
             fcntl.lockf(descriptor, fcntl.LOCK_UN, 1, place)
 
 
+_opened: dict[int, int] = {}  # descriptors of lock files, and the threads that opened them
+
+
+class LockFile:
+    """A file that is open to be locked by this process alone.
+
+    A lock belongs to the open file, and a fork passes that on: a child that lives on would keep
+    the lock when the thread that holds it, which is none of its own, is long done. So the child
+    closes the file, unless the thread that forked had opened it.
+    """
+
+    def __init__(self, name: Path):
+        self.descriptor = os.open(name, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666)
+        _opened[self.descriptor] = threading.get_ident()
+
+    def try_lock(self) -> bool | None:
+        """Lock it, without waiting; see the function of this name."""
+        return try_lock(self.descriptor)
+
+    def close(self) -> None:
+        """End the lock."""
+        if _opened.pop(self.descriptor, None) is not None:
+            os.close(self.descriptor)
+
+    def __enter__(self) -> LockFile:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
+
+@after_fork
+def _close_inherited() -> None:
+    for descriptor, thread in list(_opened.items()):
+        if thread != threading.get_ident():
+            del _opened[descriptor]
+            os.close(descriptor)
+
+
 @contextmanager
 def file_lock(path: Path, *, verbose: bool = False, say_after: float = 2.0) -> Iterator[bool]:
     """Wait until nobody else holds the lock of this path, and hold it until the block ends.
@@ -100,48 +139,21 @@ def file_lock(path: Path, *, verbose: bool = False, say_after: float = 2.0) -> I
     name = path.with_name(path.name + ".lock")
     say_at = time.monotonic() + say_after
     while True:
-        with _open_here(name) as descriptor:
-            locked = try_lock(descriptor)
+        with LockFile(name) as file:
+            locked = file.try_lock()
             if locked is False:
                 if verbose and time.monotonic() > say_at:
                     print(f"[{path.name}] another process is at it, waiting", file=sys.stderr)
                     verbose = False
                 time.sleep(_POLL)
                 continue
-            if locked and not _has_name(descriptor, name):
+            if locked and not _has_name(file.descriptor, name):
                 continue  # whoever had the lock removed the file when done
             try:
                 yield bool(locked)
             finally:
                 name.unlink(missing_ok=True)
             return
-
-
-_opened: dict[int, int] = {}  # descriptors of lock files, and the threads that opened them
-
-
-@contextmanager
-def _open_here(name: Path) -> Iterator[int]:
-    """A descriptor that only this process has.
-
-    A lock belongs to the open file, and a fork passes that on: a child that lives on would keep
-    the lock when the thread that holds it, which is none of its own, is long done.
-    """
-    descriptor = os.open(name, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666)
-    _opened[descriptor] = threading.get_ident()
-    try:
-        yield descriptor
-    finally:
-        del _opened[descriptor]
-        os.close(descriptor)
-
-
-@after_fork
-def _close_inherited() -> None:
-    for descriptor, thread in list(_opened.items()):
-        if thread != threading.get_ident():
-            del _opened[descriptor]
-            os.close(descriptor)
 
 
 def _has_name(descriptor: int, name: Path) -> bool:

@@ -44,16 +44,26 @@ class Lock:
         self._depth = 0  # how often it does
         _locks.add(self)
 
-    def __enter__(self) -> None:
-        self._lock.acquire()
+    def acquire(self, timeout: float = -1.0) -> bool:
+        """Take the lock, and return whether that was possible within so many seconds."""
+        if not self._lock.acquire(timeout=timeout):
+            return False
         self._owner = threading.get_ident()
         self._depth += 1
+        return True
 
-    def __exit__(self, *error: object) -> None:
+    def release(self) -> None:
+        """Give the lock back."""
         self._depth -= 1
         if self._depth == 0:
             self._owner = None
         self._lock.release()
+
+    def __enter__(self) -> None:
+        self.acquire()
+
+    def __exit__(self, *error: object) -> None:
+        self.release()
 
     def locked(self) -> bool:
         """Whether a thread holds it."""
@@ -69,9 +79,14 @@ _locks: weakref.WeakSet[Lock] = weakref.WeakSet()
 
 def after_fork(function: Callable[[], Any]) -> Callable[[], Any]:
     """Decorator of a function that is to be called in every forked child."""
-    if hasattr(os, "register_at_fork"):  # not on Windows, which has no fork
-        os.register_at_fork(after_in_child=function)
+    at_fork(after_in_child=function)
     return function
+
+
+def at_fork(**functions: Callable[[], Any]) -> None:
+    """Have functions called at every fork, as `os.register_at_fork` does."""
+    if hasattr(os, "register_at_fork"):  # not on Windows, which has no fork
+        os.register_at_fork(**functions)
 
 
 @after_fork

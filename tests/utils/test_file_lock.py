@@ -97,8 +97,8 @@ def test_a_forked_child_keeps_no_lock_of_another_thread(tmp_path):
     taken, leave = threading.Event(), threading.Event()
 
     def hold():
-        with locks._open_here(tmp_path / "f") as descriptor:
-            assert try_lock(descriptor)
+        with locks.LockFile(tmp_path / "f") as file:
+            assert file.try_lock()
             taken.set()
             assert leave.wait(60)
 
@@ -114,11 +114,11 @@ def test_a_forked_child_keeps_no_lock_of_another_thread(tmp_path):
         os._exit(0)
     os.close(reading)
     assert os.read(heard, 1) == b"!"
-    with locks._open_here(tmp_path / "f") as descriptor:
-        assert try_lock(descriptor) is False
+    with locks.LockFile(tmp_path / "f") as file:
+        assert file.try_lock() is False
         leave.set()
         thread.join()
-        assert try_lock(descriptor) is True  # although the child lives
+        assert file.try_lock() is True  # although the child lives
     for descriptor in (writing, heard, said):
         os.close(descriptor)
     assert os.waitpid(child, 0)[1] == 0
