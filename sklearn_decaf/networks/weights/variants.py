@@ -45,17 +45,20 @@ def head(architecture: Architecture) -> str:
 
 
 def backbone(architecture: Architecture) -> frozenset[str]:
-    """The convolutions that a network trained for something else still has, and what they need.
+    """The layers that a network trained for something else still has, and what they need.
 
-    A network that lacks one of them is not this one.
+    These are all that have parameters, except dense layers and the head. A network that lacks one
+    of them is not this one.
     """
     last = head(architecture)
-    convolutions = [
+    kept = [
         layer.name
         for layer in architecture.layers
-        if isinstance(layer, Conv) and layer.name != last
+        if not isinstance(layer, Dense)
+        and layer.name != last
+        and architecture.layer_parameter_shapes(layer.name)
     ]
-    return frozenset(layer.name for layer in architecture.ancestors(convolutions))
+    return frozenset(layer.name for layer in architecture.ancestors(kept))
 
 
 def number_of_classes(architecture: Architecture, n: int) -> Changes:

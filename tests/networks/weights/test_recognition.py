@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from sklearn_decaf.exceptions import WeightsError
 from sklearn_decaf.networks import ARCHITECTURES, get_architecture
 from sklearn_decaf.networks.formats import Contents
+from sklearn_decaf.networks.layers import Dense
 from sklearn_decaf.networks.weights.layouts import LAYOUTS
 from sklearn_decaf.networks.weights.prefixes import (
     WRAPPERS,
@@ -170,11 +171,27 @@ def test_heads_that_are_none(layout, name):
 @pytest.mark.parametrize("name", ARCHITECTURES)
 def test_the_body_is_all_but_the_dense_layers_and_the_head(name):
     net = get_architecture(name)
-    with_parameters = [name.removesuffix(".kernel") for name in net.parameter_shapes()]
-    outside = {layer for layer in with_parameters if not layer.endswith(".bias")} - backbone(net)
-    dense = {"fc6", "fc7", "fc8"}
-    assert outside == {"squeezenet1_1": {"conv10"}, "efficientnet_lite0": {"fc"}}.get(name, dense)
-    assert head(net) == {"squeezenet1_1": "conv10", "efficientnet_lite0": "fc"}.get(name, "fc8")
+    with_parameters = {
+        layer.name for layer in net.layers if net.layer_parameter_shapes(layer.name)
+    }
+    outside = with_parameters - backbone(net)
+    dense = {layer.name for layer in net.layers if isinstance(layer, Dense)}
+    assert head(net) in outside
+    assert outside <= dense | {head(net)}
+    above = [name for name in outside if not outside.issuperset(net.inputs(name))]
+    below = {layer.name for name in above for layer in net.ancestors(net.inputs(name))}
+    assert not outside & below
+
+
+@pytest.mark.parametrize(
+    "name, last",
+    [("squeezenet1_1", "conv10"), ("caffenet", "fc8"), ("efficientnet_lite0", "fc")]
+    + [("resnet18", "fc"), ("densenet121", "classifier"), ("vgg16", "classifier.6")],
+)
+def test_the_head_gives_the_classes(name, last):
+    net = get_architecture(name)
+    assert head(net) == last
+    assert net.layer_parameter_shapes(last)[f"{last}.kernel"][-1] == 1000
 
 
 def test_networks_that_begin_alike_are_not_taken_for_one_another():
