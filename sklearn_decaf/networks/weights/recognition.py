@@ -138,7 +138,9 @@ def _explain(tensors: Mapping[str, np.ndarray], matches: list[Match], wanted: st
     """Say why a file fits none of these."""
     shown = [f"{describe(name)} {tensor.shape}" for name, tensor in list(tensors.items())[:4]]
     more = f" and {len(tensors) - len(shown)} more" if len(tensors) > len(shown) else ""
-    message = f"the arrays do not fit {wanted or 'any known network'}. Found {', '.join(shown)}{more}."
+    message = (
+        f"the arrays do not fit {wanted or 'any known network'}. Found {', '.join(shown)}{more}."
+    )
     if not matches:
         name = wanted or ARCHITECTURES[0]
         layout = next(layout for layout in LAYOUTS if name in layout.architectures)
