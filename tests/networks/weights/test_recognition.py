@@ -180,8 +180,14 @@ def test_the_body_is_all_but_the_dense_layers_and_the_head(name):
 
 @pytest.mark.parametrize(
     "name, last",
-    [("squeezenet1_1", "conv10"), ("caffenet", "fc8"), ("efficientnet_lite0", "fc")]
-    + [("resnet18", "fc"), ("densenet121", "classifier"), ("vgg16", "fc8")],
+    [
+        ("squeezenet1_1", "conv10"),
+        ("caffenet", "fc8"),
+        ("efficientnet_lite0", "fc"),
+        ("resnet18", "fc"),
+        ("densenet121", "classifier"),
+        ("vgg16", "fc8"),
+    ],
 )
 def test_the_head_gives_the_classes(name, last):
     net = get_architecture(name)
