@@ -90,3 +90,19 @@ class SharedData:
 def shared_data() -> SharedData:
     """Real data sets and weights that are too large, or not free enough, for this repository."""
     return SharedData()
+
+
+@pytest.fixture(scope="session")
+def torch():
+    """The package torch, an oracle for gradients and solvers."""
+    from oracles.programs import oracle
+
+    return oracle("torch", "torch, whose gradients and solvers are compared with, is not installed")
+
+
+@pytest.fixture(scope="session")
+def torch_layers(torch):
+    """Layers and architectures computed by torch."""
+    from oracles import torch_layers
+
+    return torch_layers

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from numbers import Integral
 
 import numpy as np
@@ -99,3 +99,38 @@ def windows(
     every = sliding_window_view(x, spans, axis=(1, 2))
     oh, ow = counts
     return every[:, ::sy, ::sx, :, ::dy, ::dx][:, :oh, :ow]
+
+
+def taps(
+    size: Size, stride: Size, counts: Sequence[int], dilation: Size = 1
+) -> Iterator[tuple[int, int, slice, slice]]:
+    """Yield each place (i, j) of a window, and the rows and columns that all windows see there."""
+    (sy, sx), (dy, dx), (oh, ow) = pair(stride), pair(dilation), counts
+    for i, j in np.ndindex(*pair(size)):
+        rows = slice(i * dy, i * dy + (oh - 1) * sy + 1, sy)
+        columns = slice(j * dx, j * dx + (ow - 1) * sx + 1, sx)
+        yield i, j, rows, columns
+
+
+def add_windows(
+    values: np.ndarray, shape: Shape, pads: Pads, stride: Size, dilation: Size = 1
+) -> np.ndarray:
+    """Add up what windows hold where they lie: (n, oh, ow, c, kh, kw) -> (n, h, w, c).
+
+    The transpose of :func:`pad` and :func:`windows`. What lies on the border is left out.
+
+    Parameters
+    ----------
+    values : ndarray of shape (n, oh, ow, c, kh, kw)
+    shape : (int, int, int)
+        Of the map without its border.
+    pads : ((int, int), (int, int))
+        Of the border.
+    stride, dilation : int or (int, int)
+    """
+    (top, bottom), (left, right) = pads
+    (n, oh, ow, c, kh, kw), (h, w, _) = values.shape, shape
+    total = np.zeros((n, top + h + bottom, left + w + right, c), values.dtype)
+    for i, j, rows, columns in taps((kh, kw), stride, (oh, ow), dilation):
+        total[:, rows, columns] += values[..., i, j]
+    return total[:, top : top + h, left : left + w]

@@ -10,7 +10,7 @@ import numpy as np
 from scipy import special
 
 from ... import _kernels
-from .base import Arrays, Layer, Shape
+from .base import Arrays, Layer, LayerGradients, Shape, sum_to_channels
 
 if TYPE_CHECKING:
     from ..._kernels.calls import Call
@@ -39,6 +39,18 @@ class Activation(Layer):
         """Apply the function to an array."""
         raise TypeError(f"no reference for layers of type {type(self).__name__}")
 
+    def backward(
+        self, inputs: Arrays, parameters: Arrays, output: np.ndarray, gradient: np.ndarray
+    ) -> LayerGradients:
+        (x,) = inputs
+        return [gradient * self.derivative(x, output).astype(x.dtype, copy=False)], []
+
+    def derivative(self, x: np.ndarray, y: np.ndarray) -> np.ndarray:
+        """Compute the slope of the function at each value of x, where it is y."""
+        raise TypeError(
+            f"layer {self.name!r}: no gradients for layers of type {type(self).__name__}"
+        )
+
     def bind(self, x: np.ndarray, out: np.ndarray) -> Call:
         """Bind the kernel to a view of maps (h, w, c); `out` may be `x`."""
         assert _kernels.kernels is not None
@@ -63,6 +75,9 @@ class ReLU(Activation):
     def apply(self, x: np.ndarray) -> np.ndarray:
         return np.clip(x, 0, x.dtype.type(self.max_value))
 
+    def derivative(self, x: np.ndarray, y: np.ndarray) -> np.ndarray:
+        return (x > 0) & (x < self.max_value)
+
     def bind(self, x, out):
         return _kernels.kernels.bind_clip(x, 0, self.max_value, out)
 
@@ -84,6 +99,9 @@ class LeakyReLU(Activation):
     def apply(self, x: np.ndarray) -> np.ndarray:
         return np.where(x > 0, x, x.dtype.type(self.slope) * x)
 
+    def derivative(self, x: np.ndarray, y: np.ndarray) -> np.ndarray:
+        return np.where(x > 0, 1, x.dtype.type(self.slope))
+
 
 @dataclass(frozen=True)
 class ELU(Activation):
@@ -102,6 +120,9 @@ class ELU(Activation):
     def apply(self, x: np.ndarray) -> np.ndarray:
         return np.where(x > 0, x, x.dtype.type(self.alpha) * np.expm1(np.minimum(x, 0)))
 
+    def derivative(self, x: np.ndarray, y: np.ndarray) -> np.ndarray:
+        return np.where(x > 0, 1, y + x.dtype.type(self.alpha))
+
 
 @dataclass(frozen=True)
 class Sigmoid(Activation):
@@ -113,6 +134,9 @@ class Sigmoid(Activation):
 
     def apply(self, x: np.ndarray) -> np.ndarray:
         return special.expit(x)
+
+    def derivative(self, x: np.ndarray, y: np.ndarray) -> np.ndarray:
+        return y * (1 - y)
 
 
 @dataclass(frozen=True)
@@ -126,6 +150,9 @@ class Tanh(Activation):
     def apply(self, x: np.ndarray) -> np.ndarray:
         return np.tanh(x)
 
+    def derivative(self, x: np.ndarray, y: np.ndarray) -> np.ndarray:
+        return 1 - y * y
+
 
 @dataclass(frozen=True)
 class SiLU(Activation):
@@ -137,6 +164,9 @@ class SiLU(Activation):
 
     def apply(self, x: np.ndarray) -> np.ndarray:
         return x * special.expit(x)
+
+    def derivative(self, x: np.ndarray, y: np.ndarray) -> np.ndarray:
+        return special.expit(x) + y * special.expit(-x)
 
 
 @dataclass(frozen=True)
@@ -157,6 +187,9 @@ class HardSigmoid(Activation):
     def apply(self, x: np.ndarray) -> np.ndarray:
         return np.clip(x.dtype.type(self.slope) * x + x.dtype.type(self.offset), 0, 1)
 
+    def derivative(self, x: np.ndarray, y: np.ndarray) -> np.ndarray:
+        return np.where((y > 0) & (y < 1), x.dtype.type(self.slope), 0)
+
 
 @dataclass(frozen=True)
 class HardSwish(Activation):
@@ -168,6 +201,9 @@ class HardSwish(Activation):
 
     def apply(self, x: np.ndarray) -> np.ndarray:
         return x * (np.clip(x + 3, 0, 6) / 6)
+
+    def derivative(self, x: np.ndarray, y: np.ndarray) -> np.ndarray:
+        return np.where(x <= -3, 0, np.where(x < 3, x / 3 + x.dtype.type(0.5), 1))
 
 
 @dataclass(frozen=True)
@@ -194,6 +230,14 @@ class GELU(Activation):
             return x / 2 * (1 + np.tanh(np.sqrt(2 / np.pi) * (x + 0.044715 * x**3)))
         return x * special.ndtr(x)
 
+    def derivative(self, x: np.ndarray, y: np.ndarray) -> np.ndarray:
+        if self.approximate:
+            tanh = np.tanh(np.sqrt(2 / np.pi) * (x + 0.044715 * x**3))
+            slope = np.sqrt(2 / np.pi) * (1 + 3 * 0.044715 * x * x)
+            return (1 + tanh + x * (1 - tanh * tanh) * slope) / 2
+        density = np.exp(-x * x / 2) / np.sqrt(2 * np.pi)
+        return special.ndtr(x) + x * density
+
 
 @dataclass(frozen=True)
 class PReLU(Layer):
@@ -208,6 +252,13 @@ class PReLU(Layer):
         """Scale what is negative, channel by channel."""
         (x,), (slope,) = inputs, parameters
         return np.where(x > 0, x, slope * x)
+
+    def backward(
+        self, inputs: Arrays, parameters: Arrays, output: np.ndarray, gradient: np.ndarray
+    ) -> LayerGradients:
+        (x,), (slope,) = inputs, parameters
+        by_slope = sum_to_channels(gradient * np.minimum(x, 0))
+        return [gradient * np.where(x > 0, 1, slope)], [by_slope]
 
     def compile_step(self, builder):
         (slope,) = builder.parameters(self)

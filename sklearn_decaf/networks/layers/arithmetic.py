@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ... import _kernels
-from .base import Arrays, Layer, Shape
+from .base import Arrays, Layer, LayerGradients, Shape
 
 
 @dataclass(frozen=True)
@@ -26,6 +26,11 @@ class Add(Layer):
         """Add the two inputs."""
         x, y = inputs
         return x + y
+
+    def backward(
+        self, inputs: Arrays, parameters: Arrays, output: np.ndarray, gradient: np.ndarray
+    ) -> LayerGradients:
+        return [gradient, gradient], []
 
     def compile_step(self, builder):
         bind = _kernels.kernels.bind_add_and_clip
@@ -60,6 +65,15 @@ class Multiply(Layer):
         if y.ndim < x.ndim:
             y = y[:, None, None]  # (n, 1, 1, c)
         return x * y
+
+    def backward(
+        self, inputs: Arrays, parameters: Arrays, output: np.ndarray, gradient: np.ndarray
+    ) -> LayerGradients:
+        x, y = inputs
+        factors = y[:, None, None] if y.ndim < x.ndim else y
+        repeated = tuple(i for i, side in enumerate(factors.shape) if side < x.shape[i])
+        products = (gradient * x).sum(axis=repeated).reshape(y.shape)
+        return [gradient * factors, products], []
 
     def compile_step(self, builder):
         (x, factors), out = builder.inputs(self), builder.new_maps(self.name)

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 Arrays = Sequence[np.ndarray]
 Shape = tuple[int, ...]
 Pads = tuple[tuple[int, int], tuple[int, int]]  # ((top, bottom), (left, right))
+#: Gradients of a loss by the inputs of a layer, and by its parameters.
+LayerGradients = tuple[list[np.ndarray], list[np.ndarray]]
 
 
 @dataclass(frozen=True)
@@ -22,8 +24,9 @@ class Layer:
     """A layer as data: its name, the names of the layers it reads, and the numbers of its kind.
 
     A kind of layer is a subclass in a module of its own, which answers here all that is asked of
-    it: shapes, parameters, values (the plain NumPy reference), operations, and how the engine
-    computes it. Convolutions and fully connected layers have parts of the engine of their own.
+    it: shapes, parameters, values and gradients (the plain NumPy reference), operations, and how
+    the engine computes it. Convolutions and fully connected layers have parts of the engine of
+    their own.
 
     Parameters
     ----------
@@ -38,6 +41,8 @@ class Layer:
 
     #: Operators of ONNX that compute this kind of layer.
     onnx_operators: ClassVar[tuple[str, ...]] = ()
+    #: Parameters that are measured on images, not learned from gradients.
+    statistics: ClassVar[tuple[str, ...]] = ()
 
     def output_shape(self, *shapes: Shape) -> Shape:
         """Return the shape of the output for inputs of these shapes."""
@@ -63,6 +68,41 @@ class Layer:
         """
         raise TypeError(f"no reference for layers of type {type(self).__name__}")
 
+    def backward(
+        self, inputs: Arrays, parameters: Arrays, output: np.ndarray, gradient: np.ndarray
+    ) -> LayerGradients:
+        """Compute the gradients of a loss by inputs and parameters in plain NumPy.
+
+        Where a function has a kink, the gradient is the one that torch takes: that of ``max(x,
+        0)`` is 0 at 0, and of equal values under a window the first counts as the largest.
+
+        Parameters
+        ----------
+        inputs : sequence of ndarray of shape (n, h, w, c) or (n, c)
+            As :meth:`forward` had them.
+        parameters : sequence of ndarray
+            In the order of :meth:`parameter_shapes`.
+        output : ndarray of shape (n, oh, ow, oc) or (n, oc)
+            What :meth:`forward` returned.
+        gradient : ndarray of the shape of `output`
+            The gradient of the loss by the output.
+
+        Returns
+        -------
+        list of ndarray
+            Gradients by the inputs, of their shapes.
+        list of ndarray
+            Gradients by the parameters, of their shapes: sums over the images.
+
+        Raises
+        ------
+        TypeError
+            If layers of this kind have no gradients here; it names the layer.
+        """
+        raise TypeError(
+            f"layer {self.name!r}: no gradients for layers of type {type(self).__name__}"
+        )
+
     def compile_step(self, builder: ProgramBuilder) -> Step:
         """Make the engine's step, which binds kernels to rows of maps.
 
@@ -87,3 +127,8 @@ class Layer:
         costs nothing.
         """
         raise TypeError(f"no count of operations for layers of type {type(self).__name__}")
+
+
+def sum_to_channels(x: np.ndarray) -> np.ndarray:
+    """Sum over images and pixels: (n, ..., c) -> (c,)."""
+    return x.sum(axis=tuple(range(x.ndim - 1)))

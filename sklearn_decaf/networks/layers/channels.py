@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ... import _kernels
-from .base import Arrays, Layer, Shape
+from .base import Arrays, Layer, LayerGradients, Shape
 
 
 @dataclass(frozen=True)
@@ -30,6 +30,12 @@ class Concat(_Moves):
     def forward(self, inputs: Arrays, parameters: Arrays = ()) -> np.ndarray:
         """Join the channels."""
         return np.concatenate(inputs, axis=-1)
+
+    def backward(
+        self, inputs: Arrays, parameters: Arrays, output: np.ndarray, gradient: np.ndarray
+    ) -> LayerGradients:
+        ends = np.cumsum([x.shape[-1] for x in inputs])
+        return np.split(gradient, ends[:-1], axis=-1), []
 
     def compile_step(self, builder):
         """Copy the inputs that are not written in place."""
@@ -77,6 +83,14 @@ class ChannelSlice(_Moves):
         (x,) = inputs
         return x[..., self.start : self.stop : self.step]
 
+    def backward(
+        self, inputs: Arrays, parameters: Arrays, output: np.ndarray, gradient: np.ndarray
+    ) -> LayerGradients:
+        (x,) = inputs
+        total = np.zeros(x.shape, gradient.dtype)
+        total[..., self.start : self.stop : self.step] = gradient
+        return [total], []
+
     def compile_step(self, builder):
         n = len(range(self.start, self.stop, self.step))
 
@@ -108,8 +122,15 @@ class ChannelShuffle(_Moves):
     def forward(self, inputs: Arrays, parameters: Arrays = ()) -> np.ndarray:
         """Transpose groups and the channels of a group."""
         (x,) = inputs
-        parts = x.reshape(*x.shape[:-1], self.groups, -1)
+        parts = x.reshape(*x.shape[:-1], self.groups, x.shape[-1] // self.groups)
         return np.swapaxes(parts, -1, -2).reshape(x.shape)
+
+    def backward(
+        self, inputs: Arrays, parameters: Arrays, output: np.ndarray, gradient: np.ndarray
+    ) -> LayerGradients:
+        n = gradient.shape[-1] // self.groups
+        parts = gradient.reshape(*gradient.shape[:-1], n, self.groups)
+        return [np.swapaxes(parts, -1, -2).reshape(gradient.shape)], []
 
     def compile_step(self, builder):
         x, out = builder.input(self), builder.new_maps(self.name)
@@ -141,3 +162,8 @@ class Identity(_Moves):
         """Return the input."""
         (x,) = inputs
         return x
+
+    def backward(
+        self, inputs: Arrays, parameters: Arrays, output: np.ndarray, gradient: np.ndarray
+    ) -> LayerGradients:
+        return [gradient], []

@@ -7,8 +7,18 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ._windows import Padding, Size, count_windows, pad, pair, resolve_padding, windows
-from .base import Arrays, Layer, Pads, Shape
+from ._windows import (
+    Padding,
+    Size,
+    add_windows,
+    count_windows,
+    pad,
+    pair,
+    resolve_padding,
+    taps,
+    windows,
+)
+from .base import Arrays, Layer, LayerGradients, Pads, Shape, sum_to_channels
 
 
 @dataclass(frozen=True)
@@ -110,20 +120,64 @@ class Conv(Layer):
     def _dense(self, x, kernel, counts):
         """Multiply the patches of padded maps (n, h, w, c) with a kernel (kh, kw, c, m)."""
         kh, kw, c, m = kernel.shape
+        rows = self._patches(x, counts)
+        return (rows @ kernel.reshape(kh * kw * c, m)).reshape(len(x), *counts, m)
+
+    def _patches(self, x, counts):
+        """Copy the windows of padded maps, a row each: (n * oh * ow, kh * kw * c)."""
         patches = windows(x, self.kernel_size, self.stride, counts, self.dilation)
         patches = patches.transpose(0, 1, 2, 4, 5, 3)  # (n, oh, ow, kh, kw, c)
-        rows = patches.reshape(-1, kh * kw * c)
-        return (rows @ kernel.reshape(kh * kw * c, m)).reshape(len(x), *counts, m)
+        return patches.reshape(-1, math.prod(patches.shape[3:]))
 
     def _depthwise(self, x, kernel, counts):
         """Convolve each channel of padded maps with its own filter of a (kh, kw, 1, c) kernel."""
-        (sy, sx), (dy, dx) = pair(self.stride), pair(self.dilation)
-        (oh, ow), total = counts, 0.0
-        for i, j in np.ndindex(*kernel.shape[:2]):
-            rows = slice(i * dy, i * dy + (oh - 1) * sy + 1, sy)
-            columns = slice(j * dx, j * dx + (ow - 1) * sx + 1, sx)
+        total = 0.0
+        for i, j, rows, columns in taps(self.kernel_size, self.stride, counts, self.dilation):
             total = total + x[:, rows, columns] * kernel[i, j, 0]
         return total
+
+    def backward(
+        self, inputs: Arrays, parameters: Arrays, output: np.ndarray, gradient: np.ndarray
+    ) -> LayerGradients:
+        (x,), (kernel, bias) = inputs, parameters
+        if self.double_precision and x.dtype != np.float64:
+            wide = [array.astype(np.float64) for array in (x, kernel, bias, output, gradient)]
+            by_inputs, by_parameters = self.backward(wide[:1], wide[1:3], *wide[3:])
+            return (
+                [array.astype(x.dtype) for array in by_inputs],
+                [array.astype(x.dtype) for array in by_parameters],
+            )
+        compute = (
+            self._depthwise_backward if self.is_depthwise(x.shape[-1]) else self._split_backward
+        )
+        by_x, by_kernel = compute(x, kernel, gradient)
+        return [by_x], [by_kernel, sum_to_channels(gradient)]
+
+    def _split_backward(self, x, kernel, gradient):
+        """Compute the gradients of each group by itself."""
+        pads, counts = self.pads(x.shape[1:]), gradient.shape[1:3]
+        by_x, by_kernel = [], []
+        for part, filters, g in zip(
+            *(np.split(array, self.groups, axis=-1) for array in (x, kernel, gradient))
+        ):
+            kh, kw, c, m = filters.shape
+            rows = self._patches(pad(part, pads), counts)
+            g = g.reshape(-1, m)  # (n * oh * ow, m)
+            by_kernel.append((rows.T @ g).reshape(filters.shape))
+            by_rows = (g @ filters.reshape(-1, m).T).reshape(len(x), *counts, kh, kw, c)
+            by_windows = by_rows.transpose(0, 1, 2, 5, 3, 4)  # (n, oh, ow, c, kh, kw)
+            by_x.append(add_windows(by_windows, part.shape[1:], pads, self.stride, self.dilation))
+        return np.concatenate(by_x, axis=-1), np.concatenate(by_kernel, axis=-1)
+
+    def _depthwise_backward(self, x, kernel, gradient):
+        """Compute the gradients of filters of one channel each: a (kh, kw, 1, c) kernel."""
+        pads, counts = self.pads(x.shape[1:]), gradient.shape[1:3]
+        views = windows(pad(x, pads), self.kernel_size, self.stride, counts, self.dilation)
+        by_kernel = np.einsum("nyxcij,nyxc->ijc", views, gradient)[:, :, np.newaxis]
+        filters = kernel[:, :, 0].transpose(2, 0, 1)  # (c, kh, kw)
+        by_windows = gradient[..., np.newaxis, np.newaxis] * filters
+        by_x = add_windows(by_windows, x.shape[1:], pads, self.stride, self.dilation)
+        return by_x, by_kernel
 
     def multiply_adds(self, *shapes: Shape) -> int:
         oh, ow, _ = self.output_shape(*shapes)

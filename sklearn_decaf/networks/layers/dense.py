@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .base import Arrays, Layer, Shape
+from .base import Arrays, Layer, LayerGradients, Shape
 
 
 @dataclass(frozen=True)
@@ -35,6 +35,13 @@ class Dense(Layer):
         (x,) = inputs
         kernel, bias = parameters
         return x.reshape(len(x), len(kernel)) @ kernel + bias
+
+    def backward(
+        self, inputs: Arrays, parameters: Arrays, output: np.ndarray, gradient: np.ndarray
+    ) -> LayerGradients:
+        (x,), (kernel, _) = inputs, parameters
+        rows = x.reshape(len(x), len(kernel))
+        return [(gradient @ kernel.T).reshape(x.shape)], [rows.T @ gradient, gradient.sum(axis=0)]
 
     def multiply_adds(self, *shapes: Shape) -> int:
         return math.prod(shapes[0]) * self.units

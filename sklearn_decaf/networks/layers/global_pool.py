@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ... import _kernels
-from .base import Arrays, Layer, Shape
+from .base import Arrays, Layer, LayerGradients, Shape
 
 
 @dataclass(frozen=True)
@@ -45,6 +45,14 @@ class GlobalAveragePool(_GlobalPool):
         (x,) = inputs
         return x.mean(axis=(1, 2), keepdims=self.keep_sides)
 
+    def backward(
+        self, inputs: Arrays, parameters: Arrays, output: np.ndarray, gradient: np.ndarray
+    ) -> LayerGradients:
+        (x,) = inputs
+        n, h, w, c = x.shape
+        share = gradient.reshape(n, 1, 1, c) / (h * w)
+        return [np.broadcast_to(share, x.shape).copy()], []
+
     def compile_step(self, builder):
         return self._compile(builder, _kernels.kernels.bind_average)
 
@@ -59,6 +67,16 @@ class GlobalMaxPool(_GlobalPool):
         """Take the maximum over rows and columns."""
         (x,) = inputs
         return x.max(axis=(1, 2), keepdims=self.keep_sides)
+
+    def backward(
+        self, inputs: Arrays, parameters: Arrays, output: np.ndarray, gradient: np.ndarray
+    ) -> LayerGradients:
+        (x,) = inputs
+        n, h, w, c = x.shape
+        winners = x.reshape(n, h * w, c).argmax(axis=1)[:, np.newaxis]  # the first of equals
+        total = np.zeros((n, h * w, c), gradient.dtype)
+        np.put_along_axis(total, winners, gradient.reshape(n, 1, c), axis=1)
+        return [total.reshape(x.shape)], []
 
     def compile_step(self, builder):
         return self._compile(builder, _kernels.kernels.bind_maximum)

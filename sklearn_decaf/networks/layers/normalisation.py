@@ -10,7 +10,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import ArrayLike
 
 from ... import _kernels
-from .base import Arrays, Layer, Shape
+from .base import Arrays, Layer, LayerGradients, Shape, sum_to_channels
 
 
 @dataclass(frozen=True)
@@ -31,12 +31,28 @@ class LRN(Layer):
     def forward(self, inputs: Arrays, parameters: Arrays = ()) -> np.ndarray:
         """Divide by a power of the mean square over the nearest channels."""
         (x,) = inputs  # (n, ..., c)
-        before = (self.size - 1) // 2
-        border = ((0, 0),) * (x.ndim - 1) + ((before, self.size - 1 - before),)
-        squares = np.pad(x * x, border)  # zeros beyond the first and the last channel
-        sums = sliding_window_view(squares, self.size, axis=-1).sum(axis=-1)
+        return x / self._bases(x) ** x.dtype.type(self.beta)
+
+    def backward(
+        self, inputs: Arrays, parameters: Arrays, output: np.ndarray, gradient: np.ndarray
+    ) -> LayerGradients:
+        (x,) = inputs
+        bases = self._bases(x)
+        alpha, beta = x.dtype.type(self.alpha / self.size), x.dtype.type(self.beta)
+        # channel i is in the window of channel j where j is in the mirrored window of i
+        sums = self._sum_window(gradient * output / bases, self.size // 2)
+        return [gradient / bases**beta - 2 * alpha * beta * x * sums], []
+
+    def _bases(self, x: np.ndarray) -> np.ndarray:
+        """Return what the power is taken of: ``k + alpha / size * sum of squares``."""
         alpha, k = x.dtype.type(self.alpha / self.size), x.dtype.type(self.k)
-        return x / (k + alpha * sums) ** x.dtype.type(self.beta)
+        return k + alpha * self._sum_window(x * x, (self.size - 1) // 2)
+
+    def _sum_window(self, x: np.ndarray, before: int) -> np.ndarray:
+        """Sum over `size` channels, of which `before` are before the channel itself."""
+        border = ((0, 0),) * (x.ndim - 1) + ((before, self.size - 1 - before),)
+        padded = np.pad(x, border)  # zeros beyond the first and the last channel
+        return sliding_window_view(padded, self.size, axis=-1).sum(axis=-1)
 
     def compile_step(self, builder):
         x, out = builder.plain_input(self), builder.new_maps(self.name)
@@ -75,6 +91,7 @@ class BatchNorm(Layer):
     epsilon: float = 1e-5
 
     onnx_operators = ("BatchNormalization",)
+    statistics = ("mean", "variance")
 
     def parameter_shapes(self, *shapes: Shape) -> dict[str, Shape]:
         channels = shapes[0][-1:]
@@ -85,6 +102,17 @@ class BatchNorm(Layer):
         (x,) = inputs
         factor, offset = self.as_scale(*parameters)
         return x * factor.astype(x.dtype) + offset.astype(x.dtype)
+
+    def backward(
+        self, inputs: Arrays, parameters: Arrays, output: np.ndarray, gradient: np.ndarray
+    ) -> LayerGradients:
+        (x,), (scale, _, mean, variance) = inputs, parameters
+        deviation = np.sqrt(variance + x.dtype.type(self.epsilon))
+        factor = scale / deviation
+        total = sum_to_channels(gradient)
+        by_scale = sum_to_channels(gradient * (x - mean)) / deviation
+        by_variance = -by_scale * factor / (2 * deviation)
+        return [gradient * factor], [by_scale, total, -factor * total, by_variance]
 
     def as_scale(
         self, scale: ArrayLike, shift: ArrayLike, mean: ArrayLike, variance: ArrayLike
@@ -122,6 +150,14 @@ class Scale(Layer):
         (x,), (scale, *shift) = inputs, parameters
         return x * scale + shift[0] if shift else x * scale
 
+    def backward(
+        self, inputs: Arrays, parameters: Arrays, output: np.ndarray, gradient: np.ndarray
+    ) -> LayerGradients:
+        (x,), (scale, *shift) = inputs, parameters
+        by_scale = sum_to_channels(gradient * x)
+        by_shift = [sum_to_channels(gradient)] if shift else []
+        return [gradient * scale], [by_scale, *by_shift]
+
     def compile_step(self, builder):
         scale, *shift = builder.parameters(self)
         shift = shift[0] if shift else np.zeros_like(scale)
@@ -154,6 +190,21 @@ class LayerNorm(Layer):
         centred = x - x.mean(axis=-1, keepdims=True)
         variance = np.square(centred).mean(axis=-1, keepdims=True)
         return centred / np.sqrt(variance + x.dtype.type(self.epsilon)) * scale + shift
+
+    def backward(
+        self, inputs: Arrays, parameters: Arrays, output: np.ndarray, gradient: np.ndarray
+    ) -> LayerGradients:
+        (x,), (scale, _) = inputs, parameters
+        centred = x - x.mean(axis=-1, keepdims=True)
+        variance = np.square(centred).mean(axis=-1, keepdims=True)
+        deviation = np.sqrt(variance + x.dtype.type(self.epsilon))
+        normal = centred / deviation
+        scaled = gradient * scale
+        # what would move all channels alike, or stretch them, is normalised away
+        along = scaled.mean(axis=-1, keepdims=True)
+        across = (scaled * normal).mean(axis=-1, keepdims=True)
+        by_x = (scaled - along - normal * across) / deviation
+        return [by_x], [sum_to_channels(gradient * normal), sum_to_channels(gradient)]
 
     def compile_step(self, builder):
         scale, shift = builder.parameters(self)

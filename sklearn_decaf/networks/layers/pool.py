@@ -8,8 +8,17 @@ from dataclasses import dataclass
 import numpy as np
 
 from ... import _kernels
-from ._windows import Padding, Size, count_windows, pad, pair, resolve_padding, windows
-from .base import Arrays, Layer, Pads, Shape
+from ._windows import (
+    Padding,
+    Size,
+    add_windows,
+    count_windows,
+    pad,
+    pair,
+    resolve_padding,
+    windows,
+)
+from .base import Arrays, Layer, LayerGradients, Pads, Shape
 
 
 @dataclass(frozen=True)
@@ -51,15 +60,24 @@ class _Pool(Layer):
         )
         return (*counts, c)
 
-    def _windows(self, x: np.ndarray, value: float) -> np.ndarray:
-        """View all windows (n, oh, ow, c, kh, kw), with `value` beyond the map."""
-        oh, ow, _ = self.output_shape(x.shape[1:])
+    def _covered(self, shape: Shape) -> Pads:
+        """Return the width of the border, and of what windows cover beyond it."""
         pads: list[tuple[int, int]] = []
-        sides = zip(x.shape[1:3], self.pads(x.shape[1:]), (oh, ow), pair(self.size))
+        sides = zip(shape, self.pads(shape), self.output_shape(shape), pair(self.size))
         for (length, (before, after), count, k), s in zip(sides, pair(self.stride)):
             sticks_out = (count - 1) * s + k - (length + before + after)
             pads.append((before, after + max(sticks_out, 0)))
-        return windows(pad(x, (pads[0], pads[1]), value), self.size, self.stride, (oh, ow))
+        return pads[0], pads[1]
+
+    def _windows(self, x: np.ndarray, value: float) -> np.ndarray:
+        """View all windows (n, oh, ow, c, kh, kw), with `value` beyond the map."""
+        oh, ow, _ = self.output_shape(x.shape[1:])
+        padded = pad(x, self._covered(x.shape[1:]), value)
+        return windows(padded, self.size, self.stride, (oh, ow))
+
+    def _add_windows(self, values: np.ndarray, shape: Shape) -> np.ndarray:
+        """Add up what the windows (n, oh, ow, c, kh, kw) hold to maps of this shape."""
+        return add_windows(values, shape, self._covered(shape), self.stride)
 
     def _compile(self, builder, bind):
         """Make a step of ``bind(x, border, out, (first, end))`` for rows of one image.
@@ -105,6 +123,17 @@ class MaxPool(_Pool):
         (x,) = inputs  # (n, h, w, c)
         return self._windows(x, -np.inf).max(axis=(-2, -1))
 
+    def backward(
+        self, inputs: Arrays, parameters: Arrays, output: np.ndarray, gradient: np.ndarray
+    ) -> LayerGradients:
+        (x,) = inputs
+        views = self._windows(x, -np.inf)
+        values = views.reshape(*views.shape[:4], math.prod(pair(self.size)))
+        winners = values.argmax(axis=-1)[..., np.newaxis]  # the first of equals
+        passed = np.zeros(values.shape, gradient.dtype)
+        np.put_along_axis(passed, winners, gradient[..., np.newaxis], axis=-1)
+        return [self._add_windows(passed.reshape(views.shape), x.shape[1:])], []
+
     def compile_step(self, builder):
         size, stride = pair(self.size), pair(self.stride)
         square = size[0] == size[1] and stride[0] == stride[1]
@@ -132,9 +161,20 @@ class AveragePool(_Pool):
     def forward(self, inputs: Arrays, parameters: Arrays = ()) -> np.ndarray:
         """Divide the sum of each window by how many values count."""
         (x,) = inputs  # (n, h, w, c)
+        return self._windows(x, 0).sum(axis=(-2, -1)) / self._divisors(x)
+
+    def backward(
+        self, inputs: Arrays, parameters: Arrays, output: np.ndarray, gradient: np.ndarray
+    ) -> LayerGradients:
+        (x,) = inputs
+        shares = (gradient / self._divisors(x))[..., np.newaxis, np.newaxis]
+        views = np.broadcast_to(shares, (*gradient.shape, *pair(self.size)))
+        return [self._add_windows(views, x.shape[1:])], []
+
+    def _divisors(self, x: np.ndarray) -> np.ndarray:
+        """Return how many values of each window count: (oh, ow, 1), in the precision of x."""
         down, across = self.window_counts(x.shape[1:])
-        totals = self._windows(x, 0).sum(axis=(-2, -1))
-        return totals / np.outer(down, across)[:, :, np.newaxis].astype(x.dtype)
+        return np.outer(down, across)[:, :, np.newaxis].astype(x.dtype)
 
     def window_counts(self, shape: Shape) -> tuple[np.ndarray, np.ndarray]:
         """Return how many rows (oh,), and how many columns (ow,), of each window count."""

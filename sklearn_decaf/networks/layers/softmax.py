@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .base import Arrays, Layer, Shape
+from .base import Arrays, Layer, LayerGradients, Shape
 
 
 @dataclass(frozen=True)
@@ -21,6 +21,12 @@ class Softmax(Layer):
         (x,) = inputs
         exponentials = np.exp(x - x.max(axis=-1, keepdims=True))
         return exponentials / exponentials.sum(axis=-1, keepdims=True)
+
+    def backward(
+        self, inputs: Arrays, parameters: Arrays, output: np.ndarray, gradient: np.ndarray
+    ) -> LayerGradients:
+        mean = (gradient * output).sum(axis=-1, keepdims=True)
+        return [output * (gradient - mean)], []
 
     def other_operations(self, *shapes: Shape) -> int:
         # the largest, the differences, the exponentials, their sum, the quotients
