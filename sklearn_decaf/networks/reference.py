@@ -43,6 +43,14 @@ def compute(layer: Layer, parameters: Sequence[np.ndarray], *inputs: np.ndarray)
     return layer.forward(inputs, parameters)
 
 
+def layer_parameters(
+    architecture: Architecture, layer: str, parameters: Mapping[str, np.ndarray], dtype=np.float32
+) -> dict[str, np.ndarray]:
+    """Select one layer's parameters by their full names, in its order and in a precision."""
+    keys = architecture.layer_parameter_shapes(layer)
+    return {key: parameters[key].astype(dtype, copy=False) for key in keys}
+
+
 def forward(
     architecture: Architecture,
     parameters: Mapping[str, np.ndarray],
@@ -77,9 +85,8 @@ def forward(
     blobs = {INPUT: preprocess(images, architecture.preprocessing, dtype)}
     for i, layer in enumerate(steps):
         inputs = architecture.inputs(layer.name)
-        keys = architecture.layer_parameter_shapes(layer.name)
-        own = [parameters[key].astype(dtype, copy=False) for key in keys]
-        blobs[layer.name] = compute(layer, own, *(blobs[name] for name in inputs))
+        own = layer_parameters(architecture, layer.name, parameters, dtype)
+        blobs[layer.name] = compute(layer, list(own.values()), *(blobs[name] for name in inputs))
         for name in set(inputs):
             if last_use[name] == i and name not in outputs:
                 del blobs[name]
