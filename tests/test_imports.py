@@ -31,6 +31,7 @@ FLOORS = (
     ("_features", "_descriptors", "_model_selection", "_show_versions"),
     ("_cache", "descriptors", "adaptation", "model_selection", "metrics"),
     ("transformers", "datasets"),
+    ("training",),
     ("_extraction", "inspection"),
     ("__main__",),
 )
@@ -48,7 +49,10 @@ FORBIDDEN = {
 
 # Within `networks`: what a network is; weight files; the engine; and at last what uses all three.
 NETWORK_FLOORS = (
-    ("layers", "mean_image", "imagenet", "architecture", "architectures", "reference", "flops"),
+    (
+        *("layers", "mean_image", "imagenet", "architecture", "architectures"),
+        *("reference", "gradients", "flops"),
+    ),
     ("formats",),
     ("weights",),
     ("engine",),
@@ -157,6 +161,9 @@ def test_parts_have_no_circle(imports):
             "must not import networks.eng",
         ),
         ("networks/weights/loading.py", "from ..engine import Plan", 1, "networks.engine"),
+        ("networks/gradients.py", "from .engine import Plan", 1, "networks.engine"),
+        ("networks/features.py", "from ..training import x", 0, "must not import training"),
+        ("training/_losses.py", "from ..inspection import x", 0, "must not import inspection"),
         ("images/_batches.py", "from . import _bounding_boxes", 2, "must not import its estimat"),
     ],
 )
