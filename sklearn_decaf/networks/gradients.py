@@ -10,6 +10,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
+from numpy.typing import DTypeLike
 
 from .architecture import INPUT, Architecture
 from .layers import Layer
@@ -43,7 +44,7 @@ def gradients(
     *,
     trainable: Iterable[str] | None = None,
     wanted: Collection[str] = (),
-    dtype=np.float64,
+    dtype: DTypeLike = np.float64,
 ) -> Gradients:
     """Run a network on RGB images, and compute gradients of a loss of one layer.
 

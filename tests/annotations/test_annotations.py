@@ -15,7 +15,10 @@ import pytest
 import sklearn_decaf
 
 MODULES = ["sklearn_decaf", *(f"sklearn_decaf.{name}" for name in sklearn_decaf._MODULES)]
-MODULES += [f"sklearn_decaf.networks.{name}" for name in ("engine", "flops", "layers", "weights")]
+MODULES += [
+    f"sklearn_decaf.networks.{name}"
+    for name in ("engine", "flops", "gradients", "layers", "weights")
+]
 SPECIAL = ("__init__", "__call__", "__getitem__", "__iter__", "__len__")
 
 

@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from sklearn_decaf.networks import layers as kinds
 from sklearn_decaf.networks.architecture import INPUT, Architecture
 from sklearn_decaf.networks.layers import Layer
+from sklearn_decaf.networks.layers._windows import pair
 
 
 def to_torch(x: np.ndarray) -> torch.Tensor:
@@ -139,6 +140,13 @@ COMPUTE = {
     kinds.Softmax: lambda layer, x: F.softmax(x, 1),
     kinds.Tanh: lambda layer, x: torch.tanh(x),
 }
+
+
+def can_compute(layer: Layer) -> bool:
+    """Tell whether torch has this layer: the border of its pools is half a window at most."""
+    if not isinstance(layer, kinds.MaxPool | kinds.AveragePool):
+        return True
+    return all(2 * p <= k for p, k in zip(pair(layer.padding), pair(layer.size)))
 
 
 def compute_layer(
