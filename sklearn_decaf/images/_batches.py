@@ -236,7 +236,7 @@ class BatchReader:
         return batch, self.failures(results())
 
     def new_batch(self, n: int) -> np.ndarray:
-        """Room for n images."""
+        """Make an array for n images, of zeros."""
         return np.zeros((n, *self._shape), dtype=np.uint8)
 
     def fill(self, batch: np.ndarray, offset: int, row: int) -> tuple[int, FailureReason] | None:
