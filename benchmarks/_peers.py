@@ -1,4 +1,4 @@
-"""The package and the programs it is compared with, each at its best settings, with one interface.
+"""The package and the programs it is compared with, each at its best settings, behind one face.
 
 An engine is made in a process of its own (`_workers.py`) from a folder that `_networks.py` filled.
 ``variants(task)`` names the settings worth trying, ``prepare(task, variant)`` returns a function

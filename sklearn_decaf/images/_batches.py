@@ -259,7 +259,7 @@ class BatchReader:
         return None
 
     def failures(self, results) -> list[tuple[int, str]]:
-        """What of the results of `fill` is a failure; the first raises with on_error="raise"."""
+        """Select the failures among results of `fill`; the first raises with on_error="raise"."""
         failed = []
         for failure in results:  # in row order, so the first bad row raises, not the fastest
             if failure is not None:

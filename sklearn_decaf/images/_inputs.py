@@ -1,4 +1,4 @@
-"""What a user may call an image, and images by their rows. Nothing is decoded here."""
+"""What counts as an image, and images by their rows. Nothing is decoded here."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One image, whatever a user calls an image, to 8-bit RGB; or an ImageError that says why not."""
+"""Reading of one image of any kind as 8-bit RGB, or an ImageError that says why not."""
 
 from __future__ import annotations
 
