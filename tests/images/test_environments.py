@@ -129,6 +129,7 @@ sys.stdout.buffer.write(DeCAFTransformer("stem").transform(paths).tobytes())
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "environment",
     [

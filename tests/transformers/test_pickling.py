@@ -199,6 +199,7 @@ def test_relative_paths_in_a_process_elsewhere(fitted, small_weights, images, an
     assert len(ActivationCache("cache")) == 12
 
 
+@pytest.mark.slow
 def test_one_cache_for_reused_workers(small_weights, images, another_folder, monkeypatch):
     """Processes that started elsewhere use the cache of whoever sends them work."""
     here = os.getcwd()
@@ -321,6 +322,7 @@ def test_the_message_of_real_processes(images, tmp_path):
     assert f"{_kernels.KERNEL_SET} (" in found and "none (" in found
 
 
+@pytest.mark.slow
 def test_which_sets_have_the_same_bits(images, tmp_path):
     """What `same_bits` says of the sets that are here, for all layers of two networks."""
     available = _kernels.available_sets()
