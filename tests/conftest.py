@@ -16,6 +16,12 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+# Threads of BLAS and OpenMP that have nothing to do wait in a busy loop before they sleep. Where
+# other programs use the cores too, they take them from the threads that have something to do: t-SNE
+# of twelve rows takes 20 seconds. NumPy and scikit-learn read these variables when they are loaded.
+os.environ.setdefault("OPENBLAS_THREAD_TIMEOUT", "4")  # 2**4 rounds instead of 2**26
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
 # tests of it say where; all others leave the user's folder alone
 os.environ.setdefault("SKLEARN_DECAF_PACKED_WEIGHTS", "none")
 

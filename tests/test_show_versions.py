@@ -1,3 +1,5 @@
+"""The report of an installation names what it runs on."""
+
 import numpy as np  # noqa: F401  (loads a BLAS library)
 from threadpoolctl import threadpool_info
 

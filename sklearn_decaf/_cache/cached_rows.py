@@ -185,7 +185,7 @@ class CachedComputation:
         chosen = _IdentifiedImages(self.images, first_rows, self.recipe.exif_transpose)
         opaque: list[tuple[int, str]] = []
         batches = self.lookup.widened.iter_rows(chosen, **self.run_options, opaque=opaque)
-        for start, values, failed in batches:  # values: (m, width of the widened recipe)
+        for start, values, failed in batches:  # values: (m, width of `lookup.widened`)
             reasons, opaque_names = dict(failed), dict(opaque)
             computed: dict[bytes, np.ndarray] = {}
             done = range(start, start + len(values))

@@ -39,7 +39,7 @@ _MAX_FILE = 2**28
 
 
 def identify(image, *, exif_transpose: bool):
-    """Digest of the content of an image, and something that surely has that content.
+    """Compute the digest of an image's content; return it, and an image that surely has it.
 
     A path says nothing of what is behind it, nor do its size and time: a file can change and
     keep both. So the file is read, once: what is returned holds the bytes that the digest is of,

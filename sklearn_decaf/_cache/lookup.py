@@ -1,4 +1,4 @@
-"""Features of one recipe in a cache: what is there of an image, and how to keep more."""
+"""Rows of one recipe in a cache, an entry for each layer or pooling in them."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class FeatureLookup:
         self._recipe_digest = recipe_digest(recipe)
 
     def find(self, images: Iterable[bytes]) -> dict[bytes, np.ndarray]:
-        """Rows of those images, given by their digests, of which every piece is there."""
+        """Find the rows of images, given by their digests; those that lack a piece are left out."""
         keys = {image: [self._key(image, output) for output in self._columns] for image in images}
         pieces = self._cache.get([key for of_image in keys.values() for key in of_image])
         rows = {}
@@ -48,7 +48,7 @@ class FeatureLookup:
         return rows
 
     def keep(self, rows: Mapping[bytes, np.ndarray]) -> None:
-        """Keep rows of the widened recipe, by the digests of their images."""
+        """Keep rows of `widened`, by the digests of their images."""
         entries = {
             self._key(image, output): row[columns].astype("<f4").tobytes()
             for image, row in rows.items()
@@ -58,14 +58,14 @@ class FeatureLookup:
             self._cache.put(entries)
 
     def narrow(self, rows: np.ndarray) -> np.ndarray:
-        """Of rows of the widened recipe the columns of the recipe: (n, n_features)."""
+        """Take the columns of the recipe, (n, n_features), from rows of `widened`."""
         narrow = np.empty((len(rows), self._n_features), np.float32)
         for output, columns in self._columns.items():
             narrow[:, columns] = rows[:, self._widened_columns[output]]
         return narrow
 
     def lock_key(self, image: bytes) -> bytes:
-        """Key that whoever computes this image holds."""
+        """Key of the lock that is held while this image is computed."""
         return self._key(image, "")
 
     def _key(self, image: bytes, output: str) -> bytes:

@@ -85,7 +85,7 @@ class Store:
             self._lock.release()
 
     def resume_in_child(self) -> None:
-        """Do so in the forked child, where a connection that is still open must not be used."""
+        """Let threads of a forked child use the file, but not through its parent's connection."""
         if self._connection is not None:
             self._is_lost = self._connection.in_transaction
             _INHERITED.append(self._connection)  # closing it would touch the parent's files

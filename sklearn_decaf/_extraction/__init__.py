@@ -1,1 +1,1 @@
-"""Features of very many photographs, written to files that can be taken up again."""
+"""Features of very many photographs, written to files by runs that can be interrupted."""

@@ -1,4 +1,4 @@
-"""From files to blocks of features, one block at a time or in one go."""
+"""Features of blocks of files: of one block, or of many in their order."""
 
 from __future__ import annotations
 
@@ -123,7 +123,7 @@ def computed_blocks(
             yield rows, features, dict(map(images.reason, failed))
         return
 
-    # All in one go: between calls some threads would wait for the others.
+    # All blocks in one loop: between calls some threads would wait for the others.
     images = _Rows(files, blocks)
     recipe = transformer._recipe()
     batches = recipe.iter_rows(images, **transformer._run_options())

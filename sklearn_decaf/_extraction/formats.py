@@ -86,7 +86,7 @@ def read_names(path: Path) -> list[str]:
 
 
 def has_fixed_lists(path: Path) -> bool:
-    """Whether a file is as they were written at first: lists of fixed size cannot hold a null."""
+    """Whether a file is of an older version: its lists of fixed size cannot hold a null."""
     if path.suffix != ".parquet":
         return False
     pa = import_pyarrow()

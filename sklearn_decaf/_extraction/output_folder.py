@@ -1,4 +1,4 @@
-"""A folder that fills with finished blocks, one at a time, and can be taken up again any time."""
+"""The folder that `extract` writes: finished blocks, to which a later call adds those missing."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ class Part:
         return next(iter(self.files))
 
     def to_json(self) -> dict:
-        """All but the failures, as the manifest lists it."""
+        """The block as the manifest lists it, without its failures."""
         return {
             "start": self.start,
             "rows": self.rows,
@@ -190,7 +190,7 @@ class OutputFolder:
         return part
 
     def complete(self, parts: dict[int, Part]) -> None:
-        """All blocks are there: write the manifest and the list of failures, and tidy up."""
+        """Write the manifest and the list of failures, once all blocks are there, and tidy up."""
         ordered = [parts[number] for number in range(self.n_blocks)]
         content = self._failed_csv(failure for part in ordered for failure in part.failed)
         self._write(self.folder / _FAILED, content)

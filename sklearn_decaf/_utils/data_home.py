@@ -62,7 +62,7 @@ def get_data_home(data_home: str | os.PathLike[str] | None = None) -> Path:
 
 
 def find_data_home(data_home: str | os.PathLike[str] | None = None) -> Path | None:
-    """The same folder, or None where there is no home directory for it to be in."""
+    """Path of that folder, or None where there is no home directory for it to be in."""
     try:
         return get_data_home(data_home)
     except FileNotFoundError:

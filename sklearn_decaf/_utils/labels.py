@@ -1,7 +1,8 @@
-"""Class labels in whatever form they come, some of them missing.
+"""Class labels from any container as an array, some of them missing.
 
 None, NaN, pandas' NA, a null of polars or Arrow and a masked value all mean that a row has no
-label. A few missing labels leave the others what they are: integers stay integers.
+label. A few missing labels leave the others what they are: integers stay integers. What estimators
+demand of labels they check themselves, those of domain adaptation by `_adaptation.domains`.
 """
 
 from __future__ import annotations

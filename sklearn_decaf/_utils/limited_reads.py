@@ -1,4 +1,4 @@
-"""A file that refuses to be read in very long pieces."""
+"""A limit on the bytes that one call reads from a file, for archives that are not trusted."""
 
 from __future__ import annotations
 

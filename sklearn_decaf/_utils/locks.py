@@ -96,7 +96,7 @@ def _free_locks() -> None:
 
 
 class cached_attribute(Generic[Result]):
-    """A property that is computed once an object.
+    """A property that is computed once per object.
 
     Unlike `functools.cached_property` before Python 3.12 it needs no lock: two threads at the same
     time compute the same value twice.

@@ -1,4 +1,4 @@
-"""Published collections of files: the search for a copy that is there.
+"""Published collections of files: a copy is found and checked, or fetched.
 
 A copy that was fetched has a manifest. One that was made elsewhere has none; its layout and the
 published numbers of images tell whether it is complete.

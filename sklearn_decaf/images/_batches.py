@@ -236,7 +236,7 @@ class BatchReader:
         return batch, self.failures(results())
 
     def new_batch(self, n: int) -> np.ndarray:
-        """Room for n images."""
+        """Make an array for n images, of zeros."""
         return np.zeros((n, *self._shape), dtype=np.uint8)
 
     def fill(self, batch: np.ndarray, offset: int, row: int) -> tuple[int, FailureReason] | None:
@@ -259,7 +259,7 @@ class BatchReader:
         return None
 
     def failures(self, results) -> list[tuple[int, str]]:
-        """What of the results of `fill` is a failure; the first raises with on_error="raise"."""
+        """Select the failures among results of `fill`; the first raises with on_error="raise"."""
         failed = []
         for failure in results:  # in row order, so the first bad row raises, not the fastest
             if failure is not None:

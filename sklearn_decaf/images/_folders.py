@@ -99,7 +99,7 @@ def check_folder(folder: str) -> None:
 
 
 def walk_folder(folder: str, extensions: Sequence[str] = IMAGE_EXTENSIONS) -> Iterator[Entry]:
-    """All that is below a folder, at any depth, except folders that could be listed.
+    """Walk through a folder and yield every entry, except for the folders that it walks through.
 
     The names come in an order that does not vary, folder by folder: in memory are the names in
     one folder and in those that it lies in. Only names are read.

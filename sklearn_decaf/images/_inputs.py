@@ -1,4 +1,4 @@
-"""What a user may call an image, and images by their rows. Nothing is decoded here."""
+"""What counts as an image, and images by their rows. Nothing is decoded here."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ class FailureReason(str):
 
     @classmethod
     def of(cls, error: Exception, text: str) -> FailureReason:
-        """The reason that an error gives, in other words."""
+        """Make a reason of an error, with the text that a message shows."""
         reason = cls(text)
         # an OSError that is no ImageError comes from a sequence that reads its items on demand
         reason.is_access = isinstance(error, ImageAccessError) or not isinstance(error, ImageError)
@@ -90,7 +90,7 @@ class FailureReason(str):
 
     @property
     def error_class(self) -> type[ImageError]:
-        """What to raise with this reason."""
+        """The class of the error to raise with this reason."""
         return ImageAccessError if self.is_access else ImageError
 
 
@@ -128,7 +128,7 @@ def _is_missing(item) -> bool:
 
 
 def array_problem(shape, dtype, name, channels_last) -> str | None:
-    """Check the shape and the dtype of an image (for `name`, by which the fix calls it)."""
+    """Say what is wrong with the shape or dtype of an image; the fix calls it `name`."""
     if len(shape) not in (2, 3):
         hint = ""
         if len(shape) == 1 and dtype == np.uint8:

@@ -1,4 +1,4 @@
-"""One image, whatever a user calls an image, to 8-bit RGB; or an ImageError that says why not."""
+"""Reading of one image of any kind as 8-bit RGB, or an ImageError that says why not."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from PIL import Image, ImageFile
 from .._utils.locks import Lock
 from .._utils.validation import check_integer
 from ..exceptions import ImageAccessError, ImageError
+from ._file_signatures import ENOUGH, name_foreign_file
 from ._files import check_readable, open_file
-from ._foreign_files import ENOUGH, name_foreign_file
 from ._inputs import FileContent, describe, find_problem, plain_item
 from ._opened_images import is_loaded, load_again, load_in_place
 from ._pixels import TRANSPARENCY_IGNORED, array_to_rgb, to_rgb
@@ -185,7 +185,7 @@ def _decode_stream(stream, exif_transpose, at_least) -> Image.Image:
         image.load()
     except ImageError:
         raise
-    except Exception as error:  # the decoders raise whatever comes to hand
+    except Exception as error:  # decoders raise errors of all kinds
         raise _failure(image.format, stream, error, is_open=True) from error
     return _upright_rgb(image, find_orientation(image) if exif_transpose else 1)
 

@@ -12,7 +12,7 @@ from typing import IO
 
 from PIL import Image, TiffImagePlugin
 
-from ._foreign_files import RAW_PHOTOGRAPH
+from ._file_signatures import RAW_PHOTOGRAPH
 from ._quiet_readers import TiffDirectory
 
 _CONVERT = "convert it to PNG or to an ordinary JPEG, or decode it and pass its pixels as an array"

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from .._utils.types import Hierarchy
 
 
-def check_labels(y) -> tuple[np.ndarray, np.ndarray]:
-    """Convert labels to an array, with the mask of those that are there, and can be sorted."""
+def sortable_labels(y) -> tuple[np.ndarray, np.ndarray]:
+    """Convert labels to an array, with the mask of those that are there; these have an order."""
     labels = as_labels(y)
     labelled = ~is_missing(labels)
     try:
@@ -63,7 +63,7 @@ def group_labels(y: ArrayLike, hierarchy: Hierarchy, *, level: int = 0) -> np.nd
     >>> group_labels(["wolf", "lion", "oak"], wordnet, level=-1).tolist()
     ['dog', 'cat', 'tree']
     """
-    labels, labelled = check_labels(y)
+    labels, labelled = sortable_labels(y)
     known = plain_labels(labels[labelled]).tolist()
     groups = {}
     for label in sorted(set(known)):
@@ -137,7 +137,7 @@ def cluster_quality(
     (0.5, 0.97)
     """
     X = check_array(X, order="C")
-    labels, labelled = check_labels(y)
+    labels, labelled = sortable_labels(y)
     check_consistent_length(X, labels)
     X = X[labelled]
     if not len(X):

@@ -10,7 +10,7 @@ from sklearn.utils import check_consistent_length
 
 from .._utils.labels import plain_labels
 from ..images import check_images, read_image
-from ._clusters import check_labels, cluster_quality, group_labels
+from ._clusters import cluster_quality, group_labels, sortable_labels
 from ._find import transform_with
 from ._plotting import get_axes, import_pyplot
 from ._projection import check_features, embed
@@ -220,7 +220,7 @@ class EmbeddingDisplay:
         """
         import_pyplot(f"{cls.__name__}.from_features")  # before the long computation
         features = check_features(features)
-        labels = None if y is None else check_labels(y)[0]
+        labels = None if y is None else sortable_labels(y)[0]
         if hierarchy is not None and not hasattr(hierarchy, "keys"):
             raise TypeError(
                 f"hierarchy={hierarchy!r:.100}: it must be a mapping of each label to its group."
@@ -318,7 +318,7 @@ class EmbeddingDisplay:
         plt = import_pyplot(f"{type(self).__name__}.plot")
         if self.labels is None:
             return np.tile(plt.cm.tab10(0), (n, 1)), {}
-        labels, labelled = check_labels(self.labels)
+        labels, labelled = sortable_labels(self.labels)
         check_consistent_length(np.empty(n), labels)
         classes, codes = np.unique(plain_labels(labels[labelled]), return_inverse=True)
         if cmap is None:
@@ -377,7 +377,7 @@ class EmbeddingDisplay:
 
 def _quality(features: np.ndarray, labels: np.ndarray):
     """Measure the quality of the features; None if no two labels are alike or no two differ."""
-    labelled = check_labels(labels)[1]
+    labelled = sortable_labels(labels)[1]
     n = int(labelled.sum())
     if not 1 < len(np.unique(plain_labels(labels[labelled]))) < n:
         return None

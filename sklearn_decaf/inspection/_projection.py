@@ -27,7 +27,7 @@ def check_features(features) -> np.ndarray:
 
 
 def embed(features: np.ndarray, embedder, random_state) -> np.ndarray:
-    """Compute coordinates in the plane: (n, 2) from features (n, d), by t-SNE if not told."""
+    """Compute coordinates in the plane: (n, 2) from (n, d), by t-SNE if `embedder` is None."""
     # Frames, whose columns lie one after another, are summed up in another order, and t-SNE makes
     # much of the last digits.
     with config_context(transform_output="default"):

@@ -378,7 +378,7 @@ def test_progress_counts_found_images_too(photos, tmp_path, capsys):
 
 
 def search(cache, **parameters):
-    """Three layers, two kinds of dropout, five values of C."""
+    """Three layers, two kinds of dropout, two values of C."""
     pipeline = Pipeline(
         [
             ("decaf", DeCAFTransformer(weights="squeezenet1_1", random_state=0, cache=cache)),
@@ -388,9 +388,9 @@ def search(cache, **parameters):
     grid = {
         "decaf__layer": [5, 6, 7],
         "decaf__dropout": [False, True],
-        "classifier__C": [0.01, 0.1, 1.0, 10.0, 100.0],
+        "classifier__C": [0.1, 10.0],
     }
-    return GridSearchCV(pipeline, grid, cv=5, refit=False, error_score="raise", **parameters)
+    return GridSearchCV(pipeline, grid, cv=3, refit=False, error_score="raise", **parameters)
 
 
 @pytest.mark.slow

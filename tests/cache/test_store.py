@@ -105,12 +105,12 @@ def write_and_tell(folder, report):
 
 @pytest.mark.slow
 @fork
-def test_a_hundred_kills_lose_nothing_that_was_finished(tmp_path):
+def test_kills_lose_nothing_that_was_finished(tmp_path):
     rng = random.Random(0)
     context = multiprocessing.get_context("fork")
     receive, report = os.pipe()
     told = b""
-    for i in range(100):
+    for i in range(50):
         process = context.Process(target=write_and_tell, args=(str(tmp_path), report))
         process.start()
         if i % 4:  # the others are killed at the start
@@ -121,7 +121,7 @@ def test_a_hundred_kills_lose_nothing_that_was_finished(tmp_path):
     os.close(report)
     with open(receive, "rb") as stream:
         finished = [int(line) for line in (told + stream.read()).split()]
-    assert len(finished) > 75
+    assert len(finished) > 37
     store = Store(str(tmp_path), 10**9)
     for i in finished:
         expected = {key(i + j): value(i + j) for j in range(8)}
@@ -188,9 +188,9 @@ def test_flipped_bytes(tmp_path):
     store.close()
     size = the_file(original).stat().st_size
     rng = random.Random(0)
-    places = [*range(100), *(rng.randrange(size) for _ in range(150))]
+    header, anywhere = range(100), [rng.randrange(size) for _ in range(60)]
     lost = []
-    for place in places:
+    for place in (*header, *anywhere):
         folder = tmp_path / str(place)
         shutil.copytree(original, folder, dirs_exist_ok=True)
         with open(the_file(folder), "r+b") as stream:
@@ -206,7 +206,7 @@ def test_flipped_bytes(tmp_path):
         lost.append(len(expected) - len(found))
         store.close()
         shutil.rmtree(folder)
-    assert np.mean(lost) < 10, "damage at one place costs little"
+    assert np.mean(lost[len(header) :]) < 2, "damage at one place costs little"
 
 
 @pytest.mark.parametrize(

@@ -64,7 +64,7 @@ def make(root: Path, kind: str, name: str, *more) -> None:
 
 
 @pytest.mark.slow
-@settings(max_examples=40)
+@settings(max_examples=25)
 @given(tree=st.lists(actions, max_size=12), denied=st.sets(folders, max_size=2))
 def test_everybody_finds_the_same_photographs(tree, denied):
     with tempfile.TemporaryDirectory() as parent:

@@ -129,12 +129,19 @@ sys.stdout.buffer.write(DeCAFTransformer("stem").transform(paths).tobytes())
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "environment",
     [
-        {"PYTHONWARNINGS": "error"},
-        {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0", "TZ": "Pacific/Apia"},
-        {"PYTHONHASHSEED": "1", "PYTHONOPTIMIZE": "2"},
+        {
+            "PYTHONWARNINGS": "error",
+            "PYTHONHASHSEED": "1",
+            "TZ": "Pacific/Apia",
+            "LC_ALL": "C",
+            "PYTHONUTF8": "0",
+            "PYTHONCOERCECLOCALE": "0",
+        },
+        {"PYTHONOPTIMIZE": "2"},
     ],
 )
 def test_a_process_of_its_own(environment, photographs, tmp_path):

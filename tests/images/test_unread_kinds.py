@@ -15,7 +15,7 @@ from PIL import Image, features
 
 from sklearn_decaf.exceptions import ImageError
 from sklearn_decaf.images import find_unreadable, read_image
-from sklearn_decaf.images._foreign_files import ENOUGH, name_foreign_file
+from sklearn_decaf.images._file_signatures import ENOUGH, name_foreign_file
 
 pytestmark = pytest.mark.filterwarnings("error")
 KINDS = unread_kinds()

@@ -1,4 +1,4 @@
-"""Inputs that are no images, and images that are unusual: what users really pass, by the dozen.
+"""Inputs that are no images, and unusual images, as users really pass them.
 
 `bad_inputs` are refused, `odd_inputs` are read. Both are made by NumPy, by Pillow's writers or byte
 by byte, and say what is to be expected of them.

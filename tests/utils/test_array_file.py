@@ -149,7 +149,7 @@ def test_a_killed_writer_leaves_the_file_before_or_after(tmp_path):
     rng = random.Random(0)
     context = multiprocessing.get_context("fork")
     seen = set()
-    for _ in range(60):
+    for _ in range(30):
         receive, report = os.pipe()
         process = context.Process(target=_write_for_ever, args=(path, report))
         process.start()

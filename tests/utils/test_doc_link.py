@@ -8,6 +8,7 @@ import pytest
 from oracles.public_api import public_estimators
 
 import sklearn_decaf
+from sklearn_decaf._utils.doc_link import doc_link_template
 
 PROGRAM = """
 import sys
@@ -39,9 +40,16 @@ def test_there_is_no_link_unless_an_address_is_given():
     assert {name: "" for name, _ in public_estimators()} == links()
 
 
+@pytest.mark.parametrize("url", ["https://docs.example.org/decaf", "file:///home/me/decaf/html/"])
+def test_the_template_of_an_address(url, monkeypatch):
+    monkeypatch.setenv("SKLEARN_DECAF_DOC_URL", url)
+    template = doc_link_template("sklearn_decaf.images")
+    assert template == f"{url.rstrip('/')}/generated/sklearn_decaf.images.{{estimator_name}}.html"
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("url", ["https://docs.example.org/decaf", "file:///home/me/{html}/"])
-def test_the_link_leads_to_the_page_of_the_public_name(url):
+def test_the_link_leads_to_the_page_of_the_public_name():
+    url = "file:///home/me/{html}/"
     found = links(SKLEARN_DECAF_DOC_URL=url)
     assert found.pop("sklearn_decaf.metrics.TargetScorer") == ""  # never part of a diagram
     assert "sklearn_decaf.DeCAFTransformer" in found

@@ -518,7 +518,7 @@ KILLED = """
 
     usual = sorted(run() for _ in range(3))[1]
     killed = finished = parts = 0
-    while killed < 50:
+    while killed < 25:
         pid = child()
         time.sleep(chance.uniform(0, 1.1 * usual))
         os.kill(pid, signal.SIGKILL)
@@ -540,7 +540,7 @@ KILLED = """
 
 @pytest.mark.slow
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
-def test_kill_at_fifty_random_moments(server, path):
+def test_kill_at_random_moments(server, path):
     content = CONTENT[:100_000]
     url = server("/f", serve(content, piece=4096, pause=0.001))
     path.parent.mkdir()
@@ -549,6 +549,6 @@ def test_kill_at_fifty_random_moments(server, path):
     done = subprocess.run(command, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
     killed, _, parts = map(int, done.stdout.split())
-    assert killed == 50
+    assert killed == 25
     # or the moments were not those that matter
-    assert parts > 5 and any(wanted is not None for wanted in server.ranges("/f"))
+    assert parts > 2 and any(wanted is not None for wanted in server.ranges("/f"))

@@ -1,4 +1,7 @@
-"""Names for files that are no images, or images in a format that is not read, and what to do."""
+"""Signatures of files that are no images, or in an image format that is not read.
+
+The first bytes of a file give its name and what to do about it, for the message of an error.
+"""
 
 from __future__ import annotations
 
