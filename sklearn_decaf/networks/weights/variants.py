@@ -33,7 +33,7 @@ _FIELDS: dict[type, tuple[str, ...]] = {
     ReLU: ("max_value",),
     BatchNorm: ("epsilon",),
     LayerNorm: ("epsilon",),
-    Preprocessing: ("channel_order", "mean", "std"),
+    Preprocessing: ("channel_order", "mean", "resize", "std"),
 }
 
 
@@ -173,6 +173,8 @@ def is_possible(target: Layer | Preprocessing, field: str, value: Any) -> bool:
     """Tell whether a field of a layer, or of the preprocessing, can have this value."""
     if field == "channel_order":
         return value in ("rgb", "bgr")
+    if field == "resize":
+        return _is_length(value) and value >= target.crop
     if isinstance(target, Preprocessing):
         numbers = value if isinstance(value, list | tuple) else ()
         low = 1e-6 if field == "std" else -1e6
