@@ -190,8 +190,15 @@ def test_the_body_is_all_but_the_dense_layers_and_the_head(name):
 
 @pytest.mark.parametrize(
     "name, last",
-    [("squeezenet1_1", "conv10"), ("caffenet", "fc8"), ("efficientnet_lite0", "fc")]
-    + [("resnet18", "fc"), ("densenet121", "classifier"), ("vgg16", "fc8")],
+    [
+        ("squeezenet1_1", "conv10"),
+        ("caffenet", "fc8"),
+        ("efficientnet_lite0", "fc"),
+        ("resnet18", "fc"),
+        ("densenet121", "classifier"),
+        ("vgg16", "fc8"),
+        ("convnext_tiny", "classifier.2"),
+    ],
 )
 def test_the_head_gives_the_classes(name, last):
     net = get_architecture(name)
@@ -207,6 +214,8 @@ def test_networks_that_begin_alike_are_not_taken_for_one_another():
         vgg[f"features.{place}.weight"] = zeros(filters, channels, 3, 3)
         vgg[f"features.{place}.bias"] = zeros(filters)
     vgg["classifier.0.weight"], vgg["classifier.0.bias"] = zeros(4096, 25088), zeros(4096)
+    assert found(vgg).architecture.name == "vgg13"  # of which these may be the first layers
+    vgg["features.9.weight"] = zeros(128, 128, 3, 3)
     with pytest.raises(WeightsError, match="do not fit any known network"):
         found(vgg)
 
