@@ -53,11 +53,12 @@ class DeCAFTransformer(NetworkFeatures, ImageInputMixin, TransformerMixin, BaseE
         is decided for each.
     weights : str or path, default="efficientnet_lite0"
         A network whose weights come with the installation, ``"efficientnet_lite0"`` or
-        ``"squeezenet1_1"``; one that ``fit`` downloads where it is missing, ``"alexnet"``,
-        ``"caffenet"``, ``"bvlc_alexnet"`` or ``"decaf"`` (``transform`` and worker processes
-        download nothing, see :func:`~sklearn_decaf.networks.fetch_weights`); or the path of a
-        file with weights of a known architecture: npz, safetensors, torch state dict, caffemodel,
-        ONNX or the 2013 DeCAF pickle, recognised by content. A file without the last layers serves
+        ``"squeezenet1_1"``; one that ``fit`` downloads where it is missing, such as
+        ``"resnet18"``, ``"vgg16"`` or ``"caffenet"`` (``transform`` and worker processes download
+        nothing, see :func:`~sklearn_decaf.networks.fetch_weights`;
+        :func:`~sklearn_decaf.networks.list_weights` has them all); or the path of a file with
+        weights of a known architecture: npz, safetensors, torch state dict, caffemodel, ONNX or
+        the 2013 DeCAF pickle, recognised by content. A file without the last layers serves
         every layer it can reach.
     architecture : str, default=None
         Architecture of a weight file that fits several, such as ``"caffenet"``.

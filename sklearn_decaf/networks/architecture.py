@@ -142,17 +142,27 @@ class Architecture:
         """Output shape of every layer, without the batch."""
         return {name: shape for name, shape in self._shapes.items() if name != INPUT}
 
+    @cached_attribute
+    def parameters_by_layer(self) -> Mapping[str, Mapping[str, Shape]]:
+        """Shapes of the parameters by their short names, of all layers that have any."""
+        found = {}
+        for layer in self.layers:
+            shapes = layer.parameter_shapes(*(self._shapes[i] for i in self._inputs[layer.name]))
+            if shapes:
+                found[layer.name] = shapes
+        return found
+
     def layer_parameter_shapes(self, name: str) -> dict[str, Shape]:
         """Shapes of one layer's parameters, by their full names (``"conv1.kernel"``)."""
-        shapes = self[name].parameter_shapes(*(self._shapes[i] for i in self.inputs(name)))
+        shapes = self.parameters_by_layer.get(name, {})
         return {f"{name}.{key}": shape for key, shape in shapes.items()}
 
     def parameter_shapes(self) -> dict[str, Shape]:
         """Shapes of all parameters, by their full names."""
         return {
-            key: shape
-            for name in self.layer_names
-            for key, shape in self.layer_parameter_shapes(name).items()
+            f"{name}.{key}": shape
+            for name, shapes in self.parameters_by_layer.items()
+            for key, shape in shapes.items()
         }
 
     def ancestors(self, names: Iterable[str]) -> tuple[Layer, ...]:

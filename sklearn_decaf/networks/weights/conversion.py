@@ -1,9 +1,9 @@
 """From the names and axes of a weight file to the package's own.
 
-The package's parameters are called ``<layer>.kernel`` and ``<layer>.bias``: convolution kernels
-``(height, width, channels, filters)``, dense kernels ``(inputs, outputs)``, maps flattened in
-(h, w, c) order. Every family of files names and orders them in its own way, which
-:mod:`~sklearn_decaf.networks.weights.layouts` describes as data;
+The package's parameters are called ``<layer>.kernel``, ``<layer>.bias`` and so on, as the kinds of
+layers say: convolution kernels ``(height, width, channels, filters)``, dense kernels ``(inputs,
+outputs)``, maps flattened in (h, w, c) order. Every family of files names and orders them in its
+own way, which :mod:`~sklearn_decaf.networks.weights.layouts` describes as data;
 :mod:`~sklearn_decaf.networks.weights.recognition` finds the one that a file follows.
 """
 
@@ -12,9 +12,10 @@ from __future__ import annotations
 import numpy as np
 
 from ...exceptions import WeightsError
-from ..architecture import Architecture, Preprocessing
+from ..architecture import Architecture
 from ..formats import Contents
-from ..formats._arrays import fold_batch_norm
+from ..formats._arrays import fold_batch_norm, zeros
+from ..formats._messages import describe
 from .layouts import Entry
 from .matching import Match
 from .recognition import recognise
@@ -48,60 +49,57 @@ def convert(
     match = recognise(contents, architecture)
     net = match.architecture
     parameters = {}
-    for entry in match.layout.entries(net):
+    for entry in match.candidate.entries:
         if entry.kernel not in match.arrays:
             continue
         for name in entry.names:
-            _check_numbers(name, match.arrays[name])
-        kernel, bias = _to_own_axes(entry, match)
-        parameters[f"{entry.layer}.kernel"] = _finish(kernel, entry.kernel, keep_views)
-        parameters[f"{entry.layer}.bias"] = _finish(bias, entry.bias or entry.kernel, keep_views)
+            if name in match.arrays:
+                _check_numbers(name, match.arrays[name])
+        for key, array in _to_own_axes(entry, match).items():
+            name = entry.parameters.get(key, entry.kernel)
+            parameters[f"{entry.layer}.{key}"] = _finish(array, name, keep_views)
     return match, {name: parameters[name] for name in net.parameter_shapes() if name in parameters}
 
 
-def _to_own_axes(entry: Entry, match: Match) -> tuple[np.ndarray, np.ndarray]:
-    """Kernel and bias of one layer in the package's order of axes."""
-    layout, net, arrays = match.layout, match.architecture, match.arrays
-    kernel = arrays[entry.kernel]
-    if kernel.ndim == 4:
-        kernel = kernel.transpose([layout.axes.index(axis) for axis in "hwio"])
-    elif layout.axes != "hwio":
-        kernel = kernel.T if layout.axes.startswith("o") else kernel
-        kernel = _flatten_channels_last(kernel, net, entry.layer)
+def _to_own_axes(entry: Entry, match: Match) -> dict[str, np.ndarray]:
+    """The parameters of one layer in the package's order of axes."""
+    arrays, axes = match.arrays, match.candidate.layout.axes
+    own = {key: arrays[name] for key, name in entry.parameters.items() if name in arrays}
+    kernel = own.get("kernel")
+    if kernel is not None:
+        if kernel.ndim == 4:
+            kernel = kernel.transpose([axes.index(axis) for axis in "hwio"])
+        elif axes != "hwio":
+            kernel = kernel.T if axes.startswith("o") else kernel
+            kernel = _flatten_channels_last(kernel, match.architecture, entry.layer)
+        own["kernel"] = kernel
+        if entry.optional:
+            own.setdefault("bias", zeros(kernel.shape[-1]))
     if entry.batch_norm is not None:
-        weight, bias, mean, var = (arrays[name] for name in entry.vectors)
-        epsilon = match.epsilons.get(entry.batch_norm, layout.batch_norm_epsilon)
-        kernel, bias = fold_batch_norm(kernel, weight, bias, mean, var, epsilon)
-    else:
-        (bias,) = (arrays[name] for name in entry.vectors)
-    if layout.preprocessing is not None and entry.layer == net.layers[0].name:
-        kernel, bias = move_preprocessing(kernel, bias, layout.preprocessing, net.preprocessing)
-    return kernel, bias
+        weight, bias, mean, var = (arrays[name] for name in entry.norm_names)
+        epsilon = match.epsilons.get(entry.batch_norm, match.candidate.layout.batch_norm_epsilon)
+        own["kernel"], own["bias"] = fold_batch_norm(kernel, weight, bias, mean, var, epsilon)
+    if entry.divisor is not None:
+        own |= _divided(own, arrays[entry.divisor])
+    if "variance" in own and not np.all(own["variance"] >= 0):
+        raise WeightsError(f"{describe(entry.parameters['variance'])} is negative somewhere")
+    return own
+
+
+def _divided(own: dict[str, np.ndarray], divisor: np.ndarray) -> dict[str, np.ndarray]:
+    """Mean and variance from their sums over so many batches; zeros where there was none."""
+    factor = 1 / divisor.item() if divisor.item() else 0.0
+    return {key: own[key] * own[key].dtype.type(factor) for key in ("mean", "variance")}
 
 
 def _flatten_channels_last(kernel: np.ndarray, net: Architecture, layer: str) -> np.ndarray:
     """Reorder the rows of a dense kernel from (c, h, w) to (h, w, c), if its input is a map."""
     shape = net.shapes()[net.inputs(layer)[0]]
-    if len(shape) == 1:
+    if len(shape) == 1 or shape[:2] == (1, 1):
         return kernel
     h, w, c = shape
     rows = np.arange(h * w * c).reshape(c, h, w).transpose(1, 2, 0).ravel()
     return kernel[rows]
-
-
-def move_preprocessing(kernel, bias, theirs: Preprocessing, ours: Preprocessing):
-    """First kernel and bias for our input, from those for theirs; exact without zero padding.
-
-    With x the pixel, their input is ``(x - their mean) / their std`` and ours the same with our
-    numbers, so ``their input = (our input * our std + our mean - their mean) / their std``.
-    """
-    channels = {channel: i for i, channel in enumerate(theirs.channel_order)}
-    order = [channels[channel] for channel in ours.channel_order]
-    kernel = kernel[:, :, order].astype(np.float64)  # (h, w, our c, filters)
-    mean, std = np.array(theirs.mean)[order], np.array(theirs.std)[order]
-    shift = (np.array(ours.mean) - mean) / std
-    bias = bias + np.einsum("hwcf,c->f", kernel, shift)
-    return kernel * (np.array(ours.std) / std)[:, None], bias
 
 
 def _check_numbers(name: str, array: np.ndarray) -> None:

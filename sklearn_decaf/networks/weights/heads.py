@@ -11,12 +11,11 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from ..architecture import Architecture
 from ..formats._arrays import zeros
 from ..formats._messages import describe
 from ..layers import Shape
-from .layouts import Entry, Layout
-from .variants import Changes, backbone, head, number_of_classes
+from .layouts import Candidate, Entry
+from .variants import Changes, number_of_classes
 
 Arrays = Mapping[str, np.ndarray]
 
@@ -51,36 +50,26 @@ class Head:
     notes: list[str] = field(default_factory=list)
 
 
-def find_head(
-    layout: Layout,
-    net: Architecture,
-    arrays: Arrays,
-    expected: Mapping[str, Shape],
-    others: Arrays,
-) -> Head:
+def find_head(candidate: Candidate, arrays: Arrays, others: Arrays) -> Head:
     """Find the layers above the body of a network.
 
     Parameters
     ----------
-    layout : Layout
-    net : Architecture
+    candidate : Candidate
     arrays : mapping of str to ndarray
         Those of the file whose names the layout has.
-    expected : mapping of str to tuple
-        The shapes that the layout has.
     others : mapping of str to ndarray
         All others of the file.
     """
     found = Head(dict(arrays))
     others = {name: array for name, array in others.items() if array.size > 1}  # counters
-    body, last = backbone(net), head(net)
-    for entry in layout.entries(net):
-        if entry.layer in body:
+    for entry in candidate.entries:
+        if entry.layer in candidate.body:
             continue
-        if entry.layer == last:
-            _find_classes(found, entry, layout, net, expected, others)
+        if entry.layer == candidate.head:
+            _find_classes(found, entry, candidate, others)
         else:
-            _check(found, entry, expected)
+            _check(found, entry, candidate.shapes)
     if others:
         some = ", ".join(map(describe, list(others)[:2])) + (" ..." if len(others) > 2 else "")
         found.notes.append(f"{len(others)} arrays are no part of it ({some})")
@@ -91,7 +80,7 @@ def _check(found: Head, entry: Entry, expected: Mapping[str, Shape]) -> None:
     """Keep the arrays of a layer if all are there and fit."""
     present = [name for name in entry.names if name in found.arrays]
     wrong = [name for name in present if found.arrays[name].shape != expected[name]]
-    lacking = [name for name in entry.names if name not in present]
+    lacking = [name for name in entry.needed if name not in present]
     if wrong:
         shape = found.arrays[wrong[0]].shape
         reason = f"{describe(wrong[0])} has shape {shape}, {expected[wrong[0]]} is expected"
@@ -105,16 +94,12 @@ def _check(found: Head, entry: Entry, expected: Mapping[str, Shape]) -> None:
 
 
 def _find_classes(
-    found: Head,
-    entry: Entry,
-    layout: Layout,
-    net: Architecture,
-    expected: Mapping[str, Shape],
-    others: dict[str, np.ndarray],
+    found: Head, entry: Entry, candidate: Candidate, others: dict[str, np.ndarray]
 ) -> None:
     """The layer of the classes, of any number, by its own name or another."""
-    shape, axis = expected[entry.kernel], 0 if layout.axes.startswith("o") else -1
-    (bias_name,) = entry.vectors
+    net, expected = candidate.architecture, candidate.shapes
+    axis = 0 if candidate.layout.axes.startswith("o") else -1
+    shape, bias_name = expected[entry.kernel], entry.parameters["bias"]
     if entry.kernel not in found.arrays and bias_name not in found.arrays:
         name = _only_kernel(others, shape, axis)
         if name is not None:

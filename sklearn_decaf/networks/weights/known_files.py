@@ -133,7 +133,7 @@ def _is_checked(facts: dict, checksum: str | None) -> bool:
 def _facts(file: TensorFile, match: Match, parameters, checksum: str | None) -> dict:
     net = match.architecture
     changes = to_text(changes_between(get_architecture(net.name), net))
-    content = [file.sha256, net.name, changes, match.layout.name]
+    content = [file.sha256, net.name, changes, match.candidate.layout.name]
     return {
         "format": file.format,
         "sha256": file.sha256,

@@ -17,12 +17,13 @@ from ..._utils.data_home import expand_user
 from ..._utils.file_state import current_file_state, file_state
 from ..._utils.locks import Lock
 from ...exceptions import WeightsError
-from ..architecture import Architecture
+from ..architecture import INPUT, Architecture
 from ..formats.mean_image import read_mean_image
 from ..mean_image import MeanImage
 from .fetching import fetch_weights, find_weights
 from .known_files import OpenedFile, open_weight_file
 from .registry import REGISTRY, get_entry
+from .variants import with_changes
 from .weights import Weights
 
 _lock = Lock(reentrant=True)
@@ -189,6 +190,8 @@ def _load(
             mean = np.array(pixel)
             sha256 = hashlib.sha256(f"{sha256} {list(pixel)}".encode()).hexdigest()
         net = file.architecture if mean is None else _with_mean(file.architecture, mean)
+        if source in REGISTRY and REGISTRY[source].resize is not None:
+            net = with_changes(net, {INPUT: {"resize": REGISTRY[source].resize}})
     except WeightsError as error:
         raise WeightsError(f"{file.path}: {error}") from error
     told = file.certainty == "told" and source in REGISTRY
@@ -240,9 +243,12 @@ def list_weights() -> list[dict[str, object]]:
     Examples
     --------
     >>> from sklearn_decaf.networks import list_weights
-    >>> [weights["name"] for weights in list_weights()]
-    ['efficientnet_lite0', 'efficientnet_lite1', 'efficientnet_lite2', 'squeezenet1_1', 'alexnet',
-     'caffenet', 'bvlc_alexnet', 'decaf']
+    >>> listed = {weights["name"]: weights for weights in list_weights()}
+    >>> listed["resnet50"]["accuracy"]
+    '76.1 / 92.9 on ILSVRC-2012 validation, as published'
+    >>> [name for name in listed if name.startswith("mobilenet")]
+    ['mobilenet_v2', 'mobilenet_v2_imagenet1k_v2', 'mobilenet_v3_large',
+     'mobilenet_v3_large_imagenet1k_v2', 'mobilenet_v3_small']
     """
     listed: list[dict[str, object]] = []
     for entry in REGISTRY.values():

@@ -4,21 +4,22 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from ..architecture import Architecture
+from ..._utils.locks import cached_attribute
+from ..architecture import INPUT, Architecture
 from ..architectures import get_architecture
 from ..formats import Contents
 from ..formats._messages import describe
-from ..layers import Shape
+from ..layers import BatchNorm
 from .file_layers import compare_layers
 from .heads import Head, find_head
-from .layouts import LAYOUTS, Layout
+from .layouts import Candidate, candidates, index, indices
 from .prefixes import find_prefixes, split_names, without_wrappers
-from .variants import backbone, describe_changes, from_text, with_changes
+from .variants import Changes, describe_changes, from_text, with_changes
 
 
 @dataclass(frozen=True)
@@ -27,21 +28,27 @@ class Match:
 
     Attributes
     ----------
-    layout : Layout
+    candidate : Candidate
+        What it was compared with.
     architecture : Architecture
         With the head, and the constants of layers, that the file has.
     arrays : mapping of str to ndarray
-        By the names that the layout has for them.
+        By the names that the layout has for them, with as many axes as it has.
     known, found : int
         Arrays whose name is right; whose shape is right too.
+    whole : bool
+        Whether all of the body is there, that is, all but the head and the dense layers.
+    unknown : tuple of str
+        Names of arrays that only another network has.
     problems : tuple of str
-        Why it is another network.
+        Why it is another network, besides.
     missing : mapping of str to str
         Layers that cannot be computed from this file, with the reasons.
     own_classes : bool
         Whether its classes are others than ImageNet's.
     epsilons : mapping of str to float
-        Of batch normalisations, by their names in the layout, where the file states them.
+        Of batch normalisations that are folded, by their names in the layout, where the file
+        states them.
     notes : tuple of str
         What was passed over, or made to fit.
     place : tuple of str
@@ -50,11 +57,13 @@ class Match:
         How sure it is, and why.
     """
 
-    layout: Layout
+    candidate: Candidate
     architecture: Architecture
     arrays: Mapping[str, np.ndarray] = field(default_factory=dict)
     known: int = 0
     found: int = 0
+    whole: bool = False
+    unknown: tuple[str, ...] = ()
     problems: tuple[str, ...] = ()
     missing: Mapping[str, str] = field(default_factory=dict)
     own_classes: bool = False
@@ -64,29 +73,66 @@ class Match:
     certainty: str = ""
     evidence: str = ""
 
+    @property
+    def fits(self) -> bool:
+        """Whether it may be this network, or a part of it."""
+        return self.found > 0 and not self.problems and not self.unknown
 
-def compare_with_all(contents: Contents) -> Iterator[Match]:
-    """Compare a file with all layouts and architectures of which it has a name."""
+    @cached_attribute
+    def computed(self) -> frozenset:
+        """What the file is enough for: the layers, with what they read, and the input."""
+        net, preprocessing = self.architecture, self.architecture.preprocessing
+        lacking = {
+            entry.layer
+            for entry in self.candidate.entries
+            if not all(name in self.arrays for name in entry.needed)
+        }
+        order, there, found = preprocessing.channel_order, {INPUT}, set()
+        for layer in net.layers:
+            inputs = net.inputs(layer.name)
+            if layer.name not in lacking and there.issuperset(inputs):
+                there.add(layer.name)
+                found.add((layer, inputs))
+        pixels = (order, preprocessing.mean, preprocessing.std, preprocessing.flip_vertical)
+        return frozenset(found | {pixels})
+
+
+def compare_with_all(contents: Contents, names: Collection[str] | None = None) -> Iterator[Match]:
+    """Compare a file with all layouts and architectures of which it has a name.
+
+    Parameters
+    ----------
+    contents : Contents
+    names : collection of str or None
+        Architectures to compare it with, if not all.
+    """
     for group, tensors in contents.groups.items():
-        names, wrappers = without_wrappers(tensors)
-        split = split_names(names)
-        for layout in LAYOUTS:
-            if not any(name.endswith(layout.suffix) for name in names):
-                continue
-            for name in layout.architectures:
-                net = _stated(contents.metadata, name)
-                expected = layout.shapes(net)
-                for prefix in find_prefixes(split, expected):
-                    place = _Place(group, prefix, wrappers, tensors, names)
-                    yield _compare(contents, place, layout, net, expected)
+        full_names, wrappers = without_wrappers(tensors)
+        split = split_names(full_names)
+        places: dict[str, _Place] = {}
+        for by_name in _indices(contents.metadata, names, full_names):
+            for candidate, prefixes in find_prefixes(split, by_name).items():
+                for prefix in prefixes:
+                    if prefix not in places:
+                        places[prefix] = _Place(group, prefix, wrappers, tensors, full_names)
+                    yield _compare(contents, places[prefix], candidate)
 
 
-def _stated(metadata: Mapping[str, str], name: str) -> Architecture:
-    """An architecture, with the changes that a file of the package's own says it has."""
-    net = get_architecture(name)
-    if metadata.get("architecture") != name or "changes" not in metadata:
-        return net
-    return with_changes(net, from_text(metadata["changes"], net))
+def _indices(
+    metadata: Mapping[str, str], names: Collection[str] | None, tensors: Iterable[str]
+) -> list[dict[str, list[Candidate]]]:
+    """The candidates, by the names of arrays that they have."""
+    stated = metadata.get("architecture")
+    if stated is not None and "changes" in metadata:  # a file of the package's own
+        known = get_architecture(stated)
+        changes = from_text(metadata["changes"], known)
+        return [
+            index(
+                Candidate(candidate.layout, with_changes(candidate.architecture, changes))
+                for candidate in candidates((stated,))
+            )
+        ]
+    return indices(tensors) if names is None else [index(candidates(names))]
 
 
 class _Place:
@@ -102,6 +148,15 @@ class _Place:
             name: tensors[full] for name, full in names.items() if not name.startswith(prefix)
         }
         self._names = names
+        self._without: dict[str, dict[str, np.ndarray]] = {}
+
+    def without(self, ignored: str) -> dict[str, np.ndarray]:
+        """All arrays, but for those whose names this regular expression fits."""
+        if ignored not in self._without:
+            fits = re.compile(ignored).fullmatch
+            every = {**self.own, **self.beside}
+            self._without[ignored] = {n: array for n, array in every.items() if not fits(n)}
+        return self._without[ignored]
 
     def full_name(self, name: str) -> str:
         """Name in the file of an array of `own`, or of `beside`; empty if there is none."""
@@ -119,18 +174,21 @@ class _Place:
         return notes
 
 
-def _compare(
-    contents: Contents, place: _Place, layout: Layout, net: Architecture, expected: dict[str, Shape]
-) -> Match:
-    arrays = {name: array for name, array in place.own.items() if name in expected}
+def _compare(contents: Contents, place: _Place, candidate: Candidate) -> Match:
+    net, expected = candidate.architecture, candidate.shapes
+    arrays = {
+        name: candidate.reshape(name, array)
+        for name, array in place.own.items()
+        if name in expected
+    }
     misfits = {name for name, array in arrays.items() if array.shape != expected[name]}
     others = {
         name: array
-        for name, array in {**place.own, **place.beside}.items()
-        if name not in arrays and not re.fullmatch(layout.ignored, name)
+        for name, array in place.without(candidate.layout.ignored).items()
+        if name not in arrays
     }
     match = Match(
-        layout,
+        candidate,
         net,
         arrays,
         known=len(arrays),
@@ -139,59 +197,87 @@ def _compare(
         own_classes=contents.metadata.get("classes") == "own",
         notes=tuple(place.notes),
     )
-    body = backbone(net)
-    needed = {n for entry in layout.entries(net) if entry.layer in body for n in entry.names}
-    head = None
+    needed, head = candidate.body_names, None
     if needed <= arrays.keys() and not needed & misfits:
         # the body is whole, so this is the network, whatever its head has become
-        head = find_head(layout, net, arrays, expected, others)
+        strange = [name for name in others if name in place.own and _is_inside(candidate, name)]
+        if strange:
+            return replace(match, unknown=tuple(strange))
+        head = find_head(candidate, arrays, others)
         match = replace(
             match,
             architecture=with_changes(net, head.changes),
             arrays=head.arrays,
             found=len(head.arrays),
+            whole=True,
             missing=head.missing,
             own_classes=match.own_classes or head.own_classes,
             notes=(*match.notes, *head.notes),
             certainty="likely" if head.guessed else "",
         )
     else:
-        problems = _problems(match, expected, misfits, others)
-        if problems:
-            return replace(match, problems=problems)
+        problems = _problems(match, misfits)
+        if problems or others:
+            return replace(match, unknown=tuple(others), problems=problems)
     return _with_layers(match, contents, place, head) if contents.layers else match
 
 
-def _problems(match: Match, expected, misfits, others) -> tuple[str, ...]:
+def _is_inside(candidate: Candidate, name: str) -> bool:
+    """Tell whether an array belongs to a module of the network's body."""
+    while name:
+        name = name.rpartition(".")[0]
+        if name in candidate.inside:
+            return True
+    return False
+
+
+def _problems(match: Match, misfits: set[str]) -> tuple[str, ...]:
     """List why a file that lacks some of the body is not just a part of a network."""
-    problems = [f"{describe(name)} is unknown" for name in others]
-    problems += [
-        f"{describe(name)} has shape {match.arrays[name].shape}, {expected[name]} is expected"
-        for name in match.arrays
+    expected, arrays = match.candidate.shapes, match.arrays
+    problems = [
+        f"{describe(name)} has shape {array.shape}, {expected[name]} is expected"
+        for name, array in arrays.items()
         if name in misfits
     ]
-    for entry in match.layout.entries(match.architecture):
-        present = [name for name in entry.names if name in match.arrays]
-        if present and len(present) != len(entry.names):
-            lacking = ", ".join(describe(n) for n in entry.names if n not in match.arrays)
-            problems.append(f"{describe(present[0])} is there without {lacking}")
+    for entry in match.candidate.entries:
+        if not any(name in arrays for name in entry.names):
+            continue
+        lacking = [name for name in entry.needed if name not in arrays]
+        if lacking:
+            present = next(name for name in entry.names if name in arrays)
+            problems.append(
+                f"{describe(present)} is there without {', '.join(map(describe, lacking))}"
+            )
     return tuple(problems)
 
 
 def _with_layers(match: Match, contents: Contents, place: _Place, head: Head | None) -> Match:
     """Take over what the file says about its layers, or hold it against the match."""
-    layout, net = match.layout, match.architecture
-    entries = [entry for entry in layout.entries(net) if entry.kernel in match.arrays]
+    layout, net = match.candidate.layout, match.architecture
+    entries = [entry for entry in match.candidate.entries if entry.kernel in match.arrays]
     renamed = head.renamed if head is not None else {}
     kernels = {
         entry.layer: place.full_name(renamed.get(entry.kernel, entry.kernel)) for entry in entries
     }
     compared = compare_layers(net, contents.layers, kernels)
     reasons = {layer: f"{layer}: {reason}" for layer, reason in compared.problems.items()}
-    notes = list(match.notes)
-    if compared.changes:
-        net = with_changes(net, compared.changes)
-        how = describe_changes(compared.changes)
+    notes, epsilons = list(match.notes), {}
+    changes: Changes = {name: dict(fields) for name, fields in compared.changes.items()}
+    for entry in entries:
+        norm = entry.batch_norm or (entry.layer if isinstance(net[entry.layer], BatchNorm) else "")
+        name = f"{entry.batch_norm}.weight" if entry.batch_norm else entry.kernel
+        epsilon = compared.epsilons.get(place.full_name(name)) if norm else None
+        if epsilon is None:
+            continue
+        if not 0 <= epsilon < math.inf:
+            reasons[entry.layer] = f"{entry.layer}: its normalisation has an epsilon of {epsilon}"
+        elif entry.batch_norm:
+            epsilons[norm] = epsilon
+        elif not math.isclose(epsilon, net[norm].epsilon, rel_tol=1e-6):
+            changes[norm] = {"epsilon": epsilon}
+    if changes:
+        net = with_changes(net, changes)
+        how = describe_changes(changes)
         notes.append(f"as the file says, {how}")
         expected = layout.shapes(net)
         reasons |= {
@@ -199,18 +285,9 @@ def _with_layers(match: Match, contents: Contents, place: _Place, head: Head | N
             f"as the file says, {expected[name]} is expected"
             for entry in entries
             for name in entry.names
-            if match.arrays[name].shape != expected[name]
+            if name in match.arrays and match.arrays[name].shape != expected[name]
         }
-    epsilons = {}
-    for entry in entries:
-        if entry.batch_norm is None:
-            continue
-        epsilon = compared.epsilons.get(place.full_name(f"{entry.batch_norm}.weight"))
-        if epsilon is not None and 0 <= epsilon < math.inf:
-            epsilons[entry.batch_norm] = epsilon
-        elif epsilon is not None:
-            reasons[entry.layer] = f"{entry.layer}: its normalisation has an epsilon of {epsilon}"
-    body = backbone(net)
+    body = match.candidate.body
     return replace(
         match,
         architecture=net,

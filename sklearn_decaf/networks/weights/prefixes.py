@@ -7,7 +7,10 @@ longer names: ``module.features.0.weight``, ``model.backbone.conv1.weight``.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Hashable, Iterable, Mapping
+from typing import TypeVar
+
+Key = TypeVar("Key", bound=Hashable)
 
 # What torch's wrappers of modules call the module inside; they may stand anywhere in a name.
 WRAPPERS = frozenset(
@@ -46,10 +49,21 @@ def split_names(names: Iterable[str]) -> list[tuple[str, str]]:
     return [(prefix, name[len(prefix) :]) for name in names for prefix in _prefixes(name)]
 
 
-def find_prefixes(split: Iterable[tuple[str, str]], expected: Mapping[str, object]) -> list[str]:
-    """Prefixes of names that are expected, the most frequent first; one may be empty."""
-    votes = Counter(prefix for prefix, name in split if name in expected)
-    return [prefix for prefix, _ in votes.most_common(MAX_PREFIXES)]
+def find_prefixes(
+    split: Iterable[tuple[str, str]], index: Mapping[str, Iterable[Key]]
+) -> dict[Key, list[str]]:
+    """For each network, given the networks that have a name: its prefixes, the most frequent first.
+
+    One of them may be empty.
+    """
+    votes: dict[Key, Counter[str]] = {}
+    for prefix, name in split:
+        for key in index.get(name, ()):
+            votes.setdefault(key, Counter())[prefix] += 1
+    return {
+        key: [prefix for prefix, _ in counts.most_common(MAX_PREFIXES)]
+        for key, counts in votes.items()
+    }
 
 
 def _prefixes(name: str) -> list[str]:

@@ -12,7 +12,7 @@ from ...exceptions import WeightsError
 from ..architectures import ARCHITECTURES, get_architecture
 from ..formats import Contents
 from ..formats._messages import describe
-from .layouts import LAYOUTS
+from .layouts import candidates
 from .matching import Match, compare_with_all
 
 # In the names of copies of a network that is there too: averages of its weights, its teacher.
@@ -39,29 +39,31 @@ def recognise(contents: Contents, architecture: str | None) -> Match:
             f"architecture={architecture!r}, but the file says that its network is {stated!r}"
         )
     wanted = architecture or stated
-    names = ARCHITECTURES if wanted is None else (get_architecture(wanted).name,)
-    every = list(compare_with_all(contents))
-    matches = [match for match in every if match.architecture.name in names]
-    hits = [match for match in matches if match.found and not match.problems]
+    names = None if wanted is None else (get_architecture(wanted).name,)
+    # what a file of the package's own says is not in question; the rest is told apart
+    every = list(compare_with_all(contents, names if metadata.get("architecture") else None))
+    matches = [match for match in every if names is None or match.architecture.name in names]
+    hits = [match for match in matches if match.fits]
     if not hits:
         raise WeightsError(_explain(contents.tensors, matches, wanted))
     hit = _choose(hits)
-    if hit.layout.doubt and wanted is None:
+    if hit.candidate.layout.doubt and wanted is None:
         raise WeightsError(
-            f"{hit.layout.doubt}. If it is the first, say architecture={hit.architecture.name!r}"
+            f"{hit.candidate.layout.doubt}. If it is the first, say "
+            f"architecture={hit.architecture.name!r}"
         )
-    others = {match.architecture.name for match in every if match.found and not match.problems}
-    return _judge(hit, metadata, sorted(others - {hit.architecture.name}))
+    others = _rivals(hit, every) if names is not None else set()
+    return _judge(hit, metadata, sorted(others))
 
 
 def _choose(hits: list[Match]) -> Match:
     """Choose the match that counts, of all that fit."""
     hits = [match for match in hits if not _COPY.search(".".join(match.place))] or hits
-    most: dict[tuple[str, str], int] = {}
+    best: dict[tuple[str, str], tuple[bool, int]] = {}
     for match in hits:
-        most[match.place] = max(match.found, most.get(match.place, 0))
-    hits = [match for match in hits if match.found == most[match.place]]
-    hits = _smallest_of_a_family(hits)
+        best[match.place] = max(_amount(match), best.get(match.place, (False, 0)))
+    hits = [match for match in hits if _amount(match) == best[match.place]]
+    hits = [match for match in hits if not any(_is_better(other, match) for other in hits)]
     fitting = list(dict.fromkeys(match.architecture.name for match in hits))
     if len(fitting) > 1:
         raise WeightsError(
@@ -80,12 +82,36 @@ def _choose(hits: list[Match]) -> Match:
     return hits[0]
 
 
-def _smallest_of_a_family(hits: list[Match]) -> list[Match]:
-    """Leave the smallest where only first layers are there: larger networks begin with them too."""
-    names = {match.architecture.name for match in hits}
-    if len(names) > 1 and all(name.startswith("efficientnet_lite") for name in names):
-        return [match for match in hits if match.architecture.name == min(names)]
-    return hits
+def _amount(match: Match) -> tuple[bool, int]:
+    """How much is there: a whole network is more than parts of a larger one."""
+    return match.whole, match.found
+
+
+def _is_better(one: Match, other: Match) -> bool:
+    """Tell whether a match makes another one needless, because it computes the same and more.
+
+    Where only first layers are there, larger networks of a family begin with them too: the smallest
+    stands for all.
+    """
+    if one.place != other.place or one.architecture.name == other.architecture.name:
+        return False
+    if one.computed == other.computed:
+        size, other_size = len(one.architecture.layers), len(other.architecture.layers)
+        return (size, one.architecture.name) < (other_size, other.architecture.name)
+    return one.computed > other.computed
+
+
+def _rivals(hit: Match, every: list[Match]) -> set[str]:
+    """Architectures that fit as well as the one that the caller, or the file, named."""
+    return {
+        match.architecture.name
+        for match in every
+        if match.fits
+        and match.architecture.name != hit.architecture.name
+        and match.place == hit.place
+        and _amount(match) >= _amount(hit)
+        and not match.computed <= hit.computed
+    }
 
 
 def _same(one: Mapping[str, np.ndarray], other: Mapping[str, np.ndarray]) -> bool:
@@ -96,16 +122,21 @@ def _same(one: Mapping[str, np.ndarray], other: Mapping[str, np.ndarray]) -> boo
 
 def _judge(match: Match, metadata: Mapping[str, str], others: list[str]) -> Match:
     """Say how sure it is, and why; `others` are architectures that fit as well."""
-    net, total = match.architecture, len(match.layout.shapes(match.architecture))
+    net, layout = match.architecture, match.candidate.layout
+    total = sum(
+        name in match.arrays or name not in entry.optional
+        for entry in match.candidate.entries
+        for name in entry.names
+    )
     some = f"all {total}" if match.found == total else f"{match.found} of {total}"
-    evidence = f"{some} arrays have names and shapes of {net.name} ({match.layout.name})"
+    evidence = f"{some} arrays have names and shapes of {net.name} ({layout.name})"
     if metadata.get("architecture"):
         evidence = "; ".join([f"{evidence}, which the file names itself", *match.notes])
         return replace(match, certainty="certain", evidence=evidence)
     evidence = "; ".join([evidence, *match.notes])
     certainty = match.certainty or ("certain" if match.found == total else "likely")
-    if match.layout.doubt:
-        certainty, evidence = "told", f"{evidence}; {match.layout.doubt}: the caller chose"
+    if layout.doubt:
+        certainty, evidence = "told", f"{evidence}; {layout.doubt}: the caller chose"
     elif others:
         fit = f"{' and '.join(others)} would fit as well"
         if not _caffe_architecture(metadata):
@@ -142,14 +173,22 @@ def _explain(tensors: Mapping[str, np.ndarray], matches: list[Match], wanted: st
         f"the arrays do not fit {wanted or 'any known network'}. Found {', '.join(shown)}{more}."
     )
     if not matches:
-        name = wanted or ARCHITECTURES[0]
-        layout = next(layout for layout in LAYOUTS if name in layout.architectures)
-        names = list(layout.shapes(get_architecture(name)))[:3]
+        names = list(next(candidates((wanted or ARCHITECTURES[0],))).shapes)[:3]
         return f"{message} No name among them is known; expected are names such as {names}."
-    closest = max(matches, key=lambda match: (match.found, match.known, -len(match.problems)))
-    listed = "; ".join(closest.problems[:5])
-    rest = len(closest.problems) - 5
+    closest = max(
+        matches,
+        key=lambda match: (
+            match.found,
+            match.known,
+            -len(match.unknown) - len(match.problems),
+        ),
+    )
+    problems = [f"{describe(name)} is unknown" for name in closest.unknown[:5]]
+    problems += closest.problems[: 5 - len(problems)]
+    listed = "; ".join(problems)
+    rest = len(closest.unknown) + len(closest.problems) - len(problems)
+    name = f"{closest.architecture.name} ({closest.candidate.layout.name})"
     return (
-        f"{message} Closest is {closest.architecture.name} ({closest.layout.name}), where "
-        f"{closest.found} arrays fit, but {listed}{f'; and {rest} more' if rest > 0 else ''}."
+        f"{message} Closest is {name}, where {closest.found} arrays fit, "
+        f"but {listed}{f'; and {rest} more' if rest > 0 else ''}."
     )

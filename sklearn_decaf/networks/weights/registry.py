@@ -9,6 +9,7 @@ from pathlib import Path
 
 from ..._utils.data_home import VARIABLE
 from ...exceptions import WeightsError
+from .torchvision_files import FILES, URL, TorchvisionFile
 
 _KRIZHEVSKY = (
     "A. Krizhevsky, I. Sutskever, G. Hinton. ImageNet classification with deep convolutional "
@@ -75,6 +76,8 @@ class WeightsEntry:
         The extra of this package that installs the distribution; empty if that always comes along.
     mean : PublishedFile or None
         The mean image that these weights want their pictures minus.
+    resize : int or None
+        The side to which pictures are resized for them, where it is not the architecture's.
     """
 
     name: str
@@ -86,6 +89,7 @@ class WeightsEntry:
     distribution: str = ""
     extra: str = ""
     mean: PublishedFile | None = None
+    resize: int | None = None
 
     @property
     def source(self) -> str:
@@ -188,6 +192,18 @@ def _efficientnet_lite(number: int, sha256: str, *, size: int, top1: float) -> W
     )
 
 
+def _torchvision(file: TorchvisionFile) -> WeightsEntry:
+    return WeightsEntry(
+        name=file.weights,
+        architecture=file.architecture,
+        file=PublishedFile(file.name, (f"{URL}/{file.name}",), file.checksum),
+        licence="BSD-3-Clause",
+        accuracy=f"{file.top1:.1f} / {file.top5:.1f} on ILSVRC-2012 validation, as published",
+        citation=file.citation,
+        resize=file.resize,
+    )
+
+
 REGISTRY: dict[str, WeightsEntry] = {
     entry.name: entry
     for entry in (
@@ -225,21 +241,7 @@ REGISTRY: dict[str, WeightsEntry] = {
                 "and <0.5MB model size. arXiv:1602.07360, 2016."
             ),
         ),
-        WeightsEntry(
-            name="alexnet",
-            architecture="alexnet",
-            file=PublishedFile(
-                "alexnet-owt-7be5be79.pth",
-                ("https://download.pytorch.org/models/alexnet-owt-7be5be79.pth",),
-                "sha256:7be5be79",
-            ),
-            licence="BSD-3-Clause",
-            accuracy="56.5 / 79.1 on ILSVRC-2012 validation, as published",
-            citation=(
-                "A. Krizhevsky. One weird trick for parallelizing convolutional neural networks. "
-                "arXiv:1404.5997, 2014. Weights: torchvision."
-            ),
-        ),
+        *map(_torchvision, FILES),
         WeightsEntry(
             name="caffenet",
             architecture="caffenet",

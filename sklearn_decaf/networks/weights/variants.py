@@ -17,7 +17,7 @@ from typing import Any
 from ...exceptions import WeightsError
 from ..architecture import INPUT, Architecture, Preprocessing
 from ..formats._messages import describe
-from ..layers import LRN, Conv, Dense, Layer, MaxPool, ReLU
+from ..layers import LRN, BatchNorm, Conv, Dense, Layer, LayerNorm, MaxPool, ReLU
 
 Changes = dict[str, dict[str, Any]]
 
@@ -31,7 +31,9 @@ _FIELDS: dict[type, tuple[str, ...]] = {
     MaxPool: ("size", "stride", "ceil_mode", "padding"),
     LRN: ("size", "alpha", "beta", "k"),
     ReLU: ("max_value",),
-    Preprocessing: ("mean", "std"),
+    BatchNorm: ("epsilon",),
+    LayerNorm: ("epsilon",),
+    Preprocessing: ("channel_order", "mean", "resize", "std"),
 }
 
 
@@ -169,6 +171,10 @@ def _checked(target: Layer | Preprocessing, name: str, field: str, value: object
 
 def is_possible(target: Layer | Preprocessing, field: str, value: Any) -> bool:
     """Tell whether a field of a layer, or of the preprocessing, can have this value."""
+    if field == "channel_order":
+        return value in ("rgb", "bgr")
+    if field == "resize":
+        return _is_length(value) and value >= target.crop
     if isinstance(target, Preprocessing):
         numbers = value if isinstance(value, list | tuple) else ()
         low = 1e-6 if field == "std" else -1e6

@@ -5,15 +5,13 @@ import pytest
 from scipy.signal import correlate
 
 from sklearn_decaf.exceptions import WeightsError
-from sklearn_decaf.networks import get_architecture
+from sklearn_decaf.networks import get_architecture, reference
 from sklearn_decaf.networks.formats import Contents
 from sklearn_decaf.networks.weights import conversion
 from sklearn_decaf.networks.weights.conversion import (
     _flatten_channels_last,
     fold_batch_norm,
-    move_preprocessing,
 )
-from sklearn_decaf.networks.weights.layouts import LAYOUTS
 
 
 def convert(tensors, metadata=None, architecture=None, **options):
@@ -99,7 +97,7 @@ def test_torchvision_alexnet():
             np.testing.assert_array_equal(kernel, state[f"{name}.weight"].T)
 
 
-def test_torchvision_squeezenet_sees_the_same_picture_through_other_preprocessing():
+def test_torchvision_squeezenet_wants_other_pictures():
     net = get_architecture("squeezenet1_1")
     rng = np.random.default_rng(0)
     state, fires = {}, dict(zip((3, 4, 6, 7, 9, 10, 11, 12), range(2, 10)))
@@ -115,18 +113,15 @@ def test_torchvision_squeezenet_sees_the_same_picture_through_other_preprocessin
     match, converted = convert(state)
     assert match.architecture.name == "squeezenet1_1"
     assert set(converted) == set(net.parameter_shapes())
-    np.testing.assert_array_equal(
-        channels_first(converted["fire5.expand3x3.kernel"]), state["features.7.expand3x3.weight"]
-    )
-
-    patch = rng.integers(0, 256, (3, 3, 3)).astype(np.float64)  # RGB, (h, w, 3)
+    for theirs, ours in names.items():
+        np.testing.assert_array_equal(
+            channels_first(converted[f"{ours}.kernel"]), state[f"{theirs}.weight"]
+        )
+    patch = rng.integers(0, 256, (1, 2, 2, 3), np.uint8)  # RGB
     theirs = (patch / 255 - [0.485, 0.456, 0.406]) / [0.229, 0.224, 0.225]
-    expected = (
-        np.einsum("hwc,fchw->f", theirs, state["features.0.weight"]) + state["features.0.bias"]
-    )
-    ours = patch[:, :, ::-1] - [104.006, 116.669, 122.679]
-    found = np.einsum("hwc,hwcf->f", ours, converted["conv1.kernel"]) + converted["conv1.bias"]
-    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-5 * np.abs(expected).max())
+    found = reference.preprocess(patch, match.architecture.preprocessing, np.float64)
+    np.testing.assert_allclose(found, theirs, rtol=1e-12)
+    assert match.architecture.preprocessing.crop == net.preprocessing.crop
 
 
 def timm_state(net):
@@ -189,23 +184,6 @@ def test_caffes_two_alexnets_are_told_apart_by_the_order_of_their_layers():
     assert recognised(layers="conv1", network="AlexNet") == "bvlc_alexnet"
     with pytest.raises(WeightsError, match="fit caffenet and bvlc_alexnet, which differ"):
         recognised(layers="conv1", network="mine")
-
-
-def test_preprocessing_that_is_the_same_changes_nothing():
-    rng = np.random.default_rng(0)
-    kernel, bias = rng.standard_normal((3, 3, 3, 4)), rng.standard_normal(4)
-    same = get_architecture("caffenet").preprocessing
-    moved = move_preprocessing(kernel, bias, same, same)
-    np.testing.assert_allclose(moved[0], kernel, rtol=1e-15)
-    np.testing.assert_allclose(moved[1], bias, rtol=1e-15)
-
-
-def test_layers_whose_preprocessing_moves_have_no_padding():
-    # zeros around the picture would stand for another colour
-    for layout in LAYOUTS:
-        if layout.preprocessing is not None:
-            for name in layout.architectures:
-                assert get_architecture(name).layers[0].padding == 0
 
 
 def test_dense_layers_after_a_map_read_it_channels_last():
