@@ -9,6 +9,8 @@ import numpy as np
 from sklearn_decaf.networks import Architecture
 from sklearn_decaf.networks.layers import (
     LRN,
+    Add,
+    BatchNorm,
     Concat,
     Conv,
     Dense,
@@ -17,10 +19,13 @@ from sklearn_decaf.networks.layers import (
     ReLU,
     Softmax,
 )
+from sklearn_decaf.networks.layers._windows import pair
 
 from . import protobuf_writer
 
 KINDS = {
+    Add: "Eltwise",
+    BatchNorm: "BatchNorm",
     Conv: "Convolution",
     Dense: "InnerProduct",
     ReLU: "ReLU",
@@ -32,16 +37,33 @@ KINDS = {
 }
 
 
-def prototxt(net: Architecture) -> str:
-    """The layers of an architecture in Caffe's text format."""
+def prototxt(net: Architecture, renamed: Mapping[str, str] | None = None) -> str:
+    """The layers of an architecture in Caffe's text format; some may be `renamed`."""
+    renamed = renamed or {}
     h, w, c = net.input_shape
     parts = [f'name: "{net.name}" input: "data" input_dim: [1, {c}, {h}, {w}]']
     for layer in net.layers:
-        (bottom,) = net.inputs(layer.name)
-        head = f'name: "{layer.name}" type: "{KINDS[type(layer)]}"'
-        ends = f'bottom: "{bottom}" top: "{layer.name}"'
-        parts.append(f"layer {{ {head} {ends} {_options(layer)} }}")
+        sources = (renamed.get(one, one) for one in net.inputs(layer.name))
+        bottoms = " ".join(f'bottom: "{one}"' for one in sources)
+        name = renamed.get(layer.name, layer.name)
+        head = f'name: "{name}" type: "{KINDS[type(layer)]}"'
+        parts.append(f'layer {{ {head} {bottoms} top: "{name}" {_options(layer)} }}')
+        if isinstance(layer, BatchNorm):  # the scale is a layer of its own, in place
+            head = f'name: "{scale_name(layer.name)}" type: "Scale"'
+            ends = f'bottom: "{layer.name}" top: "{layer.name}"'
+            parts.append(f"layer {{ {head} {ends} scale_param {{ bias_term: true }} }}")
     return "\n".join(parts)
+
+
+def scale_name(norm: str) -> str:
+    """Name of the scale behind a batch normalisation, as in the authors' ResNet."""
+    return norm.replace("bn", "scale", 1)
+
+
+def _pad(layer) -> int:
+    """The border, the same on all sides."""
+    (side,) = set(pair(layer.padding))
+    return side
 
 
 def _options(layer) -> str:
@@ -49,11 +71,18 @@ def _options(layer) -> str:
         case Conv():
             return (
                 f"convolution_param {{ num_output: {layer.filters} kernel_size: "
-                f"{layer.kernel_size} stride: {layer.stride} pad: {layer.padding} "
+                f"{layer.kernel_size} stride: {layer.stride} pad: {_pad(layer)} "
                 f"group: {layer.groups} }}"
             )
         case MaxPool():
-            return f"pooling_param {{ pool: MAX kernel_size: {layer.size} stride: {layer.stride} }}"
+            return (
+                f"pooling_param {{ pool: MAX kernel_size: {layer.size} stride: {layer.stride} "
+                f"pad: {_pad(layer)} }}"
+            )
+        case GlobalAveragePool():
+            return "pooling_param { pool: AVE global_pooling: true }"
+        case BatchNorm():
+            return f"batch_norm_param {{ use_global_stats: true eps: {layer.epsilon} }}"
         case LRN():
             return (
                 f"lrn_param {{ local_size: {layer.size} alpha: {layer.alpha} beta: {layer.beta} "
@@ -105,6 +134,11 @@ def caffemodel(
         for option, numbers in (options or {}).get(layer.name, {}).items():
             own.setdefault(option, {}).update(numbers)
         arrays = _blobs(net, layer, parameters)
+        if isinstance(layer, BatchNorm):
+            add(ours, kind, bottoms, [top], map(protobuf_writer.blob, arrays[2:]))
+            add(scale_name(ours), "Scale", [top], [top], map(protobuf_writer.blob, arrays[:2]))
+            blob_of[layer.name] = top
+            continue
         if own.get("convolution", own.get("inner_product", {})).get(2) == 0:
             arrays = arrays[:1]
         if own.get("inner_product", {}).get(6) == 1:
@@ -122,10 +156,11 @@ def _fields(layer) -> dict[str, dict[int, object]]:
     match layer:
         case Conv():
             numbers = {1: layer.filters, 4: layer.kernel_size, 6: layer.stride}
-            numbers |= {3: layer.padding} if layer.padding else {}
+            numbers |= {3: _pad(layer)} if _pad(layer) else {}
             return {"convolution": numbers | ({5: layer.groups} if layer.groups > 1 else {})}
         case MaxPool():
-            return {"pooling": {2: layer.size, 3: layer.stride}}
+            numbers = {2: layer.size, 3: layer.stride}
+            return {"pooling": numbers | ({4: _pad(layer)} if _pad(layer) else {})}
         case GlobalAveragePool():
             return {"pooling": {1: 1, 12: 1}}
         case LRN():
@@ -136,7 +171,13 @@ def _fields(layer) -> dict[str, dict[int, object]]:
 
 
 def _blobs(net: Architecture, layer, parameters: Mapping[str, np.ndarray]) -> list[np.ndarray]:
-    """Kernel and bias of a layer, if they are there."""
+    """Kernel and bias of a layer, if they are there; scale, shift and statistics of another."""
+    if isinstance(layer, BatchNorm) and f"{layer.name}.mean" in parameters:
+        scale, shift, mean, variance = (
+            parameters[f"{layer.name}.{key}"] for key in ("scale", "shift", "mean", "variance")
+        )
+        batches = np.full(1, 250, np.float32)  # the statistics are sums over so many
+        return [scale, shift, mean * batches, variance * batches, batches]
     if f"{layer.name}.kernel" not in parameters:
         return []
     kernel = parameters[f"{layer.name}.kernel"]

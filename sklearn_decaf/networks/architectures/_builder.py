@@ -83,9 +83,9 @@ class Builder:
         self.blocks.append(self.last)
         return self.last
 
-    def classifier(self, name: str = "fc", classes: int = 1000) -> None:
+    def classifier(self, name: str = "fc", classes: int = 1000, pool: str = "avgpool") -> None:
         """Append global average pooling, the class scores and their probabilities."""
-        self.add(GlobalAveragePool, "avgpool")
+        self.add(GlobalAveragePool, pool)
         self.add(Dense, name, units=classes)
         self.add(Softmax, "prob")
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..architecture import Architecture
+from ..architecture import Architecture, Preprocessing
 from ..layers import Add, MaxPool, ReLU
 from ._builder import Builder
 
@@ -18,11 +18,13 @@ _COUNTS = {
 }
 _BASIC = ("resnet18", "resnet34")
 _GROUPS_AND_WIDTH = {"resnext50_32x4d": (32, 4), "wide_resnet50_2": (1, 128)}
-NAMES = tuple(_COUNTS)
+NAMES = (*_COUNTS, "caffe_resnet50")
 
 
 def build(name: str) -> Architecture:
     """Build a residual network by name, as torchvision has it: the stride is in the 3x3 layer."""
+    if name == "caffe_resnet50":
+        return _caffe_resnet50()
     groups, base_width = _GROUPS_AND_WIDTH.get(name, (1, 64))
     net = Builder()
     net.conv("conv1", 64, 7, 2, norm="bn1", activation_name="relu")
@@ -60,3 +62,42 @@ def build(name: str) -> Architecture:
         net.aliases[f"layer{stage}"] = net.last
     net.classifier()
     return net.architecture(name)
+
+
+def _caffe_resnet50() -> Architecture:
+    """Build ResNet-50 as its authors published it: the stride is in the first 1x1 layer."""
+    net = Builder()
+    net.conv("conv1", 64, 7, 2, norm="bn_conv1", activation_name="conv1_relu")
+    net.add(MaxPool, "pool1", size=3, stride=2)
+    for stage, count in enumerate(_COUNTS["resnet50"], start=2):
+        width = 16 * 2**stage
+        for i in range(count):
+            block, source = f"{stage}{'abcdef'[i]}", net.last
+            stride = 2 if stage > 2 and i == 0 else 1
+
+            def conv(part, filters, size=1, stride=1, *, source="", activates=True, block=block):
+                return net.conv(
+                    f"res{block}_{part}",
+                    filters,
+                    size,
+                    stride,
+                    source=source,
+                    norm=f"bn{block}_{part}",
+                    activation=ReLU if activates else None,
+                    activation_name=f"res{block}_{part}_relu",
+                )
+
+            shortcut = source
+            if i == 0:
+                shortcut = conv("branch1", 4 * width, 1, stride, source=source, activates=False)
+            conv("branch2a", width, 1, stride, source=source)
+            conv("branch2b", width, 3)
+            conv("branch2c", 4 * width, activates=False)
+            net.add(Add, f"res{block}", shortcut, net.last)
+            net.add(ReLU, f"res{block}_relu")
+            net.block()
+        net.aliases[f"stage{stage - 1}"] = net.last
+    net.classifier("fc1000", pool="pool5")
+    # the mean pixel of the authors' mean image
+    preprocessing = Preprocessing(channel_order="bgr", mean=(103.0626, 115.9029, 123.1516))
+    return net.architecture("caffe_resnet50", preprocessing, scores="fc1000")

@@ -18,6 +18,7 @@ from ..formats._contents import ELSEWHERE, NETWORK_INPUT, FileLayer
 from ..layers import (
     LRN,
     Add,
+    BatchNorm,
     Concat,
     Conv,
     Dense,
@@ -41,7 +42,10 @@ _KINDS: dict[type, tuple[str, ...]] = {
     Add: ("add",),
     Concat: ("concat",),
     Softmax: ("softmax",),
+    BatchNorm: ("batch_norm", "BatchNorm"),
 }
+# What Caffe puts behind a batch normalisation, of which it is a part elsewhere.
+_SCALE = "Scale"
 # float32 in one file, float64 in the other
 _RELATIVE = 1e-5
 
@@ -156,11 +160,17 @@ class _Placement:
         for place in readers:
             found = self._layers[place]
             if found.kind in kinds and sorted(found.inputs or ()) == placed:
-                return place, ""
+                return self._with_scale(layer, place), ""
         if not readers:  # the file ends here
             return None, ""
         there = " and ".join(dict.fromkeys(self._layers[place].kind for place in readers[:3]))
         return None, f"in its place the file has: {there}"
+
+    def _with_scale(self, layer: Layer, place: int) -> int:
+        """Position of the scale behind a batch normalisation, if there is one."""
+        readers = self._readers[place]
+        alone = len(readers) == 1 and self._layers[readers[0]].kind == _SCALE
+        return readers[0] if alone and isinstance(layer, BatchNorm) else place
 
     def _names(self, inputs: tuple[int, ...]) -> str:
         return " and ".join(

@@ -7,10 +7,12 @@ Each is skipped where its program is not installed, unless SKLEARN_DECAF_REQUIRE
 import numpy as np
 import pytest
 from oracles import caffe_network, decaf_network, decaf_writer, onnx_writer
+from oracles.calibrated_networks import calibrate
 from oracles.programs import oracle
 from oracles.random_networks import he_parameters, random_images
 
 from sklearn_decaf.networks import get_architecture, load_weights
+from sklearn_decaf.networks.layers import BatchNorm
 from sklearn_decaf.networks.reference import forward, preprocess
 
 
@@ -48,6 +50,46 @@ def test_caffemodel_against_opencv(name, network, v1, tmp_path):
         for layer, blob in blobs.items()
     }
     check_layers(found, expected)
+
+
+@pytest.mark.parametrize("name", ["bvlc_googlenet", "caffe_resnet50", "squeezenet1_0"])
+def test_caffemodels_with_branches_against_opencv(name, tmp_path):
+    cv2 = oracle("cv2", "OpenCV, which runs caffemodels, is not installed")
+    if not hasattr(cv2.dnn, "readNetFromCaffe"):
+        pytest.skip("this version of OpenCV no longer reads Caffe's files; 4.x does")
+    net = get_architecture(name)
+    images = random_images(net, 1)
+    parameters, _ = calibrate(net, images)
+    renamed = {}
+    if name == "squeezenet1_0":
+        renamed = {layer.name: layer.name.replace(".", "/") for layer in net.layers}
+        renamed |= {f"fire{i}.squeeze": f"fire{i}/squeeze1x1" for i in range(2, 10)}
+    path = tmp_path / "net.caffemodel"
+    content = caffe_network.caffemodel(net, parameters, name, renamed=renamed)
+    path.write_bytes(content)
+    (tmp_path / "net.prototxt").write_text(caffe_network.prototxt(net, renamed))
+
+    weights = load_weights(path)
+    assert weights.architecture is net and weights.certainty == "certain", weights.evidence
+    layers = [layer.name for layer in net.layers]
+    found = forward(net, weights.parameters, images, layers, np.float64)
+
+    other = cv2.dnn.readNetFromCaffe(str(tmp_path / "net.prototxt"), str(path))
+    other.enableFusion(False)
+    other.setInput(preprocess(images, net.preprocessing).transpose(0, 3, 1, 2).copy())
+    # the output of a normalisation is that of the scale behind it
+    scaled = {
+        one.name: caffe_network.scale_name(one.name)
+        for one in net.layers
+        if isinstance(one, BatchNorm)
+    }
+    names = [scaled.get(layer, renamed.get(layer, layer)) for layer in layers]
+    blobs = dict(zip(layers, other.forward(names)))
+    expected = {
+        layer: blob.transpose(0, 2, 3, 1).reshape(found[layer].shape) if blob.ndim == 4 else blob
+        for layer, blob in blobs.items()
+    }
+    check_layers(found, expected, 1e-4)  # which sums in single precision
 
 
 @pytest.mark.parametrize("new_format", [True, False], ids=["zip", "legacy"])

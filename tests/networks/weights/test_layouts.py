@@ -6,13 +6,25 @@ from oracles.torch_names import TIMM, TORCHVISION, summarise
 from oracles.weight_files import torch_zip
 
 from sklearn_decaf.exceptions import WeightsError
-from sklearn_decaf.networks import ARCHITECTURES, get_architecture, load_weights
+from sklearn_decaf.networks import (
+    ARCHITECTURES,
+    get_architecture,
+    load_weights,
+    save_weights,
+)
+from sklearn_decaf.networks.architecture import INPUT
 from sklearn_decaf.networks.formats import Contents
 from sklearn_decaf.networks.weights.conversion import convert
 from sklearn_decaf.networks.weights.layouts import LAYOUTS, get_candidate
 from sklearn_decaf.networks.weights.recognition import recognise
 from sklearn_decaf.networks.weights.registry import REGISTRY
 from sklearn_decaf.networks.weights.torchvision_files import FILES
+from sklearn_decaf.networks.weights.variants import (
+    changes_between,
+    from_text,
+    to_text,
+    with_changes,
+)
 
 
 def zeros(*shape):
@@ -54,7 +66,7 @@ def test_the_lists_are_complete():
     for program, listed in (("torchvision's", TORCHVISION), ("timm's", TIMM)):
         names = {n for one in LAYOUTS if one.name.startswith(program) for n in one.architectures}
         assert names == set(listed)
-    others = {"caffenet", "bvlc_alexnet", "decaf"}
+    others = {"caffenet", "bvlc_alexnet", "decaf", "bvlc_googlenet", "caffe_resnet50"}
     lite = {f"efficientnet_lite{number}" for number in range(5)}
     assert set(TORCHVISION) == set(ARCHITECTURES) - others - lite
 
@@ -109,6 +121,34 @@ def test_a_file_of_torch_is_converted(small, tmp_path):
     for theirs, ours in parts.items():
         np.testing.assert_array_equal(parameters[f"conv5.1.{ours}"], state[f"conv5.1.{theirs}"])
     np.testing.assert_array_equal(parameters["fc.kernel"], state["fc.weight"].T)
+
+
+def test_what_is_different_is_kept_in_a_file_of_the_packages_own(tmp_path):
+    """Here an epsilon of timm's, and the input of torchvision's SqueezeNet."""
+    for program, name in (("timm's", "mobilenet_v3_small"), ("torchvision's", "squeezenet1_0")):
+        state = random_state(names_of(layout_of(program, name), name))
+        (tmp_path / "x.pth").write_bytes(torch_zip(state))
+        told = name if program == "timm's" else None
+        weights = load_weights(tmp_path / "x.pth", told)
+        assert weights.architecture != get_architecture(name)
+        save_weights(weights, tmp_path / f"{name}.safetensors")
+        again = load_weights(tmp_path / f"{name}.safetensors")
+        assert again.architecture == weights.architecture and again.certainty == "certain"
+        assert again.parameters.keys() == weights.parameters.keys()
+        for key, values in weights.parameters.items():
+            np.testing.assert_array_equal(again.parameters[key], values)
+
+
+def test_pictures_for_registered_weights():
+    """The second set of ResNet-50's weights wants another size."""
+    entry = REGISTRY["resnet50_imagenet1k_v2"]
+    net = get_architecture(entry.architecture)
+    changed = with_changes(net, {INPUT: {"resize": entry.resize}})
+    assert (changed.preprocessing.resize, changed.preprocessing.crop) == (232, 224)
+    changes = changes_between(net, changed)
+    assert with_changes(net, from_text(to_text(changes), net)) == changed
+    with pytest.raises(WeightsError, match="it changes 'resize' of data to 223"):
+        from_text('{"data": {"resize": 223}}', net)
 
 
 def converted(tensors, name=None):
@@ -245,3 +285,35 @@ def test_vgg_of_caffe_wants_other_pictures():
     preprocessing = match.architecture.preprocessing
     assert match.architecture.name == "vgg16" and preprocessing.channel_order == "bgr"
     assert preprocessing.mean == (103.939, 116.779, 123.68) and preprocessing.std == (1, 1, 1)
+
+
+def test_normalisations_of_caffe():
+    """Sums over batches and their number in one layer, scale and shift in the next."""
+    rng = np.random.default_rng(0)
+    values = rng.uniform(0.5, 1.5, (5, 64)).astype(np.float32)
+    tensors = {"conv1.weight": rng.standard_normal((64, 3, 7, 7)).astype(np.float32)}
+    names = (
+        "conv1.bias",
+        "scale_conv1.weight",
+        "scale_conv1.bias",
+        "bn_conv1.weight",
+        "bn_conv1.bias",
+    )
+    tensors |= dict(zip(names, values))
+    for batches, factor in ((250, 1 / 250), (1, 1), (0, 0)):
+        match, parameters = converted({**tensors, "bn_conv1.2": np.full(1, batches, np.float32)})
+        assert match.architecture.name == "caffe_resnet50"
+        np.testing.assert_array_equal(parameters["bn_conv1.scale"], values[1])
+        np.testing.assert_array_equal(parameters["bn_conv1.shift"], values[2])
+        np.testing.assert_allclose(parameters["bn_conv1.mean"], values[3] * factor, rtol=1e-6)
+        np.testing.assert_allclose(parameters["bn_conv1.variance"], values[4] * factor, rtol=1e-6)
+    with pytest.raises(WeightsError, match=r"there without 'bn_conv1.2'"):
+        converted(tensors)
+
+
+def test_the_losses_of_googlenet_are_passed_over():
+    layout = next(layout for layout in LAYOUTS if layout.name == "Caffe's GoogLeNet")
+    tensors = {key: zeros(*shape) for key, shape in names_of(layout, "bvlc_googlenet").items()}
+    tensors |= {"loss1/conv.weight": zeros(128, 512, 1, 1), "loss2/fc.bias": zeros(1024)}
+    match = recognise(Contents({"": tensors}), None)
+    assert match.architecture.name == "bvlc_googlenet" and match.certainty == "certain"

@@ -128,6 +128,6 @@ def test_features_from_a_file(tmp_path):
     model = make("resnet18")
     torch.save({"state_dict": model.state_dict(), "epoch": 3}, tmp_path / "resnet18.pth")
     photographs = load_sample_photos().images[:2]
-    for layer, width in ((5, 512), (6, 512), (7, 512), (8, 1000)):
+    for layer, width in ((5, 256), (6, 512), (7, 512), (8, 1000)):
         extractor = DeCAFTransformer(layer=layer, weights=tmp_path / "resnet18.pth")
         assert extractor.fit_transform(photographs).shape == (2, width)

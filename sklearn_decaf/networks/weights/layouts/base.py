@@ -181,7 +181,8 @@ class Candidate:
     @cached_attribute
     def inside(self) -> frozenset[str]:
         """Modules of the body: what is unknown in one of them makes it another network."""
-        body, others = set(), set()
+        body: set[str] = set()
+        others: set[str] = set()
         for entry in self.entries:
             kept = body if entry.layer in self.body else others
             for name in entry.names:
@@ -192,7 +193,8 @@ class Candidate:
     @cached_attribute
     def maps(self) -> dict[str, Shape]:
         """By dense kernels that read a map: their shape with (c, h, w) apart."""
-        net, found = self.architecture, {}
+        net = self.architecture
+        found: dict[str, Shape] = {}
         for entry in self.entries:
             shape = self.shapes[entry.kernel]
             source = net.inputs(entry.layer)[0]

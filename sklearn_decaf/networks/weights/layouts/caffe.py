@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from ...architecture import Preprocessing
+from ...architecture import Architecture, Preprocessing
 from ...architectures import squeezenet, vgg
-from .base import Layout, renamed
+from ...layers import BatchNorm
+from .base import Entry, Layout, renamed
 from .own import own_entries
 
 # The mean pixel that VGG's authors subtract, the same for all their networks.
@@ -23,6 +24,31 @@ _SQUEEZENET = {
         )
     },
 }
+
+
+def _resnet(net: Architecture) -> list[Entry]:
+    """Entries of ResNet: Caffe's batch normalisation has statistics alone, a scale follows it.
+
+    The statistics are sums, and the third array of a layer is what they have to be divided by.
+    """
+    entries = []
+    for layer in net.parameters_by_layer:
+        if isinstance(net[layer], BatchNorm):
+            scale = layer.replace("bn", "scale", 1)
+            parameters = {
+                "scale": f"{scale}.weight",
+                "shift": f"{scale}.bias",
+                "mean": f"{layer}.weight",
+                "variance": f"{layer}.bias",
+            }
+            entries.append(Entry(layer, parameters, divisor=f"{layer}.2"))
+        else:
+            names = {"kernel": f"{layer}.weight", "bias": f"{layer}.bias"}
+            biased = layer in ("conv1", "fc1000")  # the others lack it
+            optional = frozenset() if biased else frozenset([names["bias"]])
+            entries.append(Entry(layer, names, optional))
+    return entries
+
 
 LAYOUTS = (
     Layout(
@@ -50,6 +76,14 @@ LAYOUTS = (
         axes="oihw",
         preprocessing=_VGG_INPUT,
     ),
+    Layout(
+        "Caffe's GoogLeNet",
+        ("bvlc_googlenet",),
+        own_entries(".weight", ".bias"),
+        axes="oihw",
+        ignored=r"loss[12]/.*",  # the auxiliary classifiers
+    ),
+    Layout("Caffe's ResNet", ("caffe_resnet50",), _resnet, axes="oihw"),
     Layout(
         "cuda-convnet's DeCAF",
         ("decaf",),

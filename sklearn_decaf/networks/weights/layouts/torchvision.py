@@ -24,6 +24,7 @@ from ...architectures._builder import IMAGENET
 from .base import NUMBER_OF_BATCHES, Entry, Layout, torch_entries
 
 _FAMILIES = (resnet, vgg, googlenet, inception, densenet, mobilenet, shufflenet, regnet, convnext)
+_CAFFE = ("bvlc_googlenet", "caffe_resnet50")
 # The classifiers that help to train GoogLeNet and Inception v3.
 _AUXILIARY = r"(aux\d|AuxLogits)\..*"
 
@@ -78,7 +79,7 @@ LAYOUTS = (
     ),
     Layout(
         "torchvision's names",
-        tuple(name for family in _FAMILIES for name in family.NAMES),
+        tuple(name for family in _FAMILIES for name in family.NAMES if name not in _CAFFE),
         _entries,
         axes="oihw",
         ignored=f"{NUMBER_OF_BATCHES}|{_AUXILIARY}",
