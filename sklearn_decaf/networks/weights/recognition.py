@@ -18,6 +18,9 @@ from .matching import Match, compare_with_all
 # In the names of copies of a network that is there too: averages of its weights, its teacher.
 _COPY = re.compile(r"ema|swa|averag|teacher|momentum|target|shadow|best|previous|old", re.I)
 
+# Networks of which a whole file may belong to another one, by all names and shapes in it.
+_TWINS = frozenset(["caffenet", "bvlc_alexnet", "decaf"])
+
 
 def recognise(contents: Contents, architecture: str | None) -> Match:
     """Find the one architecture, and the layout, that the names and shapes of a file fit.
@@ -39,10 +42,8 @@ def recognise(contents: Contents, architecture: str | None) -> Match:
             f"architecture={architecture!r}, but the file says that its network is {stated!r}"
         )
     wanted = architecture or stated
-    names = None if wanted is None else (get_architecture(wanted).name,)
-    # what a file of the package's own says is not in question; the rest is told apart
-    every = list(compare_with_all(contents, names if metadata.get("architecture") else None))
-    matches = [match for match in every if names is None or match.architecture.name in names]
+    name = None if wanted is None else get_architecture(wanted).name
+    matches = list(compare_with_all(contents, None if name is None else (name,)))
     hits = [match for match in matches if match.fits]
     if not hits:
         raise WeightsError(_explain(contents.tensors, matches, wanted))
@@ -52,7 +53,11 @@ def recognise(contents: Contents, architecture: str | None) -> Match:
             f"{hit.candidate.layout.doubt}. If it is the first, say "
             f"architecture={hit.architecture.name!r}"
         )
-    others = _rivals(hit, every) if names is not None else set()
+    others: set[str] = set()
+    if name is not None and not metadata.get("architecture"):
+        # a file of the package's own is not in question; all others are told apart
+        near = _TWINS - {name} if hit.whole else None
+        others = _rivals(hit, list(compare_with_all(contents, near)))
     return _judge(hit, metadata, sorted(others))
 
 

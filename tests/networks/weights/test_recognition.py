@@ -16,7 +16,7 @@ from sklearn_decaf.networks.weights.prefixes import (
     split_names,
     without_wrappers,
 )
-from sklearn_decaf.networks.weights.recognition import recognise
+from sklearn_decaf.networks.weights.recognition import _TWINS, recognise
 from sklearn_decaf.networks.weights.variants import backbone, head
 
 CASES = [(layout, name) for layout in LAYOUTS for name in layout.architectures]
@@ -76,6 +76,18 @@ def test_a_whole_file(layout, name):
     assert match.arrays.keys() == tensors.keys()
     assert not match.missing and not match.own_classes and match.place == ("", "")
     assert match.evidence.startswith(f"all {len(tensors)} arrays have names and shapes of {name} (")
+
+
+def test_whole_files_fit_one_network_but_for_the_twins():
+    """Of which recognition has a list, so that it need not compare with everything."""
+    candidates = [get_candidate(layout, name) for layout, name in CASES]
+    pairs = set()
+    for one in candidates:
+        for other in candidates:
+            fits = one.shapes.items() <= other.shapes.items()
+            if fits and other.body_names <= one.shapes.keys():
+                pairs.add(frozenset([one.architecture.name, other.architecture.name]))
+    assert {name for pair in pairs if len(pair) == 2 for name in pair} == _TWINS
 
 
 @some_files
