@@ -291,7 +291,7 @@ def _with_padding(
     wanted = _sides(replace(changed, padding="same"), shape) if pads == "same" else pads
     top, left, bottom, right = wanted
     simple = top if top == left == bottom == right else ((top, bottom), (left, right))
-    for padding in (layer.padding, "same", simple):
+    for padding in (layer.padding, "same" if pads == "same" else simple):
         if wanted == _sides(replace(changed, padding=padding), shape):
             other = {} if padding == layer.padding else {"padding": padding}
             return _possible(layer, {**fields, **other})
