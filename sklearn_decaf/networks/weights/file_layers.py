@@ -33,8 +33,8 @@ from ..layers._windows import pair
 from .variants import Changes, is_possible, with_changes
 
 _KINDS: dict[type, tuple[str, ...]] = {
-    Conv: ("conv",),
-    Dense: ("dense",),
+    Conv: ("conv", "dense"),  # a 1x1 convolution is a dense layer for each pixel
+    Dense: ("dense", "conv"),
     MaxPool: ("max_pool", "pool"),
     GlobalAveragePool: ("average_pool", "pool"),
     LRN: ("lrn",),
@@ -90,6 +90,7 @@ def compare_layers(
             result.epsilons[layer.kernel] = layer.constants["epsilon"]
     net = with_changes(architecture, result.changes)
     placed = _Placement(layers)
+    waiting: dict[str, str] = {}  # changes that no network can have without others
     for layer in architecture.layers:
         place, problem = placed.find(layer, net.inputs(layer.name), kernels.get(layer.name))
         if problem:
@@ -99,16 +100,24 @@ def compare_layers(
         placed.of[layer.name] = place
         shape = net.input_shape if net.inputs(layer.name)[0] == INPUT else None
         shape = shape or net.shapes()[net.inputs(layer.name)[0]]
-        try:
-            fields, problem = _compare_constants(net[layer.name], layers[place], shape)
-            if fields:
-                result.changes[layer.name] = fields
-                net = with_changes(architecture, result.changes)
-        except WeightsError as error:
-            del result.changes[layer.name]
-            problem = str(error)
+        fields, problem = _compare_constants(net[layer.name], layers[place], shape)
         if problem:
             result.problems[layer.name] = problem
+        if not fields:
+            continue
+        result.changes[layer.name] = fields
+        try:
+            net = with_changes(architecture, result.changes)
+            waiting.clear()
+        except WeightsError:
+            rest = {name: other for name, other in result.changes.items() if name not in waiting}
+            try:
+                net = with_changes(architecture, rest)
+            except WeightsError as error:
+                waiting[layer.name] = str(error)
+    for name, problem in waiting.items():
+        result.problems[name] = problem
+        del result.changes[name]
     return result
 
 

@@ -107,11 +107,17 @@ def changes_between(known: Architecture, changed: Architecture) -> Changes:
 
 def describe_changes(changes: Changes) -> str:
     """Changes in words, such as ``"norm1 with alpha 0.04"``."""
-    return ", ".join(
-        f"{name if name != INPUT else 'the input'} with "
-        + " and ".join(f"{field} {_shown(value)}" for field, value in values.items())
-        for name, values in changes.items()
-    )
+    alike: dict[str, list[str]] = {}
+    for name, values in changes.items():
+        how = " and ".join(f"{field} {_shown(value)}" for field, value in values.items())
+        alike.setdefault(how, []).append(name if name != INPUT else "the input")
+    return ", ".join(f"{_some(names)} with {how}" for how, names in alike.items())
+
+
+def _some(names: list[str]) -> str:
+    if len(names) <= 3:
+        return " and ".join(names)
+    return f"{', '.join(names[:2])} and {len(names) - 2} more"
 
 
 def _shown(value: object) -> str:
