@@ -22,7 +22,7 @@ from ..formats.mean_image import read_mean_image
 from ..mean_image import MeanImage
 from .fetching import fetch_weights, find_weights
 from .known_files import OpenedFile, open_weight_file
-from .registry import REGISTRY, get_entry
+from .registry import REGISTRY, get_entry, similar_names
 from .variants import with_changes
 from .weights import Weights
 
@@ -94,7 +94,7 @@ def load_weights(
         status = os.stat(path)
     except (OSError, ValueError) as error:
         raise WeightsError(
-            f"no weights are called {str(weights)!r} ({', '.join(REGISTRY)} are registered), "
+            f"no weights are called {str(weights)!r} ({similar_names(weights)}), "
             f"and there is no file {str(path)!r}: {getattr(error, 'strerror', None) or error}"
         ) from error
     pixel, mean_path = None, own_mean
@@ -157,7 +157,7 @@ def _locate(
     if not isinstance(weights, str | os.PathLike):
         raise TypeError(
             f"weights={weights!r} is not the name of registered weights nor a path; "
-            f"there are: {', '.join(REGISTRY)}"
+            f"{similar_names(weights)}"
         )
     text = os.fspath(weights)
     if isinstance(text, bytes):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import importlib.metadata
 import importlib.util
 from dataclasses import dataclass
@@ -278,6 +279,13 @@ REGISTRY: dict[str, WeightsEntry] = {
 }
 
 
+def similar_names(name: object) -> str:
+    """For messages: the registered names that are most like this one, and where all are."""
+    close = difflib.get_close_matches(str(name)[:100], REGISTRY, n=3)
+    like = f"there are {', '.join(close)}, and others; " if close else ""
+    return f"{like}networks.list_weights() has the {len(REGISTRY)} names that there are"
+
+
 def get_entry(name: str) -> WeightsEntry:
     """The registered weights of that name.
 
@@ -287,5 +295,5 @@ def get_entry(name: str) -> WeightsEntry:
         If there are none.
     """
     if name not in REGISTRY:
-        raise WeightsError(f"no weights are called {name!r}; there are: {', '.join(REGISTRY)}")
+        raise WeightsError(f"no weights are called {name!r}; {similar_names(name)}")
     return REGISTRY[name]

@@ -432,3 +432,23 @@ def test_a_file_of_the_layers_with_parameters_alone(weight_file):
     weights = load_weights(weight_file(content), "bvlc_alexnet")
     assert weights.architecture is get_architecture("bvlc_alexnet")
     assert weights.available_layers()[-1] == "pool5"
+
+
+def test_strides_that_only_change_together():
+    """Both ways to a sum: one of them alone would make maps that cannot be added."""
+    net = get_architecture("resnet18")
+    names = ["layer2.0.conv1", "layer2.0.downsample.0"]
+    layers = tuple(FileLayer(n, "conv", None, {"stride": (1, 1)}, f"{n}.weight") for n in names)
+    kernels = {name: f"{name}.weight" for name in names}
+    both = compare_layers(net, layers, kernels)
+    assert both.changes == {name: {"stride": 1} for name in names} and not both.problems
+    assert with_changes(net, both.changes).shapes()["layer2.1"] == (56, 56, 128)
+    one = compare_layers(net, layers[:1], kernels)
+    assert not one.changes and "cannot add inputs" in one.problems["layer2.0.conv1"]
+
+
+def test_dense_layers_that_a_file_has_as_convolutions():
+    net = get_architecture("mobilenet_v3_small")
+    name = "features.1.block.1.fc1"
+    found = compare_layers(net, (FileLayer(name, "conv", None, {}, "w"),), {name: "w"})
+    assert not found.problems and not found.changes

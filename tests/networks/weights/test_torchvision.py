@@ -124,6 +124,54 @@ def test_every_layer(name, tmp_path):
         assert error <= 2e-4 * np.abs(found[layer]).max(), layer
 
 
+def change_head(model, classes=10):
+    """Replace the last layer."""
+    for name, module in reversed(list(model.named_modules())):
+        if isinstance(module, torch.nn.Linear):
+            parent = model.get_submodule(name.rpartition(".")[0])
+            setattr(parent, name.rpartition(".")[2], torch.nn.Linear(module.in_features, classes))
+            return
+
+
+@pytest.mark.parametrize("name", ["resnet18", "mobilenet_v3_small", "shufflenet_v2_x1_0"])
+def test_fine_tuned_networks(name, tmp_path):
+    model = make(name)
+    change_head(model)
+    optimizer = torch.optim.SGD(model.parameters(), 0.1, momentum=0.9)
+    wrapped = torch.nn.DataParallel(model)
+    checkpoint = {"net": wrapped.state_dict(), "optimizer": optimizer.state_dict(), "epoch": 3}
+    torch.save(checkpoint, tmp_path / "x.pth")
+    weights = load_weights(tmp_path / "x.pth")
+    assert weights.architecture.name == name and weights.certainty == "certain"
+    assert weights.own_classes and weights.architecture.shapes()["prob"] == (10,)
+    assert "'module.' is taken off" in weights.evidence
+    torch.save(model, tmp_path / "y.pth")  # with all that its modules say of themselves
+    whole = load_weights(tmp_path / "y.pth")
+    assert whole.architecture == weights.architecture and not whole.missing
+    for key, values in weights.parameters.items():
+        np.testing.assert_array_equal(whole.parameters[key], values)
+
+
+def test_modules_with_other_constants(tmp_path):
+    model = torchvision.models.resnet50(
+        weights=None, replace_stride_with_dilation=[False, True, True]
+    )
+    for module in model.modules():
+        if isinstance(module, torch.nn.BatchNorm2d):
+            module.eps = 0.01
+    torch.save(model, tmp_path / "x.pth")
+    weights = load_weights(tmp_path / "x.pth")
+    assert "bn1, layer1.0.bn1 and 51 more with epsilon 0.01" in weights.evidence
+    net = weights.architecture
+    assert net.shapes()["layer4.2"] == (28, 28, 2048) and net["layer4.2.conv2"].dilation == 4
+    x = np.random.default_rng(0).integers(0, 256, (1, 224, 224, 3), dtype=np.uint8)
+    with torch.no_grad():
+        seen = torch.from_numpy(preprocess(x, net.preprocessing).transpose(0, 3, 1, 2).copy())
+        expected = model.eval()(seen.float()).numpy()
+    (scores,) = Plan(net, weights.parameters, ["fc"]).run(x)
+    assert np.abs(scores - expected).max() <= 1e-4 * np.abs(expected).max()
+
+
 def test_features_from_a_file(tmp_path):
     model = make("resnet18")
     torch.save({"state_dict": model.state_dict(), "epoch": 3}, tmp_path / "resnet18.pth")
