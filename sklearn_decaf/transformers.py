@@ -20,7 +20,7 @@ from ._utils.progress import Progress
 from ._utils.validation import is_integer
 from .images._estimator import ImageInputMixin
 from .images._warnings import warn_of_failures
-from .networks.features import POOLINGS
+from .networks.architecture import POOLINGS
 
 if TYPE_CHECKING:
     from typing_extensions import Self

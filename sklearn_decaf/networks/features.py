@@ -14,7 +14,6 @@ from .imagenet import imagenet_classes
 from .layers import GlobalAveragePool, GlobalMaxPool, Layer
 from .weights.weights import Weights
 
-POOLINGS = ("auto", "avg", "max", "avg+max", None)
 _POOLING_LAYERS = {"avg": GlobalAveragePool, "max": GlobalMaxPool}
 
 
