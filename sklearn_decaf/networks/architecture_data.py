@@ -196,7 +196,7 @@ def _plain(value: Any) -> Any:
     if isinstance(value, Integral):
         return int(value)
     if isinstance(value, Real):
-        return _INFINITY if math.isinf(value) and value > 0 else float(value)
+        return _INFINITY if float(value) == math.inf else float(value)
     if isinstance(value, tuple | list):
         return [_plain(item) for item in value]
     if isinstance(value, MeanImage):
