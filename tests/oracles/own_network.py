@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from oracles.random_networks import he_parameters
-
 from sklearn_decaf.networks import Architecture, Preprocessing, Weights
 from sklearn_decaf.networks.layers import (
     Add,
@@ -20,6 +18,8 @@ from sklearn_decaf.networks.layers import (
     Scale,
     Softmax,
 )
+
+from .random_networks import he_parameters
 
 POCKET = Architecture(
     "pocket",

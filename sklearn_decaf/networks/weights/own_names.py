@@ -9,7 +9,7 @@ import numpy as np
 from ...exceptions import WeightsError
 from ..architecture import Architecture
 from ..formats._messages import describe
-from .conversion import check_numbers, finish
+from .conversion import _check_numbers, _finish
 
 
 def own_parameters(
@@ -26,8 +26,8 @@ def own_parameters(
     parameters = {}
     for name in architecture.parameter_shapes():
         if name in arrays:
-            check_numbers(name, arrays[name])
-            parameters[name] = finish(arrays[name], name, keep_views)
+            _check_numbers(name, arrays[name])
+            parameters[name] = _finish(arrays[name], name, keep_views)
     return parameters
 
 
