@@ -77,7 +77,6 @@ class PickledByReference(BaseEstimator):
     def _checksum(self, weights: Weights) -> str:
         """What these weights, as `_weights` gives them, are known by."""
         in_memory = isinstance(self._registered()[0], Weights)
-        in_memory |= isinstance(registered_weights.get(_text(self.weights) or ""), Weights)
         return weights.digest if in_memory else weights.sha256
 
     def _registered(self) -> tuple[Any, Any]:
@@ -91,12 +90,19 @@ class PickledByReference(BaseEstimator):
         carried = vars(self).get("_origin", {}).get("registered", {})
         weights, architecture = self._located(self.weights), self.architecture
         text = _text(weights)
-        if carried.get("weights_name") == text is not None and text not in registered_weights:
+        if text in registered_weights:
+            weights = registered_weights[text]
+        elif text is not None and text == carried.get("weights_name"):
             weights = carried["weights"]
-        name = carried.get("architecture_name")
-        if name is not None and name in (self.architecture, text):
-            architecture = carried["architecture"]
-            refuse_another(architecture)
+        else:
+            text = None
+        name = text if architecture is None else architecture  # of weights comes the network too
+        if isinstance(name, str):
+            if name == carried.get("architecture_name"):
+                architecture = carried["architecture"]
+                refuse_another(architecture)
+            elif name == text:
+                architecture = get_architecture(name)
         return weights, architecture
 
     def _describe_registered(self) -> dict[str, Any]:

@@ -159,7 +159,9 @@ class BatchReader:
         if resize not in ("warp", "crop", None):
             raise ValueError(f"resize={resize!r}: it must be 'warp', 'crop' or None.")
         check_integer("size", size)
-        sides = crop if isinstance(crop, tuple) else (crop, crop)
+        sides = tuple(crop) if isinstance(crop, tuple | list) else (crop, crop)
+        if len(sides) != 2:
+            raise ValueError(f"crop={crop!r}: it must be an integer, or a pair (height, width).")
         for side in sides:
             check_integer("crop", side)
         if max_pixels is not None:

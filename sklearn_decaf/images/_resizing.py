@@ -69,7 +69,7 @@ def resize_and_crop(
     (224, 224, 3)
     """
     width, height = _resized(image.size, size, resize)
-    h, w = crop if isinstance(crop, tuple) else (crop, crop)
+    h, w = crop if isinstance(crop, tuple | list) else (crop, crop)
     if width < w or height < h:  # only with resize=None
         raise ImageError(
             f"{width} x {height} pixels, smaller than the {w} x {h} that the network needs: "

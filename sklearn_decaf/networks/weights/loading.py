@@ -80,9 +80,9 @@ def load_weights(
     Raises
     ------
     WeightsError
-        If there are no such weights, if the file is damaged, is not what its name says, or fits no
-        network. The message names the file, what was found and
-        what to do.
+        If there are no such weights, if the file is damaged, is not what its name says, fits no
+        network, or not the `architecture`. The message names the file, what was found and what to
+        do; of parameters that do not fit, the first one.
 
     Examples
     --------
@@ -98,6 +98,11 @@ def load_weights(
         architecture = get_architecture(weights) if architecture is None else architecture
         weights = registered_weights[weights]
     if isinstance(weights, Weights):
+        if mean is not None:
+            raise ValueError(
+                "mean= is for files; of weights in memory it is a part of the architecture: "
+                "Preprocessing(mean=...)"
+            )
         return _checked(weights, architecture)
     path, source, checksum, own_mean = _locate(weights, download_if_missing)
     if source in REGISTRY:
