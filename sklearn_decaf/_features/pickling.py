@@ -3,9 +3,9 @@
 Weights of a name or path stay where they are. A pickle has the parameters, with paths as text that
 any system reads; the checksum of the weights, whether the transformer is fitted or not; the kernels
 in use; for relative paths the folder that they start from; and networks that were registered, by
-the names under which the parameters speak of them. A transformer that came out of a pickle may be in
-a worker of any kind, of joblib, Dask, Ray, Spark or Daft: it downloads nothing, and says so where
-other kernels are in use than where it came from.
+the names under which the parameters speak of them. A transformer that came out of a pickle may be
+in a worker of any kind, of joblib, Dask, Ray, Spark or Daft: it downloads nothing, and says so
+where other kernels are in use than where it came from.
 """
 
 from __future__ import annotations

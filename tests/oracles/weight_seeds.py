@@ -30,7 +30,6 @@ from sklearn_decaf.networks.formats import (
 from sklearn_decaf.networks.formats._zip import Archive
 from sklearn_decaf.networks.weights.file_layers import compare_layers
 from sklearn_decaf.networks.weights.known_files import NETWORK, _described
-from sklearn_decaf.networks.weights.variants import from_text
 
 from . import decaf_writer, protobuf_writer, weight_files
 from .own_network import PARAMETERS, POCKET
@@ -213,16 +212,6 @@ def _compared(read: Callable, name: str, kernels: Mapping[str, str]) -> Callable
     return compare
 
 
-def _read_changes(data: memoryview):
-    net = get_architecture("caffenet")
-    changes = from_text(bytes(data).decode("latin-1"), net)
-    return {name: np.zeros(len(fields)) for name, fields in changes.items()}
-
-
-_CHANGES = b'{"norm1": {"alpha": 0.5, "size": 3}, "relu6": {"max_value": null}, '
-_CHANGES += b'"data": {"mean": [1, 2, 3.5]}, "conv3": {"padding": "same", "stride": 2}}'
-
-
 def _read_architecture(data: memoryview):
     net = architecture_data.from_text(bytes(data).decode("latin-1"))
     return {name: np.zeros(len(shape)) for name, shape in net.shapes().items()}
@@ -249,7 +238,6 @@ SEEDS: dict[str, tuple[Callable[[memoryview], object], bytes]] = {
         _compared(caffemodel.read, "caffenet", {"conv1": "conv1.weight", "fc8": "fc8.weight"}),
         b"".join(protobuf_writer.layer(*one, v1=True) for one in _LAYERS),
     ),
-    "changes": (_read_changes, _CHANGES),
     "decaf": (
         _compared(decaf_pickle.read, "decaf", {"conv1": "conv1.weights"}),
         decaf_writer.dumps(_DECAF),
