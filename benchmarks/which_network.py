@@ -50,16 +50,21 @@ def per_class(X, y, n_train, n_splits) -> np.ndarray:
     )
 
 
-def amazon_to_webcam(X, data) -> np.ndarray:
-    """Accuracies on webcam's images of an SVM that is trained on both."""
+def load_office(folder):
+    """Images of amazon and webcam: paths, classes and domains, -1 for webcam."""
+    data = fetch_office_caltech10(data_home=folder)
     names = {name: label for label, name in data.domain_names.items()}
     rows = np.isin(data.sample_domain, [names["amazon"], names["webcam"]])
     domain = np.where(data.sample_domain[rows] == names["webcam"], -1, 1)
-    y = data.target[rows]
+    return [data.filenames[row] for row in np.flatnonzero(rows)], data.target[rows], domain
+
+
+def amazon_to_webcam(X, y, domain) -> np.ndarray:
+    """Accuracies on webcam's images of an SVM that is trained on both."""
     with config_context(enable_metadata_routing=True):
         return cross_val_score(
             office("SVM (ST)"),
-            X[rows],
+            X,
             y,
             cv=office_splits(y, domain, 20),
             scoring=target_accuracy,
@@ -79,8 +84,8 @@ def tasks(options) -> dict:
                 lambda X, y=data.target, n=n, s=n_splits: per_class(X, y, n, s),
             )
     if options.office:
-        data = fetch_office_caltech10(data_home=options.office)
-        found["Office, A to W"] = data.filenames, lambda X, d=data: amazon_to_webcam(X, d)
+        files, y, domain = load_office(options.office)
+        found["Office, A to W"] = files, lambda X: amazon_to_webcam(X, y, domain)
     if options.birds:
         data = load_image_folder(options.birds)
         found["birds, 30 a class"] = data.filenames, lambda X, y=data.target: per_class(X, y, 30, 5)
