@@ -62,6 +62,8 @@ def _extract(options) -> int:
         architecture=options.architecture,
         pooling=pooling,
         resize=None if options.resize == "none" else options.resize,
+        resize_to=options.resize_to,
+        crop=options.crop,
         ten_crop=options.ten_crop,
         exact=options.exact,
         draft=options.draft,
@@ -146,6 +148,11 @@ def _layer(text: str) -> int | str:
     return int(text) if text.isdecimal() else text
 
 
+def _crop(text: str) -> int | tuple[int, ...]:
+    sides = tuple(map(int, text.lower().split("x")))
+    return sides[0] if len(sides) == 1 else sides
+
+
 class _Formatter(argparse.ArgumentDefaultsHelpFormatter):
     """Shows default values, where these say something."""
 
@@ -200,6 +207,18 @@ def _parser() -> argparse.ArgumentParser:
         default="warp",
         choices=("warp", "crop", "none"),
         help="warp: to a square, whatever the shape; crop: keep the shape, cut out the middle",
+    )
+    add(
+        "--resize-to",
+        type=int,
+        metavar="N",
+        help="pixels of the sides after resizing, instead of the network's own",
+    )
+    add(
+        "--crop",
+        type=_crop,
+        metavar="N or HxW",
+        help="pixels of what the network sees, instead of its own",
     )
     add("--ten-crop", action="store_true", help="average over ten crops, ten times slower")
     add("--exact", action="store_true", help="round less, by slower convolutions")

@@ -20,7 +20,8 @@ from ._utils.progress import Progress
 from ._utils.validation import is_integer
 from .images._estimator import ImageInputMixin
 from .images._warnings import warn_of_failures
-from .networks.features import POOLINGS
+from .networks.architecture import POOLINGS, Architecture
+from .networks.weights.weights import Weights
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -51,7 +52,7 @@ class DeCAFTransformer(NetworkFeatures, ImageInputMixin, TransformerMixin, BaseE
         "auto" does so for the fully connected layers 6 and 7 of the AlexNet family, as the paper
         does, and not for other layers, where it was measured to hurt. With a tuple of layers it
         is decided for each.
-    weights : str or path, default="efficientnet_lite0"
+    weights : str, path or Weights, default="efficientnet_lite0"
         A network whose weights come with the installation, ``"efficientnet_lite0"`` or
         ``"squeezenet1_1"``; one that ``fit`` downloads where it is missing, such as
         ``"resnet18"``, ``"vgg16"`` or ``"caffenet"`` (``transform`` and worker processes download
@@ -59,9 +60,10 @@ class DeCAFTransformer(NetworkFeatures, ImageInputMixin, TransformerMixin, BaseE
         :func:`~sklearn_decaf.networks.list_weights` has them all); or the path of a file with
         weights of a known architecture: npz, safetensors, torch state dict, caffemodel, ONNX or
         the 2013 DeCAF pickle, recognised by content. A file without the last layers serves
-        every layer it can reach.
-    architecture : str, default=None
-        Architecture of a weight file that fits several, such as ``"caffenet"``.
+        every layer it can reach. :class:`~sklearn_decaf.networks.Weights` are taken as they are.
+    architecture : str or Architecture, default=None
+        Architecture of a weight file that fits several, such as ``"caffenet"``; or a network of
+        your own, with parameters from the file (see :doc:`/howto/own_network`).
     pooling : {"auto", "avg", "max", "avg+max", None}, default="auto"
         How the maps of a convolutional layer become a row: average, maximum or both over all
         positions, or None for all values in (h, w, c) order. "auto" is the architecture's own:
@@ -71,6 +73,17 @@ class DeCAFTransformer(NetworkFeatures, ImageInputMixin, TransformerMixin, BaseE
         How a photograph comes to the network's input size. "warp", the paper's way, resizes it
         to 256 x 256 pixels whatever its shape; "crop" resizes the shorter side to 256 and keeps
         the shape; None leaves the size as it is. Then the centre is cut out.
+    resize_to : int, default=None
+        What `resize` makes of the sides instead of 256 pixels, or of whatever the network was
+        trained with. None follows `crop`, so that as much of the photograph is seen as at the
+        network's own size.
+    crop : int or tuple (height, width), default=None
+        Size in pixels of what is cut out of the centre, the network's input; None takes the
+        network's own, 224 for EfficientNet-Lite0. A larger one shows more detail and takes longer,
+        in proportion to its area (see :doc:`/howto/which_network`). Networks work on any size up
+        to their fully connected layers on maps, such as ``"fc6"`` of AlexNets, which raise an
+        error then. A network that subtracts a mean image keeps its `resize_to`, and has the same
+        part cut out of the mean.
     ten_crop : bool, default=False
         Average the features over ten crops: the corners and the centre, and their mirror images.
         Takes ten times as long.
@@ -116,7 +129,7 @@ class DeCAFTransformer(NetworkFeatures, ImageInputMixin, TransformerMixin, BaseE
     Attributes
     ----------
     weights_sha256_ : str
-        Checksum of the weight file seen in ``fit``.
+        Checksum of the weight file seen in ``fit``; the digest of weights in memory.
     n_features_in_ : int
         Number of columns seen in ``fit``; only for 2-D inputs.
     feature_names_in_ : ndarray of shape (n_features_in_,)
@@ -137,8 +150,9 @@ class DeCAFTransformer(NetworkFeatures, ImageInputMixin, TransformerMixin, BaseE
     ``fit(X).transform(X)`` equals ``fit_transform(X)`` only without dropout. See
     :class:`ActivationDropout` for what that means inside pipelines.
 
-    Weights are not part of a pickle: it carries their name or path and their checksum, fitted or
-    not, and weights with another checksum are refused where it is loaded. It carries the kernel
+    Weights of a name or path are not part of a pickle: it carries that and their checksum, fitted
+    or not, and weights with another checksum are refused where it is loaded. Weights in memory are
+    part of it, and so is an architecture of your own, passed or registered. It carries the kernel
     set too. Where another one is in use, rows differ in their last digits (v3 and v4 agree), and
     a :class:`~sklearn_decaf.exceptions.KernelWarning` names both; if ``SKLEARN_DECAF_KERNELS`` was
     set where it was pickled, a :class:`~sklearn_decaf.exceptions.KernelError` does.
@@ -184,10 +198,12 @@ class DeCAFTransformer(NetworkFeatures, ImageInputMixin, TransformerMixin, BaseE
     _parameter_constraints = {
         "layer": [Integral, str, tuple, list],
         "dropout": ["boolean", StrOptions({"auto"})],
-        "weights": [str, os.PathLike],
-        "architecture": [str, None],
+        "weights": [str, os.PathLike, Weights],
+        "architecture": [str, Architecture, None],
         "pooling": [StrOptions({*filter(None, POOLINGS)}), None],
         "resize": [StrOptions({"warp", "crop"}), None],
+        "resize_to": [Interval(Integral, 1, None, closed="left"), None],
+        "crop": [Interval(Integral, 1, None, closed="left"), tuple, list, None],
         "ten_crop": ["boolean"],
         "exif_transpose": ["boolean"],
         "exact": ["boolean"],
@@ -207,10 +223,12 @@ class DeCAFTransformer(NetworkFeatures, ImageInputMixin, TransformerMixin, BaseE
         layer: int | str | tuple[int | str, ...] = 6,
         dropout: bool | Literal["auto"] = "auto",
         *,
-        weights: FilePath = "efficientnet_lite0",
-        architecture: str | None = None,
+        weights: FilePath | Weights = "efficientnet_lite0",
+        architecture: str | Architecture | None = None,
         pooling: Literal["auto", "avg", "max", "avg+max"] | None = "auto",
         resize: Literal["warp", "crop"] | None = "warp",
+        resize_to: int | None = None,
+        crop: int | tuple[int, int] | None = None,
         ten_crop: bool = False,
         exif_transpose: bool = True,
         exact: bool = False,
@@ -230,6 +248,8 @@ class DeCAFTransformer(NetworkFeatures, ImageInputMixin, TransformerMixin, BaseE
         self.architecture = architecture
         self.pooling = pooling
         self.resize = resize
+        self.resize_to = resize_to
+        self.crop = crop
         self.ten_crop = ten_crop
         self.exif_transpose = exif_transpose
         self.exact = exact

@@ -50,8 +50,8 @@ FORBIDDEN = {
 # Within `networks`: what a network is; weight files; the engine; and at last what uses all three.
 NETWORK_FLOORS = (
     (
-        *("layers", "mean_image", "imagenet", "architecture", "architectures"),
-        *("reference", "gradients", "flops"),
+        *("layers", "mean_image", "imagenet", "architecture", "architecture_data"),
+        *("architectures", "reference", "gradients", "flops"),
     ),
     ("formats",),
     ("weights",),

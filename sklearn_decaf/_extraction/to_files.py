@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING, Literal
 from sklearn.utils import Bunch
 
 from .. import __version__, _kernels
+from .._features.input_sizes import check_crop
 from .._utils.data_home import expand_user
 from .._utils.validation import check_integer, check_option
+from ..networks.weights.digests import architecture_digest
 from ..transformers import DeCAFTransformer
 from .blocks import for_files
 from .file_list import FileList
@@ -162,7 +164,7 @@ def extract(
         raise ValueError("paths is empty: pass at least one photograph.")
 
     settings = _settings(transformer, files, format, block_size)
-    with OutputFolder(out, settings, files, assumed={"machine": platform.machine()}) as output:
+    with OutputFolder(out, settings, files, assumed=_assumed(settings)) as output:
         run = ResumableRun(output, transformer)
         run.retry(all_failed=retry_failed, verbose=verbose)
         run.compute_unfinished(allow_missing=allow_missing, verbose=verbose)
@@ -179,9 +181,20 @@ def extract(
     )
 
 
+def _assumed(settings: dict) -> dict:
+    """What outputs of earlier versions do not name was like this, as far as one can tell."""
+    return {
+        "machine": platform.machine(),
+        "resize_to": None,
+        "crop": None,
+        "architecture_sha256": settings["architecture_sha256"],
+    }
+
+
 def _settings(transformer, files: FileList, format: str, block_size: int) -> dict:
     recipe = transformer._recipe(may_download=True)
     recipe.weights.require([recipe.weights.architecture.resolve(layer) for layer in recipe.layers])
+    weights, crop = transformer._weights(), check_crop(transformer.crop)
     return {
         "format": format,
         "layer": [layer if isinstance(layer, str) else int(layer) for layer in recipe.layers],
@@ -191,8 +204,11 @@ def _settings(transformer, files: FileList, format: str, block_size: int) -> dic
         "exif_transpose": bool(recipe.exif_transpose),
         "exact": recipe.exact,
         "draft": bool(recipe.draft),
-        "architecture": recipe.weights.architecture.name,
-        "weights_sha256": recipe.weights.sha256,
+        "resize_to": None if transformer.resize_to is None else int(transformer.resize_to),
+        "crop": crop if crop is None or isinstance(crop, int) else list(crop),
+        "architecture": weights.architecture.name,
+        "architecture_sha256": architecture_digest(weights.architecture),
+        "weights_sha256": transformer._checksum(weights),
         "n_features": recipe.n_features,
         "n_images": len(files),
         "paths_sha256": files.sha256(),

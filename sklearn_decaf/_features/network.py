@@ -10,6 +10,7 @@ from sklearn.utils import check_random_state
 
 from ..networks.features import FeatureBlock, column_names, feature_blocks
 from .dropout import drop_at_random, scale_down
+from .input_sizes import at_input_size, check_crop
 from .pickling import PickledByReference
 from .recipe import Recipe
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
     from .._utils.types import RandomState
+    from ..networks.weights.weights import Weights
 
 DROPOUT = 0.5  # probability of a zero, as in the paper
 
@@ -28,6 +30,8 @@ class NetworkFeatures(PickledByReference):
     dropout: bool | Literal["auto"]
     pooling: str | None
     resize: Literal["warp", "crop"] | None
+    resize_to: int | None
+    crop: int | tuple[int, int] | None
     ten_crop: bool
     exif_transpose: bool
     exact: bool
@@ -50,7 +54,7 @@ class NetworkFeatures(PickledByReference):
             name; class scores and probabilities end in the class: ``prob_0000_tench``, if the
             network was trained for those of ImageNet.
         """
-        names = column_names(self._weights(), self._blocks())
+        names = column_names(self._network(), self._blocks())
         return np.asarray(names, dtype=object)
 
     @property
@@ -76,16 +80,30 @@ class NetworkFeatures(PickledByReference):
         self._forget_fit()
         self._remember_folders()
         weights = self._weights(may_download=True)
-        weights.require([block.name for block in self._blocks()])
-        self.weights_sha256_ = weights.sha256
+        self._network().require([block.name for block in self._blocks()])
+        self.weights_sha256_ = self._checksum(weights)
+
+    def _network(self, *, may_download: bool = False) -> Weights:
+        """The weights, in a network for images of the wanted size."""
+        if self.resize is None and self.resize_to is not None:
+            raise ValueError(
+                f"resize_to={self.resize_to!r} with resize=None, which resizes nothing: leave one "
+                "of them out."
+            )
+        resize_to = None if self.resize_to is None else int(self.resize_to)
+        weights, crop = self._weights(may_download=may_download), check_crop(self.crop)
+        if self.resize is None and crop is not None:  # then it need not fit into anything
+            rows_and_columns = crop if isinstance(crop, tuple) else (crop,)
+            resize_to = max(weights.architecture.preprocessing.resize, *rows_and_columns)
+        return at_input_size(weights, crop, resize_to)
 
     def _blocks(self) -> tuple[FeatureBlock, ...]:
-        return feature_blocks(self._weights().architecture, self._layers(), self.pooling)[1]
+        return feature_blocks(self._network().architecture, self._layers(), self.pooling)[1]
 
     def _recipe(self, *, may_download: bool = False) -> Recipe:
         self._check_kernels()
         return Recipe(
-            self._weights(may_download=may_download),
+            self._network(may_download=may_download),
             self._layers(),
             self.pooling,
             resize=self.resize,

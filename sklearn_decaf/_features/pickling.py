@@ -1,14 +1,16 @@
 """Pickles of transformers, which compute the same rows in other processes.
 
-Weights stay where they are. A pickle has the parameters, with paths as text that any system reads;
-the checksum of the weights, whether the transformer is fitted or not; the kernels in use; and for
-relative paths the folder that they start from. A transformer that came out of a pickle may be in
-a worker of any kind, of joblib, Dask, Ray, Spark or Daft: it downloads nothing, and says so where
-other kernels are in use than where it came from.
+Weights of a name or path stay where they are. A pickle has the parameters, with paths as text that
+any system reads; the checksum of the weights, whether the transformer is fitted or not; the kernels
+in use; for relative paths the folder that they start from; and networks that were registered, by
+the names under which the parameters speak of them. A transformer that came out of a pickle may be
+in a worker of any kind, of joblib, Dask, Ray, Spark or Daft: it downloads nothing, and says so
+where other kernels are in use than where it came from.
 """
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import multiprocessing
 import os
@@ -21,7 +23,10 @@ from sklearn.base import BaseEstimator, clone
 from .. import _kernels
 from .._utils.locks import Lock
 from ..exceptions import KernelError, KernelWarning, WeightsError
-from ..networks.weights.loading import load_weights
+from ..networks.architecture import Architecture
+from ..networks.architectures import ARCHITECTURES, get_architecture
+from ..networks.weights.loading import load_weights, registered_weights
+from ..networks.weights.registration import refuse_another
 from ..networks.weights.registry import REGISTRY
 from ..networks.weights.weights import Weights
 
@@ -36,13 +41,13 @@ class PickledByReference(BaseEstimator):
     say something:
 
     - `_origin`, after unpickling, what the pickle says about the process it comes from: `weights`
-      (parameters that name them), `sha256`, `kernels`, and `asked`, whether that process was told
-      to use these kernels;
+      (parameters that name them), `sha256`, `kernels`, `asked`, whether that process was told
+      to use these kernels, and `registered`, the networks and weights that were registered there;
     - `_folders`, from relative paths in the parameters to the folders that they start from.
     """
 
-    weights: str | os.PathLike
-    architecture: str | None
+    weights: Weights | str | os.PathLike
+    architecture: Architecture | str | None
     cache: Any
     weights_sha256_: str
     _origin: dict[str, Any]
@@ -52,20 +57,67 @@ class PickledByReference(BaseEstimator):
 
     def _weights(self, *, may_download: bool = False) -> Weights:
         """The weights, if they are those that this transformer knows by their checksum."""
+        named, architecture = self._registered()
         weights = load_weights(
-            self._located(self.weights),
-            architecture=self.architecture,
+            named,
+            architecture=architecture,
             download_if_missing=may_download and not self._is_in_a_worker(),
         )
         fitted = hasattr(self, "weights_sha256_")
         known = self.weights_sha256_ if fitted else self._carried_sha256()
-        if known not in (None, weights.sha256):
+        found = self._checksum(weights)
+        if known not in (None, found):
             raise WeightsError(
                 f"weights={self.weights!r} have changed since this transformer was "
-                f"{'fitted' if fitted else 'pickled'}: the file's sha256 is {weights.sha256}, it "
+                f"{'fitted' if fitted else 'pickled'}: the file's sha256 is {found}, it "
                 f"was {known}. Restore the file, or {'fit again' if fitted else 'make it anew'}."
             )
         return weights
+
+    def _checksum(self, weights: Weights) -> str:
+        """What these weights, as `_weights` gives them, are known by."""
+        in_memory = isinstance(self._registered()[0], Weights)
+        return weights.digest if in_memory else weights.sha256
+
+    def _registered(self) -> tuple[Any, Any]:
+        """The weights and the architecture to load: what this process registered, or another did.
+
+        Raises
+        ------
+        WeightsError
+            If another network goes by the same name in the two.
+        """
+        carried = vars(self).get("_origin", {}).get("registered", {})
+        weights, architecture = self._located(self.weights), self.architecture
+        text = _text(weights)
+        if text in registered_weights:
+            weights = registered_weights[text]
+        elif text is not None and text == carried.get("weights_name"):
+            weights = carried["weights"]
+        else:
+            text = None
+        name = text if architecture is None else architecture  # of weights comes the network too
+        if isinstance(name, str):
+            if name == carried.get("architecture_name"):
+                architecture = carried["architecture"]
+                refuse_another(architecture)
+            elif name == text:
+                architecture = get_architecture(name)
+        return weights, architecture
+
+    def _describe_registered(self) -> dict[str, Any]:
+        """What a pickle says of networks that are known by their names in this process alone."""
+        found = dict(vars(self).get("_origin", {}).get("registered", {}))
+        text = _text(self.weights)
+        if text in registered_weights:
+            found |= {"weights_name": text, "weights": registered_weights[text]}
+        name = self.architecture if self.architecture is not None else text
+        if isinstance(name, str) and name not in ARCHITECTURES:
+            with contextlib.suppress(ValueError):
+                found |= {"architecture_name": name, "architecture": get_architecture(name)}
+        if isinstance(found.get("weights"), PurePath):
+            found["weights"] = str(found["weights"])
+        return found
 
     def _is_in_a_worker(self) -> bool:
         """Whether somebody else started this, as far as one can see."""
@@ -73,8 +125,14 @@ class PickledByReference(BaseEstimator):
 
     def _carried_sha256(self) -> str | None:
         origin = vars(self).get("_origin", {})
-        same = origin.get("weights") == [_text(self.weights), self.architecture]
+        same = origin.get("weights") == self._named()
         return origin.get("sha256") if same else None
+
+    def _named(self) -> list[Any]:
+        """The parameters that say which weights are meant."""
+        weights = self.weights
+        known_by = weights.digest if isinstance(weights, Weights) else _text(weights)
+        return [known_by, self.architecture]
 
     def _forget_fit(self) -> None:
         """Be as if never fitted, here or elsewhere; what is fitted anew belongs here."""
@@ -83,7 +141,7 @@ class PickledByReference(BaseEstimator):
             if hasattr(self, "_folders"):
                 del self._folders
             if "_origin" in vars(self):
-                self._origin = {}
+                self._origin = _registered_only(self._origin)
 
     # Relative paths ------------------------------------------------------------------------
 
@@ -95,10 +153,12 @@ class PickledByReference(BaseEstimator):
 
     def _known_folders(self) -> dict[str, str]:
         named = [_text(self.weights), _text(self.cache)]
+        carried = vars(self).get("_origin", {}).get("registered", {})
+        names = {*REGISTRY, *registered_weights, carried.get("weights_name")}
         relative = [
             text
             for text in named
-            if text and text not in REGISTRY and not os.path.isabs(text) and text[0] != "~"
+            if text and text not in names and not os.path.isabs(text) and text[0] != "~"
         ]
         known = vars(self).get("_folders", {})
         try:
@@ -157,7 +217,7 @@ class PickledByReference(BaseEstimator):
     def __sklearn_clone__(self):
         cloned, fitted = super().__sklearn_clone__(), hasattr(self, "weights_sha256_")
         if "_origin" in vars(self):
-            cloned._origin = {} if fitted else dict(self._origin)
+            cloned._origin = _registered_only(self._origin) if fitted else dict(self._origin)
         if "_folders" in vars(self) and not fitted:
             cloned._folders = dict(self._folders)
         return cloned
@@ -194,16 +254,24 @@ class PickledByReference(BaseEstimator):
         sha256 = getattr(self, "weights_sha256_", None)
         if sha256 is None:
             try:
-                sha256 = self._weights().sha256
+                sha256 = self._checksum(self._weights())
             except (WeightsError, OSError, TypeError, ValueError):  # fit says so
                 sha256 = self._carried_sha256()
-        return {**origin, "weights": [_text(self.weights), self.architecture], "sha256": sha256}
+        registered = self._describe_registered()
+        if registered:
+            origin["registered"] = registered
+        return {**origin, "weights": self._named(), "sha256": sha256}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         state = {"_origin": {}, **state}  # pickles of earlier versions have none
         for name in state.pop("_paths", ()):
             state[name] = Path(state[name])
         super().__setstate__(state)
+
+
+def _registered_only(origin: dict[str, Any]) -> dict[str, Any]:
+    """Of what a pickle said, the networks that nobody registered here."""
+    return {key: origin[key] for key in ("registered",) if key in origin}
 
 
 def _text(path: object) -> str | None:

@@ -34,7 +34,7 @@ def iter_batches(
     images: Images,
     *,
     size: int = 256,
-    crop: int = 227,
+    crop: int | tuple[int, int] = 227,
     resize: Literal["warp", "crop"] | None = "warp",
     ten_crop: bool = False,
     upside_down: bool = False,
@@ -158,18 +158,22 @@ class BatchReader:
     ):
         if resize not in ("warp", "crop", None):
             raise ValueError(f"resize={resize!r}: it must be 'warp', 'crop' or None.")
-        for name, value in (("size", size), ("crop", crop)):
-            check_integer(name, value)
+        check_integer("size", size)
+        sides = tuple(crop) if isinstance(crop, tuple | list) else (crop, crop)
+        if len(sides) != 2:
+            raise ValueError(f"crop={crop!r}: it must be an integer, or a pair (height, width).")
+        for side in sides:
+            check_integer("crop", side)
         if max_pixels is not None:
             check_integer("max_pixels", max_pixels)
-        if resize is not None and crop > size:
+        if resize is not None and max(sides) > size:
             raise ValueError(
                 f"crop={crop} does not fit into size={size}: it must be at most `size`."
             )
         self.images = check_images(images, on_error=on_error)
         self.opaque: list[tuple[int, str]] = []
         self._on_error = on_error
-        self._shape = (10, crop, crop, 3) if ten_crop else (crop, crop, 3)
+        self._shape = (10, *sides, 3) if ten_crop else (*sides, 3)
         self._decoding = {
             "exif_transpose": exif_transpose,
             "at_least": DRAFT_MARGIN * size if draft and resize is not None else None,

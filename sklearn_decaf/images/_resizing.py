@@ -19,7 +19,7 @@ def resize_and_crop(
     image: Image.Image,
     *,
     size: int = 256,
-    crop: int = 227,
+    crop: int | tuple[int, int] = 227,
     resize: Literal["warp", "crop"] | None = "warp",
     ten_crop: bool = False,
     upside_down: bool = False,
@@ -32,8 +32,8 @@ def resize_and_crop(
         Of mode "RGB".
     size : int, default=256
         Length in pixels to which `resize` brings the sides.
-    crop : int, default=227
-        Side in pixels of the square that is cut out; at most `size`.
+    crop : int or (int, int), default=227
+        Side in pixels of the square that is cut out, or height and width; at most `size`.
     resize : {"warp", "crop"} or None, default="warp"
         "warp" makes the image `size` x `size` whatever its aspect ratio, as in [1]_ (section
         3.1). "crop" makes its shorter side `size` and keeps the aspect ratio. None leaves the
@@ -48,7 +48,7 @@ def resize_and_crop(
     Returns
     -------
     pixels : ndarray of shape (crop, crop, 3) or (10, crop, crop, 3), uint8
-        RGB. The central square starts at ``((height - crop) // 2, (width - crop) // 2)`` of the
+        RGB. The central part starts at ``((height - crop) // 2, (width - crop) // 2)`` of the
         resized image.
 
     Raises
@@ -69,12 +69,13 @@ def resize_and_crop(
     (224, 224, 3)
     """
     width, height = _resized(image.size, size, resize)
-    if min(width, height) < crop:  # only with resize=None
+    h, w = crop if isinstance(crop, tuple | list) else (crop, crop)
+    if width < w or height < h:  # only with resize=None
         raise ImageError(
-            f"{width} x {height} pixels, smaller than the {crop} x {crop} that the network needs: "
+            f"{width} x {height} pixels, smaller than the {w} x {h} that the network needs: "
             "resize='warp' or resize='crop' enlarges it"
         )
-    right, bottom = width - crop, height - crop
+    right, bottom = width - w, height - h
     corners = [(right // 2, bottom // 2)]  # (left, top)
     if ten_crop:
         corners = [(0, 0), (right, 0), (0, bottom), (right, bottom), *corners]
@@ -82,23 +83,23 @@ def resize_and_crop(
         corners = [(x, bottom - y) for x, y in corners]
 
     if (width, height) == image.size:
-        squares = [cut_out(image, (x, y, x + crop, y + crop)) for x, y in corners]
+        squares = [cut_out(image, (x, y, x + w, y + h)) for x, y in corners]
     elif max(width, height) <= _LONGEST * size:
         resized = image.resize((width, height), _BILINEAR)
-        squares = [resized.crop((x, y, x + crop, y + crop)) for x, y in corners]
+        squares = [resized.crop((x, y, x + w, y + h)) for x, y in corners]
     else:
         # A picture of 1 x 10000 would become 256 x 2560000: make only the squares. They equal
         # those of the whole up to the rounding to 8 bits.
         across, down = image.width / width, image.height / height
         squares = [
             image.resize(
-                (crop, crop),
+                (w, h),
                 _BILINEAR,
-                box=(x * across, y * down, (x + crop) * across, (y + crop) * down),
+                box=(x * across, y * down, (x + w) * across, (y + h) * down),
             )
             for x, y in corners
         ]
-    pixels = np.stack([np.asarray(square) for square in squares])  # (1 or 5, crop, crop, 3)
+    pixels = np.stack([np.asarray(square) for square in squares])  # (1 or 5, h, w, 3)
     if ten_crop:
         mirrored = pixels[:, ::-1] if upside_down else pixels[:, :, ::-1]
         return np.concatenate([pixels, mirrored])

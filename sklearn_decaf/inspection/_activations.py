@@ -9,7 +9,6 @@ from sklearn.base import clone
 
 from .._utils.validation import is_integer
 from ..images import read_image, resize_and_crop
-from ..networks import load_weights
 from ..networks.architecture import INPUT
 from ..networks.layers import Conv
 from ._find import check_one_image, find_transformer
@@ -104,13 +103,19 @@ class FilterDisplay:
         caller = f"{cls.__name__}.from_estimator"
         import_pyplot(caller)  # before the computation
         transformer = find_transformer(estimator, caller)
-        weights = load_weights(transformer.weights, architecture=transformer.architecture)
+        weights = transformer._network()
         architecture = weights.architecture
-        (layer,) = (
+        first = [
             layer
             for layer in architecture.layers
             if isinstance(layer, Conv) and architecture.inputs(layer.name) == (INPUT,)
-        )
+        ]
+        if len(first) != 1:
+            raise ValueError(
+                f"{architecture.name} has {len(first)} convolutions that read the photograph; one "
+                "is expected, whose filters can be drawn"
+            )
+        (layer,) = first
         filters = weights.parameters[f"{layer.name}.kernel"].transpose(3, 0, 1, 2)  # (n, k, k, 3)
         if architecture.preprocessing.channel_order == "bgr":
             filters = filters[..., ::-1]
@@ -260,7 +265,7 @@ class ActivationDisplay:
         if layer is None:
             layer = transformer.layer
             layer = layer[0] if isinstance(layer, tuple | list) else layer
-        weights = load_weights(transformer.weights, architecture=transformer.architecture)
+        weights = transformer._network()
         architecture = weights.architecture
         name = architecture.resolve(layer)
         shape = architecture.shapes()[name]

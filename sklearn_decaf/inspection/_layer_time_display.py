@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from .._utils.validation import check_option
-from ..networks import load_weights
 from ._find import find_transformer
 from ._layer_times import layer_times
 from ._plotting import get_axes, import_pyplot
@@ -108,17 +107,14 @@ class LayerTimeDisplay:
         caller = f"{cls.__name__}.from_estimator"
         import_pyplot(caller)  # before the long computation
         transformer = find_transformer(estimator, caller)
-        layer = transformer.layer
+        layer, weights = transformer.layer, transformer._network()
+        network = weights.architecture
         if isinstance(layer, tuple | list):
-            network = load_weights(
-                transformer.weights, architecture=transformer.architecture
-            ).architecture
             order = list(network.layer_names)
             layer = max(layer, key=lambda one: order.index(network.resolve(one)))
         times = layer_times(
-            transformer.weights,
+            weights,
             layer,
-            architecture=transformer.architecture,
             batch_size=transformer.batch_size if batch_size is None else batch_size,
             n_jobs=transformer.n_jobs,
             n_repeats=n_repeats,

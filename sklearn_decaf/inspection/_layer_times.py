@@ -12,11 +12,12 @@ from .. import _kernels
 from .._utils.parallel import effective_n_threads, single_threaded_blas
 from .._utils.validation import check_integer
 from ..networks import load_weights
-from ..networks.architecture import INPUT
+from ..networks.architecture import INPUT, Architecture
 from ..networks.engine.plan import Plan
 from ..networks.flops import layer_flops
 from ..networks.layers import LRN, Conv, Dense, Layer, Softmax
 from ..networks.reference import compute, preprocess
+from ..networks.weights.weights import Weights
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -28,10 +29,10 @@ _TYPES = {Conv: "convolution", Dense: "fully connected", LRN: "normalisation", S
 
 
 def layer_times(
-    weights: FilePath = "efficientnet_lite0",
+    weights: FilePath | Weights = "efficientnet_lite0",
     layer: int | str = 7,
     *,
-    architecture: str | None = None,
+    architecture: str | Architecture | None = None,
     batch_size: int = 32,
     n_jobs: int | None = 1,
     n_repeats: int = 5,
@@ -44,12 +45,13 @@ def layer_times(
 
     Parameters
     ----------
-    weights : str or path, default="efficientnet_lite0"
-        Name of registered weights, or a file, as in :class:`~sklearn_decaf.DeCAFTransformer`.
+    weights : str, path or Weights, default="efficientnet_lite0"
+        Name of registered weights, a file, or :class:`~sklearn_decaf.networks.Weights`, as in
+        :class:`~sklearn_decaf.DeCAFTransformer`.
     layer : int or str, default=7
         The last layer to compute.
-    architecture : str, default=None
-        Architecture of a weight file that fits several.
+    architecture : str or Architecture, default=None
+        Architecture of a weight file that fits several, or of your own.
     batch_size : int, default=32
         Images computed together.
     n_jobs : int, default=1

@@ -5,6 +5,7 @@ from .architectures import ARCHITECTURES, get_architecture
 from .imagenet import imagenet_classes, imagenet_wnids
 from .weights.fetching import fetch_weights
 from .weights.loading import list_weights, load, load_weights
+from .weights.registration import register
 from .weights.saving import save_weights
 from .weights.weights import Weights
 
@@ -20,5 +21,6 @@ __all__ = [
     "list_weights",
     "load",
     "load_weights",
+    "register",
     "save_weights",
 ]

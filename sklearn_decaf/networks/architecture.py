@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from types import MappingProxyType
 
 import numpy as np
 
 from .._utils.locks import cached_attribute
 from .layers import Layer, Shape
+from .layers._windows import pair
 from .mean_image import MeanImage
 
 INPUT = "data"  # the name under which layers read the preprocessed image
+# How a map becomes a vector: as the architecture says, by whole maps, or not at all.
+POOLINGS = ("auto", "avg", "max", "avg+max", None)
 
 
 @dataclass(frozen=True)
@@ -19,28 +23,34 @@ class Preprocessing:
     """How an RGB photograph becomes the input of a network.
 
     The photograph is resized to ``resize`` (both sides, or the shorter one), its centre of
-    ``crop`` x ``crop`` pixels is cut out, and ``(x - mean) / std`` is taken a channel, with x from
-    0 to 255 and the channels in ``channel_order``. ``flip_vertical`` turns it upside down first,
-    as the network of the DeCAF paper wants it. Where there is a ``mean_image``, the same square is
-    cut out of it, and is what is subtracted instead of ``mean``.
+    ``crop`` x ``crop`` pixels, or of ``crop`` rows and columns, is cut out, and
+    ``(x - mean) / std`` is taken a channel, with x from 0 to 255 and the channels in
+    ``channel_order``. ``flip_vertical`` turns it upside down first, as the network of the DeCAF
+    paper wants it. Where there is a ``mean_image``, the same part is cut out of it, and is what is
+    subtracted instead of ``mean``.
     """
 
     resize: int = 256
-    crop: int = 224
+    crop: int | tuple[int, int] = 224
     channel_order: str = "rgb"
     mean: tuple[float, float, float] = (0.0, 0.0, 0.0)
     std: tuple[float, float, float] = (1.0, 1.0, 1.0)
     flip_vertical: bool = False
     mean_image: MeanImage | None = None
 
+    @property
+    def crop_sides(self) -> tuple[int, int]:
+        """Rows and columns of what is cut out."""
+        return pair(self.crop)
+
     def crop_mean(self) -> np.ndarray:
         """What is subtracted from the central crop, in ``channel_order``.
 
-        Of shape (3,), or (crop, crop, 3) in the orientation that the network sees.
+        Of shape (3,), or (h, w, 3) in the orientation that the network sees.
         """
         if self.mean_image is None:
             return np.asarray(self.mean)
-        return self.mean_image.crop(self.crop)
+        return self.mean_image.crop(self.crop_sides)
 
     def level_crops(self, crops: np.ndarray) -> np.ndarray:
         """Let ten crops (..., 10, h, w, 3) of RGB photographs all have the central crop's mean.
@@ -55,9 +65,12 @@ class Preprocessing:
         return levelled[..., to_rgb]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Architecture:
     """A feed-forward network as data: layers, preprocessing and the meaning of layer numbers.
+
+    It never changes, so that copies of it are itself. A pickle holds it as text, which is checked
+    when it is read, and so does a file that :func:`save_weights` writes.
 
     Parameters
     ----------
@@ -89,6 +102,9 @@ class Architecture:
     aliases: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self):
+        for name in ("decaf_layers", "layer_pooling", "aliases"):
+            # a copy, which nobody can change
+            object.__setattr__(self, name, MappingProxyType(dict(getattr(self, name))))
         known = {INPUT}
         for layer in self.layers:
             missing = [name for name in layer.inputs if name not in known]
@@ -108,7 +124,7 @@ class Architecture:
     @property
     def input_shape(self) -> Shape:
         """Shape of one input image, ``(h, w, 3)``."""
-        return (self.preprocessing.crop, self.preprocessing.crop, 3)
+        return (*self.preprocessing.crop_sides, 3)
 
     @property
     def layer_names(self) -> tuple[str, ...]:
@@ -130,6 +146,19 @@ class Architecture:
         for layer in self.layers:
             shapes[layer.name] = layer.output_shape(*(shapes[i] for i in self.inputs(layer.name)))
         return shapes
+
+    def __hash__(self) -> int:
+        return hash((self.name, self.layers, self.preprocessing))
+
+    def __copy__(self) -> Architecture:
+        return self
+
+    def __deepcopy__(self, memo: object) -> Architecture:
+        return self
+
+    def __repr__(self) -> str:
+        h, w, _ = self.input_shape
+        return f"{type(self).__name__}({self.name!r}, {len(self.layers)} layers, {h} x {w} pixels)"
 
     def __getitem__(self, name: str) -> Layer:
         return self._by_name[name]

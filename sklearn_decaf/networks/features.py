@@ -14,7 +14,6 @@ from .imagenet import imagenet_classes
 from .layers import GlobalAveragePool, GlobalMaxPool, Layer
 from .weights.weights import Weights
 
-POOLINGS = ("auto", "avg", "max", "avg+max", None)
 _POOLING_LAYERS = {"avg": GlobalAveragePool, "max": GlobalMaxPool}
 
 
@@ -91,14 +90,15 @@ def column_names(weights: Weights, blocks: tuple[FeatureBlock, ...]) -> list[str
     scores and probabilities end in the class: ``prob_0000_tench``, if the network was trained for
     those of ImageNet.
     """
-    class_layers = {weights.architecture.decaf_layers[8], "prob"}
+    class_layers = {weights.architecture.decaf_layers.get(8), "prob"}
+    classes = [] if weights.own_classes else imagenet_classes()
     names = []
     for block in blocks:
         prefix = block.layer if isinstance(block.layer, str) else f"decaf{block.layer}"
         digits = max(4, len(str(block.width - 1)))
         suffixes = [""] * block.width
-        if block.name in class_layers and not weights.own_classes:
-            first_words = (name.split(",")[0] for name in imagenet_classes())
+        if block.name in class_layers and block.width == len(classes):
+            first_words = (name.split(",")[0] for name in classes)
             suffixes = ["_" + word.replace(" ", "_") for word in first_words]
         names += [f"{prefix}_{i:0{digits}}{suffix}" for i, suffix in enumerate(suffixes)]
     return names

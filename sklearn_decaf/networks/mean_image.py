@@ -11,6 +11,7 @@ import hashlib
 import numpy as np
 
 from ..exceptions import WeightsError
+from .layers._windows import pair
 
 CENTRE = 4  # position of the central one among ten crops
 
@@ -46,28 +47,38 @@ class MeanImage:
         self.pixels.flags.writeable = False
         self._key = self.pixels.shape, hashlib.sha256(self.pixels.data).digest()
 
-    def crop(self, side: int, position: int = CENTRE, *, flipped: bool = False) -> np.ndarray:
-        """The square that belongs to one of ten crops: (side, side, 3).
+    @property
+    def sha256(self) -> str:
+        """Checksum of the pixels, as float32, in hexadecimal."""
+        return self._key[1].hex()
+
+    def crop(
+        self, sides: int | tuple[int, int], position: int = CENTRE, *, flipped: bool = False
+    ) -> np.ndarray:
+        """The part that belongs to one of ten crops: (side, side, 3), or (rows, columns, 3).
 
         Positions are top left, top right, bottom left, bottom right, centre, and then the mirror
         images of these five: left to right, or top to bottom if pictures are `flipped`.
         """
-        rest = len(self.pixels) - side
-        if rest < 0:
-            raise WeightsError(f"the mean image has {len(self.pixels)} pixels a side, not {side}")
-        offsets = (0, 0), (0, rest), (rest, 0), (rest, rest), (rest // 2, rest // 2)
+        h, w = pair(sides)
+        below, right = len(self.pixels) - h, len(self.pixels) - w
+        if min(below, right) < 0:
+            raise WeightsError(
+                f"the mean image has {len(self.pixels)} pixels a side, not {max(h, w)}"
+            )
+        offsets = (0, 0), (0, right), (below, 0), (below, right), (below // 2, right // 2)
         y, x = offsets[position % 5]
-        square = self.pixels[y : y + side, x : x + side]
+        part = self.pixels[y : y + h, x : x + w]
         if position >= 5:
-            square = square[::-1] if flipped else square[:, ::-1]
-        return square
+            part = part[::-1] if flipped else part[:, ::-1]
+        return part
 
     def level_crops(self, crops: np.ndarray, *, flipped: bool = False) -> np.ndarray:
         """Let ten crops, each of which has a mean of its own, all have that of the central one.
 
         Parameters
         ----------
-        crops : ndarray of shape (..., 10, side, side, 3), uint8
+        crops : ndarray of shape (..., 10, h, w, 3), uint8
             RGB or BGR as the mean image, upright.
         flipped : bool
             Whether the network, and so the mean image, sees them upside down.
@@ -77,9 +88,9 @@ class MeanImage:
         ndarray of the same shape, float32
             Minus the mean of the central crop they are the `crops` minus their own means.
         """
-        side = crops.shape[-2]
-        means = np.stack([self.crop(side, i, flipped=flipped) for i in range(10)])
-        shifts = means[CENTRE] - means  # (10, side, side, 3)
+        h, w = crops.shape[-3:-1]
+        means = np.stack([self.crop((h, w), i, flipped=flipped) for i in range(10)])
+        shifts = means[CENTRE] - means  # (10, h, w, 3)
         return crops + (shifts[:, ::-1] if flipped else shifts)
 
     def __eq__(self, other: object) -> bool:

@@ -613,6 +613,22 @@ def test_crop_is_pillows_own():
     assert_array_equal(resize_and_crop(image, crop=224, resize="crop"), expected[16:240, 80:304])
 
 
+@pytest.mark.parametrize("upside_down", [False, True])
+def test_oblong_parts(upside_down):
+    """Height and width of each part, in the places of the square ones."""
+    image = Image.fromarray(photo(300, 451))
+    whole = np.asarray(image.resize((256, 256), Image.Resampling.BILINEAR))
+    options = {"crop": (120, 200), "ten_crop": True, "upside_down": upside_down}
+    top, left = (136, 0), (0, 56)  # 256 - 120 rows below, and 256 - 200 columns beside
+    rows = top if upside_down else top[::-1]
+    corners = [(y, x) for y in rows for x in left] + [(68, 28)]
+    expected = [whole[y : y + 120, x : x + 200] for y, x in corners]
+    expected += [part[::-1] if upside_down else part[:, ::-1] for part in expected]
+    assert_array_equal(resize_and_crop(image, **options), expected)
+    ((_, batch, _),) = iter_batches([image], crop=[120, 200])
+    assert_array_equal(batch[0], expected[4])
+
+
 def test_long_pictures_are_never_made_as_a_whole(monkeypatch):
     image = Image.fromarray(photo(60, 700))
     options = {"size": 64, "crop": 56, "resize": "crop", "ten_crop": True}
@@ -730,6 +746,9 @@ def test_batches_belong_to_the_caller():
         ({"size": 200}, "crop=227 does not fit into size=200"),
         ({"size": 0}, "size=0.*at least 1"),
         ({"crop": 1.5}, "crop=1.5.*integer"),
+        ({"crop": (20, 300)}, r"crop=\(20, 300\) does not fit into size=256"),
+        ({"crop": (20, 30, 3)}, r"crop=\(20, 30, 3\).*a pair"),
+        ({"crop": (20, 0)}, "crop=0.*at least 1"),
         ({"batch_size": True}, "batch_size=True"),
         ({"n_jobs": None}, "n_jobs=None"),
         ({"on_error": "ignore"}, "on_error='ignore'.*'raise' or 'nan'"),

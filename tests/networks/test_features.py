@@ -8,9 +8,8 @@ from oracles.random_networks import he_parameters, random_images
 
 from sklearn_decaf.exceptions import WeightsError
 from sklearn_decaf.networks import Weights, get_architecture, load_weights, reference
-from sklearn_decaf.networks.architecture import Architecture, Preprocessing
+from sklearn_decaf.networks.architecture import POOLINGS, Architecture, Preprocessing
 from sklearn_decaf.networks.features import (
-    POOLINGS,
     FeatureExtractor,
     feature_blocks,
     get_extractor,

@@ -7,7 +7,7 @@ from functools import partial
 
 import numpy as np
 from hypothesis import strategies as st
-from oracles.random_networks import NetworkBuilder, Oblong
+from oracles.random_networks import NetworkBuilder
 
 from sklearn_decaf.networks.architecture import INPUT, Architecture, Preprocessing
 from sklearn_decaf.networks.engine import Limits
@@ -50,8 +50,9 @@ def winograd_networks(draw, max_crop: int = 40) -> Architecture:
     """Networks with all kinds of steps, large enough for Winograd's tiles, in chains."""
     crop = draw(st.integers(20, max_crop))
     wider = draw(st.sampled_from([0, 0, 3, -5, 13]))
-    preprocessing = Preprocessing(crop=crop, mean=(100.0, 120.0, 140.0), std=(60.0,) * 3)
-    empty = Oblong("random", (), preprocessing, decaf_layers={}, wider=wider)
+    sides = (crop, crop + wider)
+    preprocessing = Preprocessing(crop=sides, mean=(100.0, 120.0, 140.0), std=(60.0,) * 3)
+    empty = Architecture("random", (), preprocessing, decaf_layers={})
     builder = NetworkBuilder(draw, empty.input_shape)
     pick, add, shapes = builder.pick, builder.add, builder.shapes
     first = pick(

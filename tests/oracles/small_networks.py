@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
-from oracles.random_networks import Oblong, he_parameters, random_images
+from oracles.random_networks import he_parameters, random_images
 
 from sklearn_decaf.networks import reference
 from sklearn_decaf.networks.architecture import Architecture, Preprocessing
@@ -209,7 +211,9 @@ for double in (False, True):
         Conv("e", filters=3, kernel_size=2, stride=3, padding="same"),
     )
     name = "border on one side" + ", double precision" * double
-    NETWORKS[name] = Oblong("oblong", layers, FLIPPED, decaf_layers={})
+    NETWORKS[name] = Architecture(
+        "oblong", layers, replace(FLIPPED, crop=(10, 13)), decaf_layers={}
+    )
 
 
 CLASSIFIER = network(

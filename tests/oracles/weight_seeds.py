@@ -14,7 +14,8 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 
-from sklearn_decaf.networks import get_architecture
+from sklearn_decaf.exceptions import WeightsError
+from sklearn_decaf.networks import architecture_data, get_architecture
 from sklearn_decaf.networks.formats import (
     caffemodel,
     decaf_pickle,
@@ -28,9 +29,10 @@ from sklearn_decaf.networks.formats import (
 )
 from sklearn_decaf.networks.formats._zip import Archive
 from sklearn_decaf.networks.weights.file_layers import compare_layers
-from sklearn_decaf.networks.weights.variants import from_text
+from sklearn_decaf.networks.weights.known_files import NETWORK, _described
 
 from . import decaf_writer, protobuf_writer, weight_files
+from .own_network import PARAMETERS, POCKET
 from .pickle_writer import Raw, opcodes
 
 TENSORS = {
@@ -210,16 +212,22 @@ def _compared(read: Callable, name: str, kernels: Mapping[str, str]) -> Callable
     return compare
 
 
-def _read_changes(data: memoryview):
-    net = get_architecture("caffenet")
-    changes = from_text(bytes(data).decode("latin-1"), net)
-    return {name: np.zeros(len(fields)) for name, fields in changes.items()}
+def _read_architecture(data: memoryview):
+    net = architecture_data.from_text(bytes(data).decode("latin-1"))
+    return {name: np.zeros(len(shape)) for name, shape in net.shapes().items()}
 
 
-_CHANGES = b'{"norm1": {"alpha": 0.5, "size": 3}, "relu6": {"max_value": null}, '
-_CHANGES += b'"data": {"mean": [1, 2, 3.5]}, "conv3": {"padding": "same", "stride": 2}}'
+def _read_saved(data: memoryview):
+    contents = safetensors.read(data)
+    if NETWORK not in contents.metadata:
+        raise WeightsError("no network")
+    return _described(contents, None, True)[1]
+
+
+_POCKET = architecture_data.to_text(POCKET)
 
 SEEDS: dict[str, tuple[Callable[[memoryview], object], bytes]] = {
+    "architecture": (_read_architecture, _POCKET.encode()),
     "caffemodel": (caffemodel.read, protobuf_writer.caffemodel(_CAFFE)),
     "caffemodel v1": (caffemodel.read, protobuf_writer.caffemodel(_CAFFE, v1=True)),
     "caffemodel layers": (
@@ -230,7 +238,6 @@ SEEDS: dict[str, tuple[Callable[[memoryview], object], bytes]] = {
         _compared(caffemodel.read, "caffenet", {"conv1": "conv1.weight", "fc8": "fc8.weight"}),
         b"".join(protobuf_writer.layer(*one, v1=True) for one in _LAYERS),
     ),
-    "changes": (_read_changes, _CHANGES),
     "decaf": (
         _compared(decaf_pickle.read, "decaf", {"conv1": "conv1.weights"}),
         decaf_writer.dumps(_DECAF),
@@ -256,6 +263,10 @@ SEEDS: dict[str, tuple[Callable[[memoryview], object], bytes]] = {
     "safetensors": (
         safetensors.read,
         weight_files.safetensors(TENSORS, {"architecture": "alexnet"}),
+    ),
+    "saved network": (
+        _read_saved,
+        weight_files.safetensors(PARAMETERS, {"architecture": "pocket", NETWORK: _POCKET}),
     ),
     "torch": (lambda data: torch_zip.read(Archive(data)), weight_files.torch_zip(TENSORS)),
     "torch state": (_read_state, weight_files.dumps_2(_STATE)),

@@ -43,18 +43,20 @@ _BUILDERS: dict[str, Callable[[str], Architecture]] = {
     name: family.build for family in _FAMILIES for name in family.NAMES
 }
 
-#: Names of all networks whose architecture is known.
+#: Names of all networks whose architecture comes with the package. Those that a user registered
+#: are found by :func:`get_architecture` too, and are not in this list.
 ARCHITECTURES = tuple(_BUILDERS)
 
+_registered: dict[str, Architecture] = {}
 
-@cache
+
 def get_architecture(name: str) -> Architecture:
     """Look up an architecture by its name.
 
     Parameters
     ----------
     name : str
-        One of ``ARCHITECTURES``.
+        One of ``ARCHITECTURES``, or a name under which one was registered.
 
     Returns
     -------
@@ -74,11 +76,23 @@ def get_architecture(name: str) -> Architecture:
     >>> net.resolve(6)
     'relu6'
     """
+    if name in _registered:
+        return _registered[name]
     if name not in _BUILDERS:
-        raise ValueError(
-            f"no architecture is called {name!r}; there are: {', '.join(ARCHITECTURES)}"
-        )
+        names = ", ".join([*ARCHITECTURES, *_registered])
+        raise ValueError(f"no architecture is called {name!r}; there are: {names}")
+    return _build(name)
+
+
+@cache
+def _build(name: str) -> Architecture:
     return _BUILDERS[name](name)
+
+
+def register_architecture(architecture: Architecture) -> None:
+    """Have :func:`get_architecture` find an architecture whose name is free."""
+    if architecture.name not in _BUILDERS:
+        _registered[architecture.name] = architecture
 
 
 __all__ = ["ARCHITECTURES", "get_architecture"]

@@ -124,6 +124,9 @@ def _changed(path: Path, before: tuple[int, ...], *, may_be_replaced: bool) -> b
 def _read(data: memoryview, path: Path) -> tuple[str, Contents]:
     """The format of a file, and what it holds."""
     start = bytes(data[:16])
+    # the first, as they begin with a number, which may look like the start of anything else
+    if safetensors.looks_like(data):
+        return "safetensors", safetensors.read(data)
     if start.startswith(b"PK"):
         archive = Archive(data)
         if torch_zip.looks_like(archive):
@@ -137,8 +140,6 @@ def _read(data: memoryview, path: Path) -> tuple[str, Contents]:
         return "pickle", numpy_pickle.read(data)
     if start.startswith(b"\x93NUMPY"):
         return "npy", _read_npy(data)
-    if safetensors.looks_like(data):
-        return "safetensors", safetensors.read(data)
     kind = name_kind(data)
     if kind is not None:
         raise WeightsError(kind)

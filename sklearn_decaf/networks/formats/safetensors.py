@@ -17,7 +17,7 @@ from ._arrays import array_from_bytes, bfloat16_to_float32, check_shape
 from ._contents import Contents
 from ._messages import describe
 
-MAX_HEADER = 2**20
+MAX_HEADER = 2**22
 DTYPES = {
     "F64": "<f8",
     "F32": "<f4",
@@ -73,6 +73,8 @@ def chunks(
         }
         at += array.nbytes
     raw = json.dumps(header, separators=(",", ":")).encode()
+    if len(raw) > MAX_HEADER - 8:
+        raise WeightsError(f"names and metadata of {len(raw)} bytes; {MAX_HEADER} are allowed")
     raw += b" " * (-len(raw) % 8)  # the numbers begin where float32 can be read in place
     yield struct.pack("<Q", len(raw)) + raw
     for array in tensors.values():

@@ -26,14 +26,14 @@ from ..._utils.file_state import current_file_state, file_state
 from ...exceptions import WeightsError
 from .. import disk_cache
 from ..architecture import Architecture
-from ..architectures import get_architecture
-from ..formats import TensorFile, map_weight_file, read_tensors
+from ..architecture_data import from_text, to_text
+from ..formats import Contents, TensorFile, map_weight_file, read_tensors
 from .conversion import convert
-from .matching import Match
+from .own_names import check_completeness, difference, own_parameters
 from .parameters import FileParameters
-from .variants import changes_between, from_text, to_text, with_changes
 
 MEAN_IMAGE = "mean_image"  # name of the array in a saved file
+NETWORK = "architecture_data"  # name under which its metadata have the architecture
 # Seconds of rest before a file is remembered; file systems tell times to 2 seconds or better.
 AT_REST = 2.0
 
@@ -73,7 +73,11 @@ class OpenedFile:
 
 
 def open_weight_file(
-    path: Path, status: os.stat_result, *, checksum: str | None, architecture: str | None
+    path: Path,
+    status: os.stat_result,
+    *,
+    checksum: str | None,
+    architecture: str | Architecture | None,
 ) -> OpenedFile:
     """Recognise a weight file, or remember what it is.
 
@@ -85,8 +89,9 @@ def open_weight_file(
         Of the file, a moment ago.
     checksum : str or None
         What the file must have; compared when the file is read, and with what was read.
-    architecture : str or None
-        Which network it is, where names and shapes fit more than one.
+    architecture : str, Architecture or None
+        Which network it is, where names and shapes fit more than one; or a network of the
+        caller's own, whose parameters the file holds by the package's own names.
 
     Raises
     ------
@@ -94,11 +99,12 @@ def open_weight_file(
         If it cannot be read or fits no network.
     """
     if status.st_size < disk_cache.MIN_FILE or disk_cache.cache_folder() is None:
-        file, match, parameters, mean = _read(path, None, architecture, checksum=checksum)
-        facts = _facts(file, match, parameters, checksum)
-        return _opened(path, facts, MappingProxyType(parameters), mean, file)
+        file, known, parameters, mean = _read(path, None, architecture, checksum=checksum)
+        facts = _facts(file, known, parameters, checksum)
+        return _opened(path, facts, known.architecture, MappingProxyType(parameters), mean, file)
 
-    key = {"file": str(path), "architecture": architecture}
+    wanted = to_text(architecture) if isinstance(architecture, Architecture) else architecture
+    key = {"file": str(path), "architecture": wanted}
     mapped = map_weight_file(path)  # what is read later is this file, whatever its name is then
     state = list(file_state(status))
     found = disk_cache.get(key)
@@ -106,20 +112,21 @@ def open_weight_file(
         facts, arrays = found
         read = partial(_read_again, path, mapped, architecture, facts["sha256"])
         parameters = FileParameters(facts["names"], read, identity=facts["identity"])
-        return _opened(path, facts, parameters, arrays[0] if arrays else None)
+        mean = arrays[0] if arrays else None
+        return _opened(path, facts, from_text(facts["network"]), parameters, mean)
 
     begun = time.time()
-    file, match, parameters, mean = _read(path, mapped, architecture, checksum=checksum)
-    facts = _facts(file, match, parameters, checksum)
+    file, known, parameters, mean = _read(path, mapped, architecture, checksum=checksum)
+    facts = _facts(file, known, parameters, checksum)
     if file.contents.others:  # which may change while this file does not
-        return _opened(path, facts, MappingProxyType(parameters), mean, file)
+        return _opened(path, facts, known.architecture, MappingProxyType(parameters), mean, file)
     at_rest = begun - max(status.st_mtime, status.st_ctime) > AT_REST
     if at_rest and current_file_state(path) == file_state(status):
         arrays = [] if mean is None else [mean]
         disk_cache.put(key, {**facts, "state": state}, arrays)
     read = partial(_read_again, path, mapped, architecture, file.sha256)
     lazy = FileParameters(facts["names"], read, parameters, facts["identity"])
-    return _opened(path, facts, lazy, mean)
+    return _opened(path, facts, known.architecture, lazy, mean)
 
 
 def _is_checked(facts: dict, checksum: str | None) -> bool:
@@ -130,28 +137,24 @@ def _is_checked(facts: dict, checksum: str | None) -> bool:
     return algorithm == "sha256" and facts["sha256"].startswith(digest)
 
 
-def _facts(file: TensorFile, match: Match, parameters, checksum: str | None) -> dict:
-    net = match.architecture
-    changes = to_text(changes_between(get_architecture(net.name), net))
-    content = [file.sha256, net.name, changes, match.candidate.layout.name]
+def _facts(file: TensorFile, found: Found, parameters, checksum: str | None) -> dict:
+    network = to_text(found.architecture)
+    content = [file.sha256, network, found.names]
     return {
         "format": file.format,
         "sha256": file.sha256,
         "checksum": checksum,
-        "architecture": net.name,
-        "changes": changes,
-        "certainty": match.certainty,
-        "evidence": match.evidence,
-        "missing": dict(match.missing),
-        "own_classes": match.own_classes,
+        "network": network,
+        "certainty": found.certainty,
+        "evidence": found.evidence,
+        "missing": dict(found.missing),
+        "own_classes": found.own_classes,
         "names": list(parameters),
         "identity": hashlib.sha256(json.dumps(content).encode()).hexdigest(),
     }
 
 
-def _opened(path, facts, parameters, mean, file: TensorFile | None = None) -> OpenedFile:
-    net = get_architecture(facts["architecture"])
-    net = with_changes(net, from_text(facts["changes"], net))
+def _opened(path, facts, net, parameters, mean, file: TensorFile | None = None) -> OpenedFile:
     others = () if file is None else tuple((o.path, o.state) for o in file.contents.others)
     return OpenedFile(
         str(path),
@@ -168,22 +171,78 @@ def _opened(path, facts, parameters, mean, file: TensorFile | None = None) -> Op
     )
 
 
+@dataclass(frozen=True)
+class Found:
+    """The network of a file, and how it was found; the attributes as `Match` has them."""
+
+    architecture: Architecture
+    names: str  # how parameters are called in the file
+    certainty: str
+    evidence: str
+    missing: Mapping[str, str]
+    own_classes: bool
+
+
 def _read(path, mapped, architecture, *, checksum):
     """Read all of a file: its arrays, the network they fit, and them as its parameters."""
     file = read_tensors(path, checksum=checksum, mapped=mapped)
     contents, mean = file.contents, None
+    keep_views = file.format == "safetensors"
     if contents.metadata.get("architecture"):  # a file of ours
         tensors = dict(contents.tensors)
         mean = tensors.pop(MEAN_IMAGE, None)
         contents = replace(contents, groups={"": tensors})
     try:
-        match, parameters = convert(contents, architecture, keep_views=file.format == "safetensors")
-    except WeightsError as error:
+        if NETWORK in contents.metadata:
+            found, parameters = _described(contents, architecture, keep_views)
+        elif isinstance(architecture, Architecture):
+            found, parameters = _told(contents, architecture, keep_views)
+        else:
+            match, parameters = convert(contents, architecture, keep_views=keep_views)
+            found = Found(
+                match.architecture,
+                match.candidate.layout.name,
+                match.certainty,
+                match.evidence,
+                dict(match.missing),
+                match.own_classes,
+            )
+    except ValueError as error:
         raise WeightsError(f"{file.path}: {error}") from error
     if mapped is not None and hasattr(mmap, "MADV_DONTNEED"):
         # the file stays mapped, but what was read of it need not count as memory of this process
         mapped[0].obj.madvise(mmap.MADV_DONTNEED)
-    return file, match, parameters, mean
+    return file, found, parameters, mean
+
+
+def _described(contents: Contents, wanted: str | Architecture | None, keep_views: bool):
+    """The network that a file of the package's own describes, and its parameters."""
+    net = from_text(contents.metadata[NETWORK])
+    if isinstance(wanted, Architecture) and wanted != net:
+        raise WeightsError(
+            f"the file holds another network than architecture={wanted}: {difference(net, wanted)}"
+        )
+    if isinstance(wanted, str) and wanted != net.name:
+        raise WeightsError(
+            f"architecture={wanted!r}, but the file says that its network is {net.name!r}"
+        )
+    parameters = own_parameters(contents.tensors, net, keep_views=keep_views)
+    evidence = f"the file describes its network, {net.name}, itself"
+    own_classes = contents.metadata.get("classes") == "own"
+    return Found(net, "own", "certain", evidence, {}, own_classes), parameters
+
+
+def _told(contents: Contents, net: Architecture, keep_views: bool):
+    """The parameters of a network that the caller describes."""
+    stated = contents.metadata.get("architecture")
+    if stated not in (None, net.name):
+        raise WeightsError(
+            f"architecture={net.name!r}, but the file says that its network is {stated!r}"
+        )
+    parameters = own_parameters(contents.tensors, net, keep_views=keep_views)
+    check_completeness(parameters, net)
+    evidence = f"all {len(parameters)} arrays have names and shapes of {net.name}, as described"
+    return Found(net, "own", "told", evidence, {}, False), parameters
 
 
 def _read_again(path, mapped, architecture, sha256) -> dict[str, np.ndarray]:

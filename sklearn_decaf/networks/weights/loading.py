@@ -18,10 +18,12 @@ from ..._utils.file_state import current_file_state, file_state
 from ..._utils.locks import Lock
 from ...exceptions import WeightsError
 from ..architecture import INPUT, Architecture
+from ..architectures import ARCHITECTURES, get_architecture
 from ..formats.mean_image import read_mean_image
 from ..mean_image import MeanImage
 from .fetching import fetch_weights, find_weights
 from .known_files import OpenedFile, open_weight_file
+from .own_names import difference
 from .registry import REGISTRY, get_entry, similar_names
 from .variants import with_changes
 from .weights import Weights
@@ -34,9 +36,13 @@ _others: weakref.WeakKeyDictionary[Weights, tuple] = weakref.WeakKeyDictionary()
 _recent: deque[Weights] = deque(maxlen=4)
 
 
+# Of networks that the user registered: weights, or their files, by name.
+registered_weights: dict[str, Weights | Path] = {}
+
+
 def load_weights(
-    weights: str | os.PathLike[str],
-    architecture: str | None = None,
+    weights: Weights | str | os.PathLike[str],
+    architecture: Architecture | str | None = None,
     *,
     mean: str | os.PathLike[str] | Sequence[float] | None = None,
     download_if_missing: bool = False,
@@ -45,14 +51,17 @@ def load_weights(
 
     Parameters
     ----------
-    weights : str or path-like
-        A registered name (see :func:`list_weights`), or the path of a weight file: npz,
-        safetensors, a checkpoint of torch, a caffemodel, an ONNX model, the DeCAF pickle of 2013 or
-        another pickle or ``.npy`` file of NumPy arrays, recognised by content. The network is
-        recognised by the names and shapes of the arrays. Layers may be missing, its head may be
-        another one, and names may have a common prefix. Nothing in a file is ever executed.
-    architecture : str or None
-        Which network a file belongs to, where names and shapes fit more than one.
+    weights : str, path-like or Weights
+        A registered name (see :func:`list_weights` and :func:`register`), or the path of a weight
+        file: npz, safetensors, a checkpoint of torch, a caffemodel, an ONNX model, the DeCAF pickle
+        of 2013 or another pickle or ``.npy`` file of NumPy arrays, recognised by content. The
+        network is recognised by the names and shapes of the arrays. Layers may be missing, its head
+        may be another one, and names may have a common prefix. Nothing in a file is ever executed.
+        :class:`Weights` are checked and returned.
+    architecture : Architecture, str or None
+        Which network a file belongs to, where names and shapes fit more than one; or a network of
+        your own, whose parameters the file holds by their names there, such as ``"conv1.kernel"``.
+        A file by :func:`save_weights` says it itself.
     mean : str, path-like, sequence of three numbers, or None
         A file with the mean image that is to be subtracted instead of the mean pixel: Caffe's
         ``.binaryproto``, a ``.npy`` with the channels first, or the ``.meta`` file of the DeCAF
@@ -71,9 +80,9 @@ def load_weights(
     Raises
     ------
     WeightsError
-        If there are no such weights, if the file is damaged, is not what its name says, or fits no
-        network. The message names the file, what was found and
-        what to do.
+        If there are no such weights, if the file is damaged, is not what its name says, fits no
+        network, or not the `architecture`. The message names the file, what was found and what to
+        do; of parameters that do not fit, the first one.
 
     Examples
     --------
@@ -84,10 +93,21 @@ def load_weights(
     >>> weights
     Weights(squeezenet1_1, 1,235,496 parameters, from 'squeezenet1_1')
     """
+    architecture = _find_architecture(architecture)
+    if isinstance(weights, str) and weights in registered_weights:
+        architecture = get_architecture(weights) if architecture is None else architecture
+        weights = registered_weights[weights]
+    if isinstance(weights, Weights):
+        if mean is not None:
+            raise ValueError(
+                "mean= is for files; of weights in memory it is a part of the architecture: "
+                "Preprocessing(mean=...)"
+            )
+        return _checked(weights, architecture)
     path, source, checksum, own_mean = _locate(weights, download_if_missing)
     if source in REGISTRY:
         own = REGISTRY[source].architecture
-        if architecture not in (None, own):
+        if architecture not in (None, own, get_architecture(own)):
             raise WeightsError(f"weights {source!r} are for {own}, not for {architecture}")
         architecture = own
     try:
@@ -118,7 +138,9 @@ def load_weights(
     return found
 
 
-def load(path: str | os.PathLike[str], architecture: str | None = None, **options: Any) -> Weights:
+def load(
+    path: str | os.PathLike[str], architecture: Architecture | str | None = None, **options: Any
+) -> Weights:
     """Recognise a weight file and load it: :func:`load_weights` by a shorter name.
 
     ``certainty`` and ``evidence`` of the result say how sure it is which network this is.
@@ -133,6 +155,37 @@ def load(path: str | os.PathLike[str], architecture: str | None = None, **option
     "all 52 arrays have names and shapes of squeezenet1_1 (SqueezeNet by Caffe's layer names)"
     """
     return load_weights(path, architecture, **options)
+
+
+def _find_architecture(architecture: Architecture | str | None) -> Architecture | str | None:
+    """A network of the user's own; the name of one of the package's, or of nobody's."""
+    if isinstance(architecture, str):
+        try:
+            architecture = get_architecture(architecture)
+        except ValueError:  # a file may describe a network of that name
+            return architecture
+    elif not isinstance(architecture, Architecture | None):
+        raise TypeError(f"architecture={architecture!r} is no Architecture and no name of one")
+    name = None if architecture is None else architecture.name
+    if name in ARCHITECTURES and architecture == get_architecture(name):
+        return name
+    return architecture
+
+
+def _checked(weights: Weights, architecture: Architecture | str | None) -> Weights:
+    """Weights in memory, if they are what they say, and what the caller says."""
+    weights.check()
+    if isinstance(architecture, str):
+        if architecture == weights.architecture.name not in ARCHITECTURES:
+            return weights
+        architecture = get_architecture(architecture)
+    if architecture is not None and architecture != weights.architecture:
+        raise WeightsError(
+            f"{weights} are not for architecture={architecture}: "
+            f"{difference(weights.architecture, architecture)}. Leave one of the two out, or make "
+            "Weights(architecture, weights.parameters)"
+        )
+    return weights
 
 
 def _same_others(weights: Weights) -> bool:

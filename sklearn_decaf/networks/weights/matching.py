@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from ..._utils.locks import cached_attribute
 from ..architecture import INPUT, Architecture
-from ..architectures import get_architecture
 from ..formats import Contents
 from ..formats._messages import describe
 from ..layers import BatchNorm
@@ -19,7 +18,7 @@ from .file_layers import compare_layers
 from .heads import Head, find_head
 from .layouts import Candidate, candidates, index, indices
 from .prefixes import find_prefixes, split_names, without_wrappers
-from .variants import Changes, describe_changes, from_text, with_changes
+from .variants import Changes, describe_changes, with_changes
 
 
 @dataclass(frozen=True)
@@ -110,29 +109,13 @@ def compare_with_all(contents: Contents, names: Collection[str] | None = None) -
         full_names, wrappers = without_wrappers(tensors)
         split = split_names(full_names)
         places: dict[str, _Place] = {}
-        for by_name in _indices(contents.metadata, names, full_names):
+        every = indices(full_names) if names is None else [index(candidates(names))]
+        for by_name in every:
             for candidate, prefixes in find_prefixes(split, by_name).items():
                 for prefix in prefixes:
                     if prefix not in places:
                         places[prefix] = _Place(group, prefix, wrappers, tensors, full_names)
                     yield _compare(contents, places[prefix], candidate)
-
-
-def _indices(
-    metadata: Mapping[str, str], names: Collection[str] | None, tensors: Iterable[str]
-) -> list[dict[str, list[Candidate]]]:
-    """The candidates, by the names of arrays that they have."""
-    stated = metadata.get("architecture")
-    if stated is not None and "changes" in metadata:  # a file of the package's own
-        known = get_architecture(stated)
-        changes = from_text(metadata["changes"], known)
-        return [
-            index(
-                Candidate(candidate.layout, with_changes(candidate.architecture, changes))
-                for candidate in candidates((stated,))
-            )
-        ]
-    return indices(tensors) if names is None else [index(candidates(names))]
 
 
 class _Place:

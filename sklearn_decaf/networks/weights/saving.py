@@ -4,24 +4,24 @@ from __future__ import annotations
 
 import hashlib
 import os
+from dataclasses import replace
 from pathlib import Path
 
 from ..._utils.atomic_file import atomic_write
 from ..._utils.data_home import expand_user
-from ..architectures import ARCHITECTURES, get_architecture
+from ..architecture_data import from_text, to_text
 from ..formats import safetensors
-from .known_files import MEAN_IMAGE
-from .variants import changes_between, to_text
+from .known_files import MEAN_IMAGE, NETWORK
 from .weights import Weights
 
 
 def save_weights(weights: Weights, path: str | os.PathLike[str]) -> str:
     """Save weights as a safetensors file, the format that loads fastest.
 
-    The file names its architecture, with what is different in these weights, holds the parameters
-    as :class:`Weights` describes them, and is used where it lies: loading maps it into memory, and
-    processes that load it share the memory. Replace such a file, but never write into it while a
-    process uses it.
+    The file holds the architecture, as text, and the parameters as :class:`Weights` describes
+    them: it loads anywhere, whatever networks are known there. It is used where it lies: loading
+    maps it into memory, and processes that load it share the memory. Replace such a file, but never
+    write into it while a process uses it.
 
     Parameters
     ----------
@@ -38,6 +38,10 @@ def save_weights(weights: Weights, path: str | os.PathLike[str]) -> str:
     ------
     OSError
         If the file cannot be written.
+    TypeError
+        If a layer is of a kind that is not the package's own.
+    WeightsError
+        If parameters are not those of the architecture, or it is too large for a file.
 
     Examples
     --------
@@ -52,16 +56,21 @@ def save_weights(weights: Weights, path: str | os.PathLike[str]) -> str:
     'squeezenet1_1'
     """
     path = Path(expand_user(path))
+    weights.check()
     net = weights.architecture
-    metadata = {"architecture": net.name, "source": Path(weights.source).name}
-    if net.name in ARCHITECTURES:
-        changes = changes_between(get_architecture(net.name), net)
-        metadata |= {"changes": to_text(changes)} if changes else {}
-    if weights.own_classes:
-        metadata["classes"] = "own"
+    mean_image = net.preprocessing.mean_image
+    # the pixels are an array of the file
+    text = to_text(replace(net, preprocessing=replace(net.preprocessing, mean_image=None)))
+    from_text(text)  # raises if nobody could read it
+    metadata = {
+        "architecture": net.name,
+        NETWORK: text,
+        "source": Path(weights.source).name,
+        **({"classes": "own"} if weights.own_classes else {}),
+    }
     tensors = dict(weights.parameters)
-    if net.preprocessing.mean_image is not None:
-        tensors[MEAN_IMAGE] = net.preprocessing.mean_image.pixels
+    if mean_image is not None:
+        tensors[MEAN_IMAGE] = mean_image.pixels
     digest = hashlib.sha256()
     with atomic_write(path) as stream:
         for chunk in safetensors.chunks(tensors, metadata):

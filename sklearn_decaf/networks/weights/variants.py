@@ -2,39 +2,23 @@
 
 A network that was fine-tuned has other classes, one that was trained by somebody else may normalise
 otherwise. What a file says about its layers is kept as changes of the known architecture: fields of
-layers by name, and under `INPUT` those of the preprocessing. They have a form as text, in which a
-saved file carries them.
+layers by name, and under `INPUT` those of the preprocessing.
 """
 
 from __future__ import annotations
 
-import json
-import math
 from collections.abc import Mapping
 from dataclasses import fields, replace
 from typing import Any
 
 from ...exceptions import WeightsError
 from ..architecture import INPUT, Architecture, Preprocessing
-from ..formats._messages import describe
-from ..layers import LRN, BatchNorm, Conv, Dense, Layer, LayerNorm, MaxPool, ReLU
+from ..layers import Conv, Dense, Layer
 
 Changes = dict[str, dict[str, Any]]
 
-MAX_TEXT = 2**16
 _MAX_LENGTH = 2**16  # of strides, windows, and numbers of filters
 _MAX_BORDER = 64  # a wide one around every map would take any amount of memory
-# What may be changed of which kind of layer.
-_FIELDS: dict[type, tuple[str, ...]] = {
-    Conv: ("filters", "stride", "padding", "dilation"),
-    Dense: ("units",),
-    MaxPool: ("size", "stride", "ceil_mode", "padding"),
-    LRN: ("size", "alpha", "beta", "k"),
-    ReLU: ("max_value",),
-    BatchNorm: ("epsilon",),
-    LayerNorm: ("epsilon",),
-    Preprocessing: ("channel_order", "mean", "resize", "std"),
-}
 
 
 def head(architecture: Architecture) -> str:
@@ -93,18 +77,6 @@ def with_changes(architecture: Architecture, changes: Mapping[str, Mapping]) -> 
     return changed
 
 
-def changes_between(known: Architecture, changed: Architecture) -> Changes:
-    """The changes that `with_changes` has to be given to make one of the other."""
-    pairs: list[tuple[str, object, object]] = [(INPUT, known.preprocessing, changed.preprocessing)]
-    pairs += [(layer.name, layer, changed[layer.name]) for layer in known.layers]
-    found: Changes = {}
-    for name, old, new in pairs:
-        for field in _FIELDS.get(type(old), ()):
-            if getattr(old, field) != getattr(new, field):
-                found.setdefault(name, {})[field] = getattr(new, field)
-    return found
-
-
 def describe_changes(changes: Changes) -> str:
     """Changes in words, such as ``"norm1 with alpha 0.04"``."""
     alike: dict[str, list[str]] = {}
@@ -126,61 +98,8 @@ def _shown(value: object) -> str:
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
-def to_text(changes: Changes) -> str:
-    """Changes as JSON, where infinity is null."""
-
-    def plain(value):
-        return None if isinstance(value, float) and math.isinf(value) else value
-
-    return json.dumps(
-        {
-            name: {field: plain(value) for field, value in values.items()}
-            for name, values in changes.items()
-        }
-    )
-
-
-def from_text(text: str, architecture: Architecture) -> Changes:
-    """Changes from a file, every one of them checked.
-
-    Raises
-    ------
-    WeightsError
-        If they are no changes of this architecture.
-    """
-    try:
-        found = json.loads(text) if len(text) <= MAX_TEXT else None
-    except (ValueError, RecursionError):
-        found = None
-    if not isinstance(found, dict):
-        raise WeightsError("its changes of the architecture are not a JSON object")
-    changes: Changes = {}
-    for name, values in found.items():
-        is_layer = name in architecture.layer_names
-        if not (is_layer or name == INPUT) or not isinstance(values, dict):
-            raise WeightsError(f"it changes {describe(name)}, which {architecture.name} lacks")
-        target = architecture[name] if is_layer else architecture.preprocessing
-        changes[name] = {
-            field: _checked(target, name, field, value) for field, value in values.items()
-        }
-    return changes
-
-
-def _checked(target: Layer | Preprocessing, name: str, field: str, value: object) -> object:
-    if field in _FIELDS.get(type(target), ()):
-        if value is None and field == "max_value":
-            return math.inf
-        if is_possible(target, field, value):
-            return _as_tuples(value)
-    raise WeightsError(f"it changes {describe(field)} of {name} to {describe(value)}")
-
-
 def is_possible(target: Layer | Preprocessing, field: str, value: Any) -> bool:
     """Tell whether a field of a layer, or of the preprocessing, can have this value."""
-    if field == "channel_order":
-        return value in ("rgb", "bgr")
-    if field == "resize":
-        return _is_length(value) and value >= target.crop
     if isinstance(target, Preprocessing):
         numbers = value if isinstance(value, list | tuple) else ()
         low = 1e-6 if field == "std" else -1e6
@@ -208,7 +127,3 @@ def is_possible(target: Layer | Preprocessing, field: str, value: Any) -> bool:
 
 def _is_length(value: Any) -> bool:
     return type(value) is int and 1 <= value < _MAX_LENGTH
-
-
-def _as_tuples(value: object) -> object:
-    return tuple(map(_as_tuples, value)) if isinstance(value, list) else value

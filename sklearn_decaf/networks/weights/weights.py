@@ -2,18 +2,32 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import math
+import weakref
+from collections import deque
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 
-from ..._utils.locks import cached_attribute
+from ..._utils.locks import Lock, cached_attribute
 from ...exceptions import WeightsError
 from ..architecture import INPUT, Architecture
+from ..architecture_data import to_text
 from ..imagenet import imagenet_classes
-from .digests import weights_digest
+from .conversion import _check_numbers
+from .digests import content_digest, weights_digest
+from .own_names import check_parameters
+from .parameters import FileParameters
 from .variants import head
+
+_lock = Lock()
+# Those of which this process wrote or read a pickle: the next one need not make them again.
+_pickled: weakref.WeakValueDictionary[str, Weights] = weakref.WeakValueDictionary()
+_recent: deque[Weights] = deque(maxlen=4)
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,6 +66,10 @@ class Weights:
     A network with another head, or with other constants than the published one, has an
     `architecture` with these. What a state dict of torch does not say is taken to be as published:
     the epsilon of batch normalisations, the padding, and the mean and the scale of the input.
+
+    Weights never change, so that copies of them are themselves. A pickle holds all of them, with
+    their digest, wherever they came from: ``DeCAFTransformer(weights=path)`` travels lighter. In a
+    process that has the same weights already, they are what comes out of it.
     """
 
     architecture: Architecture
@@ -72,7 +90,71 @@ class Weights:
         file or were made in memory, unless the file is so large that it is known by its checksum.
         Computed when it is first asked for: do not change parameters in place after that.
         """
-        return weights_digest(self.architecture, self.parameters)
+        return weights_digest(self.architecture, self.content)
+
+    @cached_attribute
+    def content(self) -> str:
+        """Digest of the parameters alone, or of the large file that they are in."""
+        identity = getattr(self.parameters, "identity", None)
+        return identity or content_digest(self.parameters)
+
+    def check(self) -> None:
+        """Make sure that these are parameters of the architecture, whoever made them.
+
+        Raises
+        ------
+        WeightsError
+            If one of them has another shape than the architecture says, another type than
+            float32, or holds NaN or infinity. The first one is named.
+        """
+        assert self._is_checked
+
+    @cached_attribute
+    def _is_checked(self) -> bool:
+        if not isinstance(self.parameters, FileParameters):  # or they were checked when read
+            try:
+                _check_arrays(self.parameters, self.architecture)
+            except ValueError as error:
+                raise WeightsError(f"weights from {self.source!r}: {error}") from error
+        return True
+
+    @cached_attribute
+    def _array_digest(self) -> str:
+        """Digest of the numbers, also where those of a file are known by its checksum."""
+        if getattr(self.parameters, "identity", None) is None:
+            return self.content
+        return content_digest(self.parameters)
+
+    def with_architecture(
+        self, architecture: Architecture, missing: Mapping[str, str] | None = None
+    ) -> Weights:
+        """The same parameters in another network, in which some layers may be out of reach."""
+        self.check()
+        weights = replace(
+            self, architecture=architecture, missing={**self.missing, **(missing or {})}
+        )
+        # cached attributes that are the same
+        kept = {"content", "_array_digest", "_is_checked"} & vars(self).keys()
+        vars(weights).update({name: vars(self)[name] for name in kept})
+        return weights
+
+    def __copy__(self) -> Weights:
+        return self
+
+    def __deepcopy__(self, memo: object) -> Weights:
+        return self
+
+    def __reduce__(self) -> tuple:
+        state = {
+            "architecture": self.architecture,
+            "parameters": {name: np.asarray(self.parameters[name]) for name in self.parameters},
+            "array_digest": self._array_digest,
+            "identity": getattr(self.parameters, "identity", None),
+            "rest": {name: getattr(self, name) for name in _IN_WORDS},
+        }
+        with _lock:
+            _pickled[_pickle_key(state)] = self
+        return _from_pickle, (state,)
 
     def class_names(self) -> list[str]:
         """Names of the classes, in the order of the class scores.
@@ -142,3 +224,57 @@ class Weights:
         shapes = self.architecture.parameter_shapes()
         count = sum(math.prod(shapes[name]) for name in self.parameters)
         return f"Weights({self.architecture.name}, {count:,} parameters, from {self.source!r})"
+
+
+# Fields that are copied as they are.
+_IN_WORDS = ("source", "sha256", "format", "certainty", "evidence", "missing", "own_classes")
+
+
+def _pickle_key(state: Mapping[str, Any]) -> str:
+    """What weights in a pickle are known by, without a look at their numbers."""
+    net, rest = state["architecture"], {**state["rest"], "missing": dict(state["rest"]["missing"])}
+    described = [to_text(net), state["array_digest"], state["identity"], rest]
+    return hashlib.sha256(json.dumps(described).encode()).hexdigest()
+
+
+def _from_pickle(state: dict[str, Any]) -> Weights:
+    """Weights from what `Weights.__reduce__` wrote, which is checked; or those that are there."""
+    key = _pickle_key(state)
+    with _lock:
+        found = _pickled.get(key)
+    if found is None:
+        found = _checked_weights(state)
+    with _lock:
+        found = _pickled.setdefault(key, found)
+        if found not in _recent:
+            _recent.append(found)
+    return found
+
+
+def _checked_weights(state: dict[str, Any]) -> Weights:
+    arrays = {name: np.asarray(values) for name, values in state["parameters"].items()}
+    architecture, identity = state["architecture"], state["identity"]
+    digest = content_digest(arrays)
+    if digest != state["array_digest"]:
+        raise WeightsError(
+            f"the pickle of weights of {architecture.name} is damaged: the digest of its numbers "
+            f"is {digest}, and was {state['array_digest']}"
+        )
+    _check_arrays(arrays, architecture)
+    for values in arrays.values():
+        values.flags.writeable = False
+    parameters: Mapping[str, np.ndarray] = arrays
+    if identity is not None:
+        parameters = FileParameters(arrays, lambda: arrays, arrays, identity)
+    weights = Weights(architecture, parameters, **state["rest"])
+    vars(weights)["_array_digest"] = digest
+    return weights
+
+
+def _check_arrays(parameters: Mapping[str, np.ndarray], architecture: Architecture) -> None:
+    arrays = {name: np.asarray(values) for name, values in parameters.items()}
+    check_parameters(arrays, architecture)
+    for name, values in arrays.items():
+        _check_numbers(name, values)
+        if values.dtype != np.float32:
+            raise WeightsError(f"{name!r} is of type {values.dtype}; float32 is expected")

@@ -29,17 +29,9 @@ from sklearn_decaf.networks.layers import (
 )
 
 
-class Oblong(Architecture):
-    """A network for images of 6 x 5 pixels."""
-
-    @property
-    def input_shape(self):
-        return (6, 5, 3)
-
-
 def network(*layers):
-    preprocessing = Preprocessing(crop=6, mean=(100.0, 120.0, 140.0), std=(50.0, 60.0, 70.0))
-    return Oblong("small", layers, preprocessing, {})
+    preprocessing = Preprocessing(crop=(6, 5), mean=(100.0, 120.0, 140.0), std=(50.0, 60.0, 70.0))
+    return Architecture("small", layers, preprocessing, {})
 
 
 def random_parameters(architecture, seed=0):

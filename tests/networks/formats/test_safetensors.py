@@ -111,7 +111,7 @@ BAD = {
     "metadata that is text": (raw('{"__metadata__": "a"}', 0), "metadata"),
     "a huge header": (struct.pack("<Q", 2**40) + GOOD[8:], "header of 1099511627776 bytes"),
     "a header past the end": (struct.pack("<Q", len(GOOD)) + GOOD[8:], "a header of"),
-    "a header over the limit": (raw("{}".ljust(2**20 + 8)), "a header of"),
+    "a header over the limit": (raw("{}".ljust(2**22 + 8)), "a header of"),
     "no UTF-8": (GOOD.replace(b'"x"', b'"\xff"'), "not JSON"),
     "nothing": (b"", "too short"),
 }

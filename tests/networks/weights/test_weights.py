@@ -1,6 +1,7 @@
 """Weights by name and by path: the embedded files, broken copies of them, and the users' own."""
 
 import hashlib
+import json
 import os
 import pickle
 import struct
@@ -466,7 +467,16 @@ def test_the_safetensors_library_reads_what_is_saved(tmp_path):
     original = load_weights("squeezenet1_1")
     save_weights(original, tmp_path / "saved.safetensors")
     with library.safe_open(tmp_path / "saved.safetensors", "numpy") as saved:
-        assert saved.metadata() == {"architecture": "squeezenet1_1", "source": "squeezenet1_1"}
+        metadata = saved.metadata()
+        described = json.loads(metadata.pop("architecture_data"))
+        assert metadata == {"architecture": "squeezenet1_1", "source": "squeezenet1_1"}
+        assert described["layers"][0] == {
+            "kind": "Conv",
+            "name": "conv1",
+            "filters": 64,
+            "kernel_size": 3,
+            "stride": 2,
+        }
         assert set(saved.keys()) == set(original.parameters)
         for key, values in original.parameters.items():
             np.testing.assert_array_equal(saved.get_tensor(key), values)
