@@ -454,7 +454,7 @@ def test_saved_weights_come_back_bit_for_bit(name, tmp_path):
     assert [file.name for file in tmp_path.iterdir()] == ["saved.safetensors"]
     assert digest == hashlib.sha256(path.read_bytes()).hexdigest()
     saved = load_weights(path)
-    assert saved.architecture is original.architecture
+    assert saved.architecture == original.architecture
     assert saved.sha256 == digest
     assert list(saved.parameters) == list(original.parameters)
     for key, values in original.parameters.items():
