@@ -232,6 +232,29 @@ def test_networks_that_begin_alike_are_not_taken_for_one_another():
         found(vgg)
 
 
+@pytest.fixture(scope="module")
+def some_shapes():
+    """Names and shapes of arrays of several networks that have names in common."""
+    return sorted({item for one in SOME for item in get_candidate(*one).shapes.items()})
+
+
+@settings(PLAIN, max_examples=100)
+@given(st.data())
+def test_arrays_of_any_shapes(some_shapes, data):
+    """A network is found, or none, whatever the shapes are."""
+    prefix = data.draw(st.sampled_from(["", "module.", "net."]))
+    tensors = {}
+    for name, shape in data.draw(st.lists(st.sampled_from(some_shapes), min_size=1, max_size=5)):
+        other = st.lists(st.integers(0, 3), max_size=6)
+        tensors[prefix + name] = zeros(*data.draw(st.one_of(st.just(shape), other)))
+    try:
+        match = found(tensors, data.draw(st.sampled_from([None, "resnet18", "efficientnet_b0"])))
+    except WeightsError:
+        return
+    for name, array in match.arrays.items():
+        assert array.shape == match.candidate.shapes[name]
+
+
 def torchvision(n=1000):
     layout = next(layout for layout in LAYOUTS if layout.name == "torchvision's AlexNet")
     return file_of(layout, "alexnet", n)[0]
