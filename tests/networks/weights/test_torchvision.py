@@ -8,7 +8,7 @@ from collections import Counter
 
 import numpy as np
 import pytest
-from oracles.programs import oracle
+from oracles.programs import import_torchvision
 
 from sklearn_decaf import DeCAFTransformer
 from sklearn_decaf.datasets import load_sample_photos
@@ -18,7 +18,7 @@ from sklearn_decaf.networks.engine import Plan
 from sklearn_decaf.networks.reference import forward, preprocess
 from sklearn_decaf.networks.weights.layouts.torchvision import torchvision_module_names
 
-torchvision = oracle("torchvision", "torchvision is not installed")
+torchvision = import_torchvision()
 torch = pytest.importorskip("torch")
 
 MEMBERS = [
