@@ -3,10 +3,11 @@
     python benchmarks/input_sizes.py --data FOLDER [--weights NAME_OR_FILE] [--crop 160 224 288 320]
 
 FOLDER has a folder of images a class. Of each class 30 images are for training (`--n-train`), the
-others are tested, in 5 random splits; the classifier is the logistic regression of `_protocols.py`.
-Printed are accuracies, averaged over the classes, with their standard deviation over the splits,
-for layers 6 and 7; and for each size the multiply-adds of the network and the CPU time for an
-image, photographs decoded and resized, as multiples of those of its own size.
+others are tested, in 5 random splits (20 for up to 5 images); the classifier is the logistic
+regression of `_protocols.py`. Printed are accuracies, averaged over the classes, with their
+standard deviation over the splits, for layers 6 and 7; and for each size the multiply-adds of the
+network and the CPU time for an image, photographs decoded and resized, as multiples of those of its
+own size.
 """
 
 from __future__ import annotations
@@ -29,7 +30,8 @@ LAYERS = (6, 7)
 def accuracies(transformer, photographs, n_train) -> list[str]:
     """For each layer the accuracy in %, with its deviation over the splits."""
     rows = transformer.transform(photographs.filenames)
-    splits = PerClassShuffleSplit(n_train, n_splits=5, random_state=0)
+    n_splits = 20 if n_train <= 5 else 5  # the fewer images, the greater the luck
+    splits = PerClassShuffleSplit(n_train, n_splits=n_splits, random_state=0)
     found, start = [], 0
     for layer in LAYERS:
         width = len(DeCAFTransformer(layer, weights=transformer.weights).get_feature_names_out())

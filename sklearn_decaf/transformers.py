@@ -63,7 +63,7 @@ class DeCAFTransformer(NetworkFeatures, ImageInputMixin, TransformerMixin, BaseE
         every layer it can reach. :class:`~sklearn_decaf.networks.Weights` are taken as they are.
     architecture : str or Architecture, default=None
         Architecture of a weight file that fits several, such as ``"caffenet"``; or a network of
-        your own, with parameters from the file (see :doc:`/howto/own_network`).
+        your own, whose parameters the file has.
     pooling : {"auto", "avg", "max", "avg+max", None}, default="auto"
         How the maps of a convolutional layer become a row: average, maximum or both over all
         positions, or None for all values in (h, w, c) order. "auto" is the architecture's own:
@@ -80,10 +80,9 @@ class DeCAFTransformer(NetworkFeatures, ImageInputMixin, TransformerMixin, BaseE
     crop : int or tuple (height, width), default=None
         Size in pixels of what is cut out of the centre, the network's input; None takes the
         network's own, 224 for EfficientNet-Lite0. A larger one shows more detail and takes longer,
-        in proportion to its area (see :doc:`/howto/which_network`). Networks work on any size up
-        to their fully connected layers on maps, such as ``"fc6"`` of AlexNets, which raise an
-        error then. A network that subtracts a mean image keeps its `resize_to`, and has the same
-        part cut out of the mean.
+        in proportion to its area. Networks work on any size up to their fully connected layers on
+        maps, such as ``"fc6"`` of AlexNets, which raise an error then. A network that subtracts a
+        mean image keeps its `resize_to`, and has the same part cut out of the mean.
     ten_crop : bool, default=False
         Average the features over ten crops: the corners and the centre, and their mirror images.
         Takes ten times as long.

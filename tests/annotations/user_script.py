@@ -55,6 +55,9 @@ assert_type(crops[0], Image.Image)
 # networks, without and with the names of their homes
 weights = sklearn_decaf.networks.load("model.caffemodel", mean="mean.binaryproto")
 assert_type(weights, sklearn_decaf.networks.Weights)
+network = sklearn_decaf.networks.get_architecture("alexnet")
+sklearn_decaf.networks.register(network, weights)
+DeCAFTransformer(5, weights=weights, architecture=network, crop=(224, 320), resize_to=400)
 assert_type(weights.architecture.name, str)
 weights.parameters["conv1.kernel"].mean()
 assert_type(len(layer_times("squeezenet1_1", layer=7)), int)
@@ -77,6 +80,7 @@ print(load_image_folder(Path("photos"), classes=["cat", "dog"]).target_names)
 
 # mistakes
 DeCAFTransformer(pooling="mean")  # type: ignore[arg-type]
+DeCAFTransformer(crop="large")  # type: ignore[arg-type]
 DeCAFTransformer(layers=6)  # type: ignore[call-arg]
 DeCAFTransformer().transform(3)  # type: ignore[arg-type]
 load_sample_photos(subset="validation")  # type: ignore[call-overload]

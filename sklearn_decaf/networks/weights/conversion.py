@@ -47,7 +47,11 @@ def convert(
         If the arrays fit no network, or more than one, or are not finite floating point numbers.
     """
     match = recognise(contents, architecture)
-    net = match.architecture
+    return match, matched_parameters(match, keep_views=keep_views)
+
+
+def matched_parameters(match: Match, *, keep_views: bool = False) -> dict[str, np.ndarray]:
+    """The arrays of a match with the package's names and axes, as :func:`convert` gives them."""
     parameters = {}
     for entry in match.candidate.entries:
         if entry.kernel not in match.arrays:
@@ -58,7 +62,8 @@ def convert(
         for key, array in _to_own_axes(entry, match).items():
             name = entry.parameters.get(key, entry.kernel)
             parameters[f"{entry.layer}.{key}"] = _finish(array, name, keep_views)
-    return match, {name: parameters[name] for name in net.parameter_shapes() if name in parameters}
+    names = match.architecture.parameter_shapes()
+    return {name: parameters[name] for name in names if name in parameters}
 
 
 def _to_own_axes(entry: Entry, match: Match) -> dict[str, np.ndarray]:

@@ -29,7 +29,7 @@ from ..architecture import Architecture
 from ..architecture_data import from_text, to_text
 from ..formats import Contents, TensorFile, map_weight_file, read_tensors
 from .conversion import convert
-from .own_names import check_completeness, difference, own_parameters
+from .own_names import difference, own_parameters, told_parameters
 from .parameters import FileParameters
 
 MEAN_IMAGE = "mean_image"  # name of the array in a saved file
@@ -91,7 +91,7 @@ def open_weight_file(
         What the file must have; compared when the file is read, and with what was read.
     architecture : str, Architecture or None
         Which network it is, where names and shapes fit more than one; or a network of the
-        caller's own, whose parameters the file holds by the package's own names.
+        caller's own, whose parameters the file holds by the package's names or by torch's.
 
     Raises
     ------
@@ -239,10 +239,11 @@ def _told(contents: Contents, net: Architecture, keep_views: bool):
         raise WeightsError(
             f"architecture={net.name!r}, but the file says that its network is {stated!r}"
         )
-    parameters = own_parameters(contents.tensors, net, keep_views=keep_views)
-    check_completeness(parameters, net)
-    evidence = f"all {len(parameters)} arrays have names and shapes of {net.name}, as described"
-    return Found(net, "own", "told", evidence, {}, False), parameters
+    groups = list(contents.groups.values())
+    arrays = groups[0] if len(groups) == 1 else contents.tensors
+    names, parameters = told_parameters(arrays, net, keep_views=keep_views)
+    evidence = f"all {len(arrays)} arrays have names and shapes of {net.name}, as described"
+    return Found(net, names, "told", evidence, {}, False), parameters
 
 
 def _read_again(path, mapped, architecture, sha256) -> dict[str, np.ndarray]:

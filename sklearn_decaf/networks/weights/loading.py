@@ -60,8 +60,9 @@ def load_weights(
         :class:`Weights` are checked and returned.
     architecture : Architecture, str or None
         Which network a file belongs to, where names and shapes fit more than one; or a network of
-        your own, whose parameters the file holds by their names there, such as ``"conv1.kernel"``.
-        A file by :func:`save_weights` says it itself.
+        your own. Its file has their names there, such as ``"conv1.kernel"``, or is a state dict of
+        torch with modules that are called as the layers are. A file by :func:`save_weights` says
+        it itself.
     mean : str, path-like, sequence of three numbers, or None
         A file with the mean image that is to be subtracted instead of the mean pixel: Caffe's
         ``.binaryproto``, a ``.npy`` with the channels first, or the ``.meta`` file of the DeCAF

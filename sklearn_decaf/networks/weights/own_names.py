@@ -1,7 +1,8 @@
-"""Parameters by the package's own names, ``<layer>.<parameter>``, for any architecture."""
+"""Parameters of any architecture, by the package's names, ``<layer>.<parameter>``, or torch's."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 
 import numpy as np
@@ -9,7 +10,10 @@ import numpy as np
 from ...exceptions import WeightsError
 from ..architecture import Architecture
 from ..formats._messages import describe
-from .conversion import _check_numbers, _finish
+from ..layers import Shape
+from .conversion import _check_numbers, _finish, matched_parameters
+from .layouts.base import NUMBER_OF_BATCHES, Candidate, Layout, torch_entries
+from .matching import Match
 
 
 def own_parameters(
@@ -31,12 +35,51 @@ def own_parameters(
     return parameters
 
 
-def check_parameters(arrays: Mapping[str, np.ndarray], architecture: Architecture) -> None:
+# A state dict of torch whose modules are called as the layers are.
+_TORCH = Layout("torch's names of modules", (), torch_entries, "oihw", NUMBER_OF_BATCHES)
+
+
+def told_parameters(
+    arrays: Mapping[str, np.ndarray], architecture: Architecture, *, keep_views: bool = False
+) -> tuple[str, dict[str, np.ndarray]]:
+    """The parameters of an architecture, by the package's names or by torch's.
+
+    Returns
+    -------
+    names : str
+        How they are called.
+    parameters : dict of str to ndarray
+
+    Raises
+    ------
+    WeightsError
+        If they are those of another network. It names the first parameter that is.
+    """
+    expected = _TORCH.shapes(architecture)
+    if not expected.keys() & arrays.keys() - architecture.parameter_shapes().keys():
+        parameters = own_parameters(arrays, architecture, keep_views=keep_views)
+        check_completeness(parameters, architecture)
+        return "own", parameters
+    arrays = {
+        name: array for name, array in arrays.items() if not re.fullmatch(_TORCH.ignored, name)
+    }
+    check_parameters(arrays, architecture, expected)
+    match = Match(Candidate(_TORCH, architecture), architecture, arrays)
+    parameters = matched_parameters(match, keep_views=keep_views)
+    check_completeness(parameters, architecture)
+    return _TORCH.name, parameters
+
+
+def check_parameters(
+    arrays: Mapping[str, np.ndarray],
+    architecture: Architecture,
+    expected: Mapping[str, Shape] | None = None,
+) -> None:
     """Raise a WeightsError unless arrays have names and shapes of an architecture's parameters.
 
     Some may be missing. The first one is named that has another shape, or that is not known.
     """
-    expected = architecture.parameter_shapes()
+    expected = architecture.parameter_shapes() if expected is None else expected
     for name, shape in expected.items():
         found = arrays.get(name)
         if found is not None and found.shape != shape:

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from numpy.testing import assert_array_equal
 from oracles import weight_files
-from oracles.own_network import FLAT, PARAMETERS, POCKET, WEIGHTS
+from oracles.own_network import FLAT, FLAT_WEIGHTS, PARAMETERS, POCKET, WEIGHTS
 from oracles.random_networks import architectures, he_parameters
 
 from sklearn_decaf.exceptions import WeightsError
@@ -243,6 +243,44 @@ def test_arrays_of_another_network(change, message, tmp_path):
     np.savez(tmp_path / "x.npz", **content)
     with pytest.raises(WeightsError, match=message):
         load_weights(tmp_path / "x.npz", POCKET)
+
+
+_TORCH = {"kernel": "weight", "scale": "weight", "shift": "bias", "slope": "weight"}
+_TORCH |= {"bias": "bias", "mean": "running_mean", "variance": "running_var"}
+
+
+def as_torch(net, parameters):
+    """A state dict of torch with modules called as the layers are."""
+    state = {}
+    for name, values in parameters.items():
+        layer, _, key = name.rpartition(".")
+        if values.ndim == 4:
+            values = values.transpose(3, 2, 0, 1)  # (filters, channels, h, w)
+        elif values.ndim == 2:
+            source = net.shapes()[net.inputs(layer)[0]]
+            rows = np.arange(len(values)).reshape(source)
+            rows = rows.transpose(2, 0, 1).ravel() if len(source) == 3 else rows
+            values = values[rows].T
+        state[f"{layer}.{_TORCH[key]}"] = np.ascontiguousarray(values)
+    state["norm1.num_batches_tracked"] = np.array(3)
+    return state
+
+
+@pytest.mark.parametrize("weights", [WEIGHTS, FLAT_WEIGHTS], ids=["pocket", "flat"])
+def test_a_state_dict_of_torch(weights, weight_file):
+    """Axes as torch has them, and a convolution without bias."""
+    state = as_torch(weights.architecture, weights.parameters)
+    found = load_weights(weight_file(weight_files.torch_zip(state)), weights.architecture)
+    assert_same(found, weights)
+    del state["conv1.bias"]
+    found = load_weights(weight_file(weight_files.torch_zip(state)), weights.architecture)
+    assert_array_equal(found.parameters["conv1.bias"], np.zeros(16, np.float32))
+    state["conv1.weight"] = state["conv1.weight"][:8]
+    with pytest.raises(WeightsError, match=r"'conv1\.weight' has shape \(8, 3, 3, 3\)"):
+        load_weights(weight_file(weight_files.torch_zip(state)), weights.architecture)
+    del state["conv1.weight"]
+    with pytest.raises(WeightsError, match=r"'conv1\.kernel' of shape .* is missing"):
+        load_weights(weight_file(weight_files.torch_zip(state)), weights.architecture)
 
 
 def test_an_architecture_that_the_package_knows_is_its_name():
