@@ -9,7 +9,7 @@ from dataclasses import dataclass
 class Limits:
     """Sizes that decide how the work is cut, measured on the processors of today.
 
-    The first eight change how fast a network is, and no bit of its features. The last three choose
+    The first nine change how fast a network is, and no bit of its features. The last three choose
     between ways of computing that round differently.
 
     Parameters
@@ -19,6 +19,9 @@ class Limits:
     strip_bytes : int
         Bytes that the strips of a chain's maps take together, at most: about half of a level 2
         cache.
+    chain_weights : int
+        Bytes of a chain's weights that stay in the cache from strip to strip. Larger ones are read
+        again for each strip, which may cost more than to cut the chain.
     window_share : float
         Keeping a window of a map's rows that is a larger share of them is not worth its moves.
     tile_bytes : int
@@ -42,8 +45,9 @@ class Limits:
         than one long sum, and the weights for them stay in the cache.
     """
 
-    small_map: int = 320 * 1024
+    small_map: int = 600 * 1024
     strip_bytes: int = 512 * 1024
+    chain_weights: int = 256 * 1024
     window_share: float = 0.75
     tile_bytes: int = 512 * 1024
     product_rows: int = 1024
