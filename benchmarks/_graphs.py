@@ -1,8 +1,9 @@
 """An `Architecture` as the peers know networks: maps are (n, c, h, w), kernels (o, i, h, w).
 
-`graph` writes it as plain dictionaries and arrays, once; `_onnx_graph.py` and `_torch_graph.py` build
-the same network from these. They need nothing of the package, so that processes in which peers are
-measured do not load it. Normalisations are folded into convolutions first, as everybody would.
+`graph` writes it as plain dictionaries and arrays, once; `_onnx_graph.py` and `_torch_graph.py`
+build the same network from these. They need nothing of the package, so that processes in which
+peers are measured do not load it. Normalisations are folded into convolutions first, as everybody
+would.
 """
 
 from __future__ import annotations

@@ -19,7 +19,7 @@ from sklearn_decaf.networks.features import feature_blocks
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 
-from oracles.calibrated_networks import calibrate  # noqa: E402
+from oracles.calibrated_networks import calibrate
 
 NETWORKS = {  # name -> layers that are measured
     "caffenet": (6,),

@@ -1,15 +1,16 @@
 """How fast networks run here and in torch, ONNX Runtime and OpenVINO, side by side.
 
     python benchmarks/speed.py
-    python benchmarks/speed.py --networks vgg16 resnet50 --batches 32 --threads 1,2 --markdown TABLE.md
+    python benchmarks/speed.py --networks vgg16 resnet50 --batches 32 --threads 1,2
     python benchmarks/speed.py --end-to-end --data FOLDER
     python benchmarks/speed.py --scaling --startup
 
 Peers that are not installed are left out (``pip install "sklearn-decaf[bench]"`` has them all).
 Everybody computes the same: the same weights (random ones for networks whose weights do not come
 with the package), the same images, float32, the pooled DeCAF layer. OpenVINO is shown as it is by
-default too, which is bfloat16 where the processor has it: its speed is no measure, see its error. Peers get preprocessed float32 images in the layout they like best;
-this package gets 8-bit images and preprocesses them in its own time.
+default too, which is bfloat16 where the processor has it: its speed is no measure, see its error.
+Peers get preprocessed float32 images in the layout they like best; this package gets 8-bit images
+and preprocesses them in its own time.
 
 Each program runs in a process of its own at its best settings: for every batch size the ways to
 configure it are tried first, and the fastest is measured. All are measured in turn, several rounds,

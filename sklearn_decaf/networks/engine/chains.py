@@ -1,8 +1,8 @@
 """Which consecutive steps are computed together, a strip of rows at a time.
 
 A chain of steps keeps its maps in the cache, strip by strip, but reads the weights of all its
-convolutions again for each strip. Where they are larger than the cache, that costs more than what it
-saves: the chain is cut where the least has to be written to memory and read again.
+convolutions again for each strip. Where they are larger than the cache, that costs more than what
+it saves: the chain is cut where the least has to be written to memory and read again.
 """
 
 from __future__ import annotations
