@@ -2,14 +2,15 @@
 //
 // Between two kernels of a few microseconds each, Python's lock and the system's ways to wake a
 // thread would take longer than the kernels. Here a thread that waits for another looks again and
-// again (it spins), and gives way only when that takes long. The threads live as long as a call of
-// `run`, so that nothing is left for a fork to lose.
+// again (it spins), and gives way only when that takes long. Threads are kept between calls, see
+// `helpers.hpp`.
 //
 // A call list is a list of phases, a phase a list of tasks, a task a list of bound calls. The tasks
 // of a phase may run at the same time; phases run one after another. Before a call list runs for an
 // item, the item is copied to its inputs; afterwards its outputs are copied to the item's results.
 #define PY_SSIZE_T_CLEAN
 #include "bound_call.hpp"
+#include "helpers.hpp"
 
 #include <algorithm>
 #include <atomic>
@@ -18,41 +19,34 @@
 #include <deque>
 #include <exception>
 #include <memory>
-#include <thread>
 #include <utility>
 #include <vector>
 
 namespace
 {
   using decaf::BoundCall;
+  using decaf::in_threads;
+  using decaf::wait_until;
   using Clock = std::chrono::steady_clock;
 
   constexpr char const *CALL_LIST = "sklearn_decaf.call_list";
-  // About 50 microseconds; a phase rarely takes longer.
-  constexpr int SPINS = 2000;
-
-  void pause()
-  {
-#if defined(__x86_64__) || defined(__i386__)
-    __builtin_ia32_pause();
-#elif defined(__aarch64__)
-    asm volatile("isb"); // `yield` does nothing on most processors, this takes some ten nanoseconds
-#endif
-  }
-
-  template <class Condition>
-  void wait_until(Condition condition)
-  {
-    for (int spins = 0; !condition(); ++spins)
-      if (spins < SPINS)
-        pause();
-      else
-        std::this_thread::yield();
-  }
-
   // Errors of Python's interface are thrown as this, with Python's exception set.
   struct PythonError {
   };
+
+  // Whether this thread has Python's lock. A thread that asks for it while the process ends is ended
+  // itself, which runs the destructors of all that it is in the middle of: those leave Python alone.
+  thread_local bool has_lock = true;
+
+  template <class Work>
+  void without_lock(Work work)
+  {
+    has_lock = false;
+    PyThreadState *state = PyEval_SaveThread();
+    work();
+    PyEval_RestoreThread(state);
+    has_lock = true;
+  }
 
   struct Object { // owns a reference
     PyObject *object;
@@ -64,7 +58,8 @@ namespace
     Object(Object const &) = delete;
     ~Object()
     {
-      Py_DECREF(object);
+      if (has_lock)
+        Py_DECREF(object);
     }
   };
 
@@ -79,7 +74,8 @@ namespace
     Buffer(Buffer const &) = delete;
     ~Buffer()
     {
-      PyBuffer_Release(&view);
+      if (has_lock)
+        PyBuffer_Release(&view);
     }
     char *bytes() const
     {
@@ -271,22 +267,6 @@ namespace
     }
   };
 
-  // Call work(thread) from several threads, or from as many as can be started.
-  template <class Work>
-  void in_threads(int n_threads, Work &work)
-  {
-    std::vector<std::thread> others;
-    try {
-      others.reserve(n_threads - 1);
-      for (int thread = 1; thread < n_threads; ++thread)
-        others.emplace_back([&work, thread] { work(thread); });
-    } catch (std::exception const &) { // no thread left, or no memory for one
-    }
-    work(0);
-    for (auto &other : others)
-      other.join();
-  }
-
   template <class Body>
   PyObject *guarded(Body body)
   {
@@ -368,16 +348,16 @@ namespace
           return nullptr;
         }
       }
-      Py_BEGIN_ALLOW_THREADS
-      if (shared) {
-        auto *times = seconds ? reinterpret_cast<double *>(seconds->bytes()) : nullptr;
-        TasksInParallel work(*lists[0], items, times);
-        in_threads(static_cast<int>(std::min<long>(n_threads, lists[0]->widest)), work);
-      } else {
-        ItemsInParallel work(lists, items);
-        in_threads(static_cast<int>(std::min<long>(n_threads, std::max(items.count, 1L))), work);
-      }
-      Py_END_ALLOW_THREADS
+      without_lock([&] {
+        if (shared) {
+          auto *times = seconds ? reinterpret_cast<double *>(seconds->bytes()) : nullptr;
+          TasksInParallel work(*lists[0], items, times);
+          in_threads(static_cast<int>(std::min<long>(n_threads, lists[0]->widest)), work);
+        } else {
+          ItemsInParallel work(lists, items);
+          in_threads(static_cast<int>(std::min<long>(n_threads, std::max(items.count, 1L))), work);
+        }
+      });
       Py_RETURN_NONE;
     });
   }
@@ -386,9 +366,7 @@ namespace
   {
     return guarded([&]() -> PyObject * {
       auto *call = from_capsule<BoundCall>(capsule, decaf::BOUND_CALL);
-      Py_BEGIN_ALLOW_THREADS
-      call->run(call);
-      Py_END_ALLOW_THREADS
+      without_lock([&] { call->run(call); });
       Py_RETURN_NONE;
     });
   }
