@@ -14,6 +14,7 @@
 #include <atomic>
 #include <chrono>
 #include <condition_variable>
+#include <cstddef>
 #include <exception>
 #include <memory>
 #include <mutex>
@@ -37,6 +38,8 @@ namespace decaf
 #endif
   }
 
+  constexpr size_t CACHE_LINE = 128; // or two, which some processors fetch together
+
   // About 50 microseconds; a phase rarely takes longer.
   constexpr int SPINS = 2000;
 
@@ -56,7 +59,7 @@ namespace decaf
     int thread;
   };
 
-  class Helper
+  class alignas(CACHE_LINE) Helper
   {
     std::atomic<Job const *> offered_{nullptr};
     std::atomic<bool> done_{true}, asleep_{false};

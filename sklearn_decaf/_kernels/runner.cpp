@@ -176,7 +176,7 @@ namespace
   {
     std::vector<CallList *> const &lists_;
     Items const &items_;
-    std::atomic<long> next_{0};
+    alignas(decaf::CACHE_LINE) std::atomic<long> next_{0};
 
   public:
     ItemsInParallel(std::vector<CallList *> const &lists, Items const &items)
@@ -206,9 +206,12 @@ namespace
     double *seconds_; // of each phase, or none
     // Units of all items, in order, with the copies to inputs first and from outputs last.
     long const per_item_;
-    std::atomic<long> next_{0}, done_{0};
-    std::atomic<long> complete_{0};           // tasks of complete phases
-    Clock::time_point since_ = Clock::now();  // when the last phase was complete
+    Clock::time_point since_ = Clock::now(); // when the last phase was complete
+    // Each in a cache line of its own: threads look at these while others work, and where anything
+    // else lies in the same line, such as the stack of a kernel, both wait for it again and again.
+    alignas(decaf::CACHE_LINE) std::atomic<long> next_{0};
+    alignas(decaf::CACHE_LINE) std::atomic<long> done_{0};
+    alignas(decaf::CACHE_LINE) std::atomic<long> complete_{0}; // tasks of complete phases
 
     // The first task of a task's phase, and the first of the next one.
     std::pair<long, long> phase_of(long task) const
