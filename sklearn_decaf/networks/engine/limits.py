@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 
 @dataclass(frozen=True)
@@ -57,3 +57,9 @@ class Limits:
     winograd_min_channels: int = 8
     smaller_tile_cost: float = 1.25
     dense_depth: int = 1024
+
+    def for_parts(self, n_parts: int) -> Limits:
+        """Return the limits for steps that so many threads share: each part has its own cache."""
+        return replace(
+            self, small_map=self.small_map * n_parts, strip_bytes=self.strip_bytes * n_parts
+        )

@@ -89,6 +89,7 @@ def compile_program(
     -------
     Program
     """
+    limits = limits.for_parts(n_parts)
     fused = fuse(architecture, layers, outputs)
     builder = ProgramBuilder(architecture, packed, fused, n_images, n_parts, limits)
     loading, sources = _compile_inputs(builder, inputs, pixels)
