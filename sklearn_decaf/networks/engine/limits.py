@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 class Limits:
     """Sizes that decide how the work is cut, measured on the processors of today.
 
-    The first nine change how fast a network is, and no bit of its features. The last three choose
+    The first nine change how fast a network is, and no bit of its features. The last four choose
     between ways of computing that round differently.
 
     Parameters
@@ -37,6 +37,9 @@ class Limits:
         Images that the grouped stage computes together, at most.
     winograd_min_channels : int
         With fewer channels Winograd's transforms cost more than the products they save.
+    winograd_weights : int
+        Bytes of transformed weights for each tile of an image, at most: to read more of them from
+        memory takes longer than the products that they save.
     smaller_tile_cost : float
         How many times the fewest multiplications a smaller Winograd tile, which rounds less, may
         take.
@@ -55,6 +58,7 @@ class Limits:
     weight_cost: int = 1
     group_size: int = 8
     winograd_min_channels: int = 8
+    winograd_weights: int = 6 * 1024 * 1024
     smaller_tile_cost: float = 1.25
     dense_depth: int = 1024
 

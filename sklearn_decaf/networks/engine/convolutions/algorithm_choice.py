@@ -87,9 +87,13 @@ def _winograd(
     (block, _), (size, _) = pair(conv.stride), pair(conv.kernel_size)
     r = -(-size // block)
     m = _tile_size(r, out_shape, limits)
+    if m == 0:
+        return None
     channels = in_shape[-1] * block * block // conv.groups
+    n_tiles = math.prod(math.ceil(side / m) for side in out_shape[:2])
+    nbytes = 4 * (m + r - 1) ** 2 * channels * conv.filters
     fits = (
-        m > 0
+        nbytes <= limits.winograd_weights * n_tiles
         and (block == 1 or (reads_image and conv.groups == 1))
         and channels >= limits.winograd_min_channels
         and conv.filters // conv.groups % 8 == 0  # as the packed matrices want it
