@@ -8,7 +8,8 @@ Five, of which the first that fits is taken:
 - ``matrix``: a 1x1 convolution is a matrix product of the map as it lies.
 - ``winograd``: F(m, r) computes m x m outputs of an r x r filter with (m + r - 1)^2
   multiplications instead of (m r)^2, for filters that move by one pixel. m depends on
-  how the tiles fill the map. A first layer with a stride is turned into such a one: blocks of
+  how the tiles fill the map. Not where the transformed weights, which are larger, would be read for
+  a few tiles only. A first layer with a stride is turned into such a one: blocks of
   stride x stride pixels become channels (space to depth).
 - ``patches``: the windows, of any sides, steps and dilation, are copied to rows, then multiplied
   (im2col).
