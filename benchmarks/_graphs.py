@@ -1,19 +1,22 @@
-"""An `Architecture` as torch and ONNX know networks: maps are (n, c, h, w), kernels (o, i, h, w).
+"""An `Architecture` as the peers know networks: maps are (n, c, h, w), kernels (o, i, h, w).
 
-`graph` writes it as plain dictionaries and arrays, once; `onnx_model` and `torch_module` build the
-same network from these. They need nothing of the package, so that processes in which peers are
-measured do not load it.
+`graph` writes it as plain dictionaries and arrays, once; `_onnx_graph.py` and `_torch_graph.py`
+build the same network from these. They need nothing of the package, so that processes in which
+peers are measured do not load it. Normalisations are folded into convolutions first, as everybody
+would.
 """
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping
 
 import numpy as np
 
+from sklearn_decaf.networks.engine.lowering import lower
+from sklearn_decaf.networks.layers import Layer
+from sklearn_decaf.networks.layers._windows import pair
+
 INPUT = "data"
-OPSET = 17
 
 
 def graph(architecture, parameters: Mapping[str, np.ndarray], output: str):
@@ -24,164 +27,71 @@ def graph(architecture, parameters: Mapping[str, np.ndarray], output: str):
     nodes : list of dict
         In order; each with ``op``, ``name``, ``inputs`` and what the operation needs.
     weights : dict of str to ndarray
-        ``<name>.kernel``: (o, i, h, w) or (o, i); ``<name>.bias``: (o,).
+        ``<name>.kernel``: (o, i, h, w) or (o, i); others as they are: (c,).
     """
+    lowered = lower(architecture, parameters, [output])
+    architecture, parameters = lowered.architecture, lowered.parameters
     shapes = {INPUT: architecture.input_shape, **architecture.shapes()}
     nodes, weights = [], {}
-    for layer in architecture.ancestors([output]):
+    for layer in architecture.ancestors([lowered.names[output]]):
         inputs = list(architecture.inputs(layer.name))
         shape = shapes[inputs[0]]
         node = {"op": type(layer).__name__, "name": layer.name, "inputs": inputs}
-        if node["op"] == "Conv":
-            (top, bottom), (left, right) = layer.pads(shape)
-            node.update(
-                kernel=layer.kernel_size,
-                stride=layer.stride,
-                pads=[top, left, bottom, right],
-                groups=layer.groups,
-            )
-            kernel = parameters[f"{layer.name}.kernel"].transpose(3, 2, 0, 1)
-        elif node["op"] == "Dense":
-            kernel = parameters[f"{layer.name}.kernel"]
-            if len(shape) == 3:  # rows in the order (h, w, c) become (c, h, w)
-                kernel = kernel.reshape(*shape, -1).transpose(2, 0, 1, 3)
-            kernel = kernel.reshape(-1, layer.units).T
-        elif node["op"] == "MaxPool":
-            uneven = any((n - layer.size) % layer.stride for n in shape[:2])
-            node.update(size=layer.size, stride=layer.stride, ceil=layer.ceil_mode and uneven)
-        elif node["op"] == "LRN":
-            node.update(size=layer.size, alpha=layer.alpha, beta=layer.beta, k=layer.k)
-        elif node["op"] == "ReLU":
-            node.update(maximum=None if np.isinf(layer.max_value) else layer.max_value)
-        elif node["op"] not in ("Add", "Concat", "GlobalAveragePool"):
-            raise TypeError(f"layers of type {node['op']} are not known to the peers")
-        if node["op"] in ("Conv", "Dense"):
-            weights[f"{layer.name}.kernel"] = np.ascontiguousarray(kernel, np.float32)
-            weights[f"{layer.name}.bias"] = np.asarray(parameters[f"{layer.name}.bias"], np.float32)
+        node.update(_options(layer, shape))
         nodes.append(node)
+        for key in architecture.layer_parameter_shapes(layer.name):
+            values = parameters[key]
+            if key.endswith(".kernel"):
+                values = _kernel(values, shape)
+            weights[key] = np.ascontiguousarray(values, np.float32)
     return nodes, weights
 
 
-def onnx_model(nodes: list[dict], weights: Mapping[str, np.ndarray], crop: int) -> bytes:
-    """An ONNX model: ``data`` (N, 3, crop, crop) to ``features`` (N, d)."""
-    from onnx import TensorProto, checker, helper, numpy_helper
-
-    constants = [numpy_helper.from_array(values, name) for name, values in weights.items()]
-    made = []
-
-    def make(operator, inputs, output, **attributes):
-        made.append(helper.make_node(operator, inputs, [output], output, **attributes))
-
-    for node in nodes:
-        name, inputs = node["name"], node["inputs"]
-        parameters = [f"{name}.kernel", f"{name}.bias"]
-        match node["op"]:
-            case "Conv":
-                sizes = {"kernel_shape": [node["kernel"]] * 2, "strides": [node["stride"]] * 2}
-                group, pads = node["groups"], node["pads"]
-                make("Conv", [*inputs, *parameters], name, group=group, pads=pads, **sizes)
-            case "Dense":
-                make("Flatten", inputs, f"{name}.rows")
-                make("Gemm", [f"{name}.rows", *parameters], name, transB=1)
-            case "MaxPool":
-                sizes = {"kernel_shape": [node["size"]] * 2, "strides": [node["stride"]] * 2}
-                make("MaxPool", inputs, name, ceil_mode=int(node["ceil"]), **sizes)
-            case "LRN":
-                keys = {"size": "size", "alpha": "alpha", "beta": "beta", "bias": "k"}
-                make("LRN", inputs, name, **{key: node[own] for key, own in keys.items()})
-            case "ReLU" if node["maximum"] is None:
-                make("Relu", inputs, name)
-            case "ReLU":
-                bounds = {f"{name}.minimum": 0, f"{name}.maximum": node["maximum"]}
-                for key, value in bounds.items():
-                    constants.append(numpy_helper.from_array(np.float32(value), key))
-                make("Clip", [*inputs, *bounds], name)
-            case "Add":
-                make("Add", inputs, name)
-            case "Concat":
-                make("Concat", inputs, name, axis=1)
-            case "GlobalAveragePool":
-                make("GlobalAveragePool", inputs, f"{name}.map")
-                make("Flatten", [f"{name}.map"], name)
-    made.append(helper.make_node("Identity", [nodes[-1]["name"]], ["features"]))
-    number = TensorProto.FLOAT
-    data = helper.make_tensor_value_info(INPUT, number, ["N", 3, crop, crop])
-    features = helper.make_tensor_value_info("features", number, ["N", None])
-    whole = helper.make_graph(made, "network", [data], [features], constants)
-    opset = [helper.make_opsetid("", OPSET)]
-    model = helper.make_model(whole, opset_imports=opset, ir_version=8)
-    checker.check_model(model)
-    return model.SerializeToString()
+def _options(layer: Layer, shape) -> dict:
+    """What is to be known of a layer that reads values of this shape."""
+    match type(layer).__name__:
+        case "Conv":
+            return {
+                **_windows(layer, shape, layer.kernel_size),
+                "dilation": pair(layer.dilation),
+                "groups": layer.groups,
+            }
+        case "MaxPool" | "AveragePool":
+            options = _windows(layer, shape, layer.size)
+            sides = zip(shape, layer.pads(shape), pair(layer.size), pair(layer.stride))
+            uneven = any((n + sum(pads) - size) % step for n, pads, size, step in sides)
+            options["ceil"] = layer.ceil_mode and uneven
+            return {**options, "count_padding": getattr(layer, "count_padding", False)}
+        case "LRN":
+            return {key: getattr(layer, key) for key in ("size", "alpha", "beta", "k")}
+        case "ReLU":
+            return {"maximum": None if np.isinf(layer.max_value) else layer.max_value}
+        case "LayerNorm":
+            return {"epsilon": layer.epsilon, "map": len(shape) == 3}
+        case "ChannelSlice":
+            return {"start": layer.start, "stop": layer.stop, "step": layer.step}
+        case "ChannelShuffle":
+            return {"groups": layer.groups, "shape": shape}
+        case "GELU":
+            return {"approximate": layer.approximate}
+        case "GlobalAveragePool":
+            return {"keep_sides": layer.keep_sides}
+        case "Add" | "Concat" | "Multiply" | "Scale" | "Dense":
+            return {}
+        case "SiLU" | "Sigmoid" | "HardSwish" | "HardSigmoid" | "Tanh":
+            return {}
+    raise TypeError(f"layers of type {type(layer).__name__} are not known to the peers")
 
 
-def torch_module(nodes: list[dict], weights: Mapping[str, np.ndarray]):
-    """A `torch.nn.Module`: (n, 3, h, w) to (n, d). ReLUs work in place where nobody else reads."""
-    import torch
-    import torch.nn.functional as F
-    from torch import nn
+def _windows(layer: Layer, shape, size) -> dict:
+    (top, bottom), (left, right) = layer.pads(shape)
+    return {"size": pair(size), "stride": pair(layer.stride), "pads": [top, left, bottom, right]}
 
-    uses = Counter(name for node in nodes for name in node["inputs"])
-    last_use = {name: i for i, node in enumerate(nodes) for name in node["inputs"]}
 
-    def clip(maximum, inplace):
-        if maximum is None:
-            return lambda x: F.relu(x, inplace)
-        return lambda x: F.hardtanh(x, 0.0, maximum, inplace)
-
-    class Network(nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.parts = nn.ModuleList()
-            self.steps = [(node["name"], node["inputs"], self._step(node)) for node in nodes]
-
-        def _step(self, node):
-            match node["op"]:
-                case "Conv":
-                    kernel = weights[f"{node['name']}.kernel"]
-                    channels = kernel.shape[1] * node["groups"]
-                    size, stride, groups = node["kernel"], node["stride"], node["groups"]
-                    top, left, bottom, right = node["pads"]
-                    even = top == bottom and left == right
-                    part = nn.Conv2d(
-                        channels, len(kernel), size, stride, (top, left) if even else 0,
-                        groups=groups,
-                    )  # fmt: skip
-                    if not even:
-                        border = (left, right, top, bottom)
-                        return self._with_weights(node, part, lambda x: part(F.pad(x, border)))
-                    return self._with_weights(node, part, part)
-                case "Dense":
-                    units, length = weights[f"{node['name']}.kernel"].shape
-                    part = nn.Linear(length, units)
-                    return self._with_weights(node, part, lambda x: part(torch.flatten(x, 1)))
-                case "MaxPool":
-                    return nn.MaxPool2d(node["size"], node["stride"], ceil_mode=node["ceil"])
-                case "LRN":
-                    numbers = [node[key] for key in ("size", "alpha", "beta", "k")]
-                    return lambda x: F.local_response_norm(x, *numbers)
-                case "ReLU":
-                    return clip(node["maximum"], uses[node["inputs"][0]] == 1)
-                case "Add":
-                    return torch.add
-                case "Concat":
-                    return lambda *maps: torch.cat(maps, 1)
-                case "GlobalAveragePool":
-                    return lambda x: x.mean((2, 3))
-
-        def _with_weights(self, node, part, function):
-            part.weight.data = torch.from_numpy(weights[f"{node['name']}.kernel"])
-            part.bias.data = torch.from_numpy(weights[f"{node['name']}.bias"])
-            self.parts.append(part)
-            return function
-
-        def forward(self, x):
-            values = {INPUT: x}
-            del x
-            for i, (name, inputs, step) in enumerate(self.steps):
-                values[name] = step(*(values[key] for key in inputs))
-                for key in inputs:
-                    if last_use[key] == i:
-                        values.pop(key, None)
-            return values[nodes[-1]["name"]]
-
-    return Network().eval()
+def _kernel(kernel: np.ndarray, shape) -> np.ndarray:
+    if kernel.ndim == 4:
+        return kernel.transpose(3, 2, 0, 1)
+    if len(shape) == 3:  # fully connected rows in the order (h, w, c) become (c, h, w)
+        kernel = kernel.reshape(*shape, -1).transpose(2, 0, 1, 3)
+        kernel = kernel.reshape(-1, kernel.shape[-1])
+    return kernel.T

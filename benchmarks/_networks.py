@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 
 import numpy as np
-from _graphs import graph, onnx_model
+from _graphs import graph
+from _onnx_graph import onnx_model
 from _peers import missing_modules
 from PIL import Image
 
@@ -15,28 +17,32 @@ from sklearn_decaf.images import iter_batches
 from sklearn_decaf.networks import Weights, get_architecture, load_weights, reference, save_weights
 from sklearn_decaf.networks.features import feature_blocks
 
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
+
+from oracles.calibrated_networks import calibrate
+
 NETWORKS = {  # name -> layers that are measured
     "caffenet": (6,),
     "alexnet": (6,),
     "squeezenet1_1": (6, 7),
     "efficientnet_lite0": (6, 7),
+    "vgg16": (6,),
+    "resnet18": (7,),
+    "resnet34": (7,),
+    "resnet50": (7,),
+    "mobilenet_v2": (7,),
+    "densenet121": (7,),
+    "mobilenet_v3_large": (7,),
+    "efficientnet_b0": (7,),
+    "convnext_tiny": (7,),
 }
 EMBEDDED = ("squeezenet1_1", "efficientnet_lite0")
 CHECKED = 4  # images whose features are compared with float64
 
 
-def he_parameters(architecture, *, seed=0) -> dict[str, np.ndarray]:
-    """Random weights that keep the size of activations through ReLUs (He et al. 2015)."""
-    rng = np.random.default_rng(seed)
-    parameters = {}
-    for name, shape in architecture.parameter_shapes().items():
-        values = rng.standard_normal(shape, dtype=np.float32)
-        if name.endswith(".kernel"):
-            values *= np.float32(np.sqrt(2 / np.prod(shape[:-1])))
-        else:
-            values *= np.float32(0.1)
-        parameters[name] = values
-    return parameters
+def layers_of(name: str) -> tuple[int, ...]:
+    """The layers of a network that are measured unless others are asked for."""
+    return NETWORKS.get(name, (7,))
 
 
 def sample_images(n: int, crop: int) -> np.ndarray:
@@ -79,7 +85,8 @@ def write_network(folder: Path, name: str, layer: int, images: np.ndarray, *, pe
     else:
         steps = architecture.ancestors([output])
         keys = {key for step in steps for key in architecture.layer_parameter_shapes(step.name)}
-        parameters = he_parameters(get_architecture(name))
+        # of the whole network, as a file holds them; those of later layers are left out
+        parameters, _ = calibrate(get_architecture(name), images[:CHECKED])
         parameters = {key: values for key, values in parameters.items() if key in keys}
         facts["weights"] = str(folder / "weights.safetensors")
         save_weights(Weights(get_architecture(name), parameters, name, ""), facts["weights"])

@@ -19,9 +19,9 @@ ENGINES = {  # name -> (class below, modules it needs)
     "torch channels_last": ("TorchChannelsLast", ["torch"]),
     "onnxruntime": ("OnnxRuntime", ["onnx", "onnxruntime"]),
     "openvino": ("OpenVino", ["onnx", "openvino"]),
-    "openvino bf16": ("OpenVinoBfloat16", ["onnx", "openvino"]),
+    "openvino as it is": ("OpenVinoDefault", ["onnx", "openvino"]),
 }
-LESS_PRECISE = ("openvino bf16",)  # shown, but never the peer to be compared with
+LESS_PRECISE = ("openvino as it is",)  # shown, but never the peer to be compared with
 
 
 def missing_modules(modules) -> list[str]:
@@ -81,7 +81,7 @@ class Torch(Engine):
     def __init__(self, folder, threads):
         super().__init__(folder, threads)
         import torch
-        from _graphs import torch_module
+        from _torch_graph import torch_module
 
         self._torch = torch
         torch.set_num_threads(threads)
@@ -167,8 +167,9 @@ class OpenVino(Engine):
         settings = {
             "PERFORMANCE_HINT": "LATENCY" if streams == 1 else "THROUGHPUT",
             "INFERENCE_NUM_THREADS": self.threads,
-            "INFERENCE_PRECISION_HINT": self.precision,
         }
+        if self.precision is not None:
+            settings["INFERENCE_PRECISION_HINT"] = self.precision
         if streams > 1:
             settings["NUM_STREAMS"] = streams
         return self._core.compile_model(model, "CPU", settings)
@@ -197,7 +198,7 @@ class OpenVino(Engine):
         return bind
 
 
-class OpenVinoBfloat16(OpenVino):
-    """What OpenVINO does by itself where the processor has bfloat16: less exact."""
+class OpenVinoDefault(OpenVino):
+    """OpenVINO in the precision of its choice: bfloat16 where the processor has it, less exact."""
 
-    precision = "bf16"
+    precision = None

@@ -33,8 +33,8 @@ def start_scikit_learn(folder, facts, path):
 
 def start_torch(folder, facts, path):
     import torch
-    from _graphs import torch_module
     from _pipelines import normalise, read_pixels
+    from _torch_graph import torch_module
 
     yield
     state = torch.load(folder / "weights.pt", mmap=True, weights_only=True)

@@ -1,14 +1,16 @@
 """How fast networks run here and in torch, ONNX Runtime and OpenVINO, side by side.
 
     python benchmarks/speed.py
-    python benchmarks/speed.py --networks caffenet --batches 32 --threads 1,2 --markdown TABLE.md
+    python benchmarks/speed.py --networks vgg16 resnet50 --batches 32 --threads 1,2
     python benchmarks/speed.py --end-to-end --data FOLDER
     python benchmarks/speed.py --scaling --startup
 
 Peers that are not installed are left out (``pip install "sklearn-decaf[bench]"`` has them all).
-Everybody computes the same: the same weights (random ones for the AlexNet family), the same images,
-float32, the pooled DeCAF layer. Peers get preprocessed float32 images in the layout they like best;
-this package gets 8-bit images and preprocesses them in its own time.
+Everybody computes the same: the same weights (random ones for networks whose weights do not come
+with the package), the same images, float32, the pooled DeCAF layer. OpenVINO is shown as it is by
+default too, which is bfloat16 where the processor has it: its speed is no measure, see its error.
+Peers get preprocessed float32 images in the layout they like best; this package gets 8-bit images
+and preprocesses them in its own time.
 
 Each program runs in a process of its own at its best settings: for every batch size the ways to
 configure it are tried first, and the fastest is measured. All are measured in turn, several rounds,
@@ -32,11 +34,11 @@ import _end_to_end
 import numpy as np
 from _machine import describe, markdown
 from _markdown import table
-from _networks import CHECKED, NETWORKS, error_of, sample_images, write_network
+from _networks import CHECKED, NETWORKS, error_of, layers_of, sample_images, write_network
 from _peers import ENGINES, LESS_PRECISE, missing_modules
 from _workers import Worker, WorkerError, interleave, written
 
-from sklearn_decaf.networks import get_architecture
+from sklearn_decaf.networks import ARCHITECTURES, get_architecture
 
 WRONG = 1e-4  # a larger error than this is not rounding
 
@@ -176,9 +178,7 @@ def report_networks(records: list[dict], engines) -> str:
 def benchmark_networks(options, engines) -> list[dict]:
     records = []
     for name in options.networks:
-        for layer in options.layers or NETWORKS[name]:
-            if layer not in NETWORKS[name]:
-                continue
+        for layer in options.layers or layers_of(name):
             with tempfile.TemporaryDirectory() as folder:
                 folder = Path(folder)
                 peers = engines != ["ours"]
@@ -214,12 +214,11 @@ def parse(argv=None):
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--networks", default=",".join(NETWORKS))
+    parser.add_argument("--networks", nargs="+", default=list(NETWORKS), metavar="NAME")
     parser.add_argument("--layers", type=numbers, default=None, help="6, 7 or 6,7")
     parser.add_argument("--batches", type=numbers, default=[1, 8, 32, 128])
     parser.add_argument("--threads", type=numbers, default=[1, 2])
     parser.add_argument("--engines", default=None, help="such as 'ours,onnxruntime'")
-    parser.add_argument("--bf16", action="store_true", help="show OpenVINO's bfloat16 too")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=1.0, help="for each engine and number")
     parser.add_argument("--json", type=Path, default=None, help="file for all that was measured")
@@ -231,12 +230,12 @@ def parse(argv=None):
     parser.add_argument("--sizes", type=numbers, default=_end_to_end.SIZES, help="of --scaling")
     parser.add_argument("--data", type=Path, default=None, help="folder of JPEG files")
     options = parser.parse_args(argv)
-    options.networks = options.networks.split(",")
+    options.networks = [name for names in options.networks for name in names.split(",")]
     for name in options.networks:
-        if name not in NETWORKS:
-            parser.error(f"no network {name!r}; there are {', '.join(NETWORKS)}")
+        if name not in ARCHITECTURES:
+            parser.error(f"no network {name!r}; there are {', '.join(ARCHITECTURES)}")
     if options.engines is None:
-        options.engines = [name for name in ENGINES if options.bf16 or name not in LESS_PRECISE]
+        options.engines = list(ENGINES)
     else:
         options.engines = options.engines.split(",")
         for name in options.engines:

@@ -19,8 +19,9 @@ import sys
 def matmul_kernel(rows: int, lanes: int, vectors: int, real: str) -> str:
     """Source of the kernel for one tile size, with sums in "float" or "double" precision.
 
-    Float sums go straight to the output, where `finish` adds the bias. Double sums wait for it in
-    an array of their own, so that they are rounded once.
+    Sums that a bias is added to wait for it in a small array of their own, which stays in the
+    nearest cache; others go straight to the output. Double sums always have a bias, so that they
+    are rounded once.
     """
     width = lanes * vectors
     tiles = [(i, j) for i in range(rows) for j in range(vectors)]
@@ -34,17 +35,21 @@ def matmul_kernel(rows: int, lanes: int, vectors: int, real: str) -> str:
     for i in range(rows):
         products.append(f"            a{i} = x[p{i} + k]")
         products += [f"            s{i}_{j} += a{i} * w{j}" for j in range(vectors)]
-    place = "sums[{i}, {c} + lane]" if double else "out[y, u + {i}, c + {c} + lane]"
-    stores = [f"        {place.format(i=i, c=j * lanes)} = s{i}_{j}" for i, j in tiles]
-    sums = "sums[i, ch]" if double else "out[y, u + i, c + ch]"
-    target = "sums, 0, 0, 0" if double else "out, y + top, u + left, c"
+    stores = [f"        out[y, u + {i}, c + {j * lanes} + lane] = s{i}_{j}" for i, j in tiles]
+    product = "tile(x, first, depth, column_step, kernel, group, panel"
+    summed = f"{product}, sums, 0, 0, 0)"
+    if not double:
+        summed = f"""if then == 0:
+                        {product}, out, y + top, u + left, c)
+                    else:
+                        {summed}"""
     newline = "\n"
     return f'''"""Matrix product in tiles of {rows} x {width} {number} sums."""
 
 import numpy as np
 
 
-def tile(x, first, depth, step, kernel, group, panel, {"sums" if double else "out"}, y, u, c):
+def tile(x, first, depth, step, kernel, group, panel, out, y, u, c):
     # {rows} rows of x, `step` apart, times panel (depth, {width})
 {newline.join(pointers)}
     for lane in range(kernel.shape[4]):
@@ -58,25 +63,25 @@ def tile(x, first, depth, step, kernel, group, panel, {"sums" if double else "ou
 def finish(sums, out, bias, y, u, c, b, rows, columns, lowest, highest):
     for i in range(rows):
         for ch in range(columns):
-            value = {sums} + bias[b + ch]
+            value = sums[0, i, ch] + bias[b + ch]
             out[y, u + i, c + ch] = np.minimum(np.maximum(value, lowest), highest)
 
 
 def finish_add(sums, out, bias, residual, y, u, c, b, rows, columns, lowest, highest):
     for i in range(rows):
         for ch in range(columns):
-            value = {sums} + bias[b + ch] + residual[y, u + i, c + ch]
+            value = sums[0, i, ch] + bias[b + ch] + residual[y, u + i, c + ch]
             out[y, u + i, c + ch] = np.minimum(np.maximum(value, lowest), highest)
 
 
 # pythran export {name}({number}[:] order(C), int, int, int, int, int, int, int,
 #     {number}[:,:,:,{vectors},{lanes}] order(C), {number}[:], float, float,
 #     float32[:,:,:] order(C), int, int, int, int, float32[:,:,:] order(C),
-#     {number}[:,:] order(C))
+#     {number}[:,:,:] order(C))
 def {name}(x, start, depth, groups, rows, columns, row_step, column_step, kernel, bias, low, high,
            out, top, left, offset, then, residual, sums):
     # x flat; kernel (groups, panels, depth, {vectors}, {lanes}); bias (panels * {width},); out and
-    # residual (h, w, c); sums ({rows}, {width}) scratch. Row (y, u) of the left matrix begins at
+    # residual (h, w, c); sums (1, {rows}, {width}) scratch. Row (y, u) of the left matrix begins at
     # start + y * row_step + u * column_step in x and goes to out[top + y, left + u, offset:]; the
     # groups, each with a kernel of its own, follow one another along y. The last tile of a row
     # ends with it, so it may overlap the one before. `then` says what follows: 0 nothing, 1 bias
@@ -93,7 +98,7 @@ def {name}(x, start, depth, groups, rows, columns, row_step, column_step, kernel
                     first = start + y * row_step + u * column_step
                     b = {width} * panel
                     c = offset + b
-                    tile(x, first, depth, column_step, kernel, group, panel, {target})
+                    {summed}
                     if then == 2:
                         finish_add(sums, out, bias, residual, y + top, u + left, c, b, {rows},
                                    kernel.shape[3] * kernel.shape[4], lowest, highest)

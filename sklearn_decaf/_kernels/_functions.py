@@ -6,7 +6,6 @@ bounds would read or write foreign memory.
 
 from __future__ import annotations
 
-import itertools
 from importlib import import_module
 
 import numpy as np
@@ -20,7 +19,9 @@ from .places import UNBOUNDED, Place, TileRows
 # (m, r) of the compiled Winograd transforms F(m, r)
 WINOGRAD_SIZES = ((4, 3), (5, 3), (4, 5))
 # (size, stride, outputs at a time) of the compiled depthwise convolutions
-DEPTHWISE_SIZES = tuple(itertools.product((3, 5), (1, 2), (4, 7)))
+DEPTHWISE_SIZES = tuple(
+    (*window, outputs) for window in ((3, 1), (3, 2), (5, 1), (5, 2), (7, 1)) for outputs in (4, 7)
+)
 MODULES = (
     "activations",
     "channelwise",
@@ -79,7 +80,7 @@ class Kernels(MatrixProducts, LayerKernels):
         ----------
         x_padded : ndarray of shape (hp, wp, c)
         kernel : ndarray of shape (kh, kw, c)
-            Fast for 3x3 and 5x5 with stride 1 and 2.
+            Fast for 3x3 and 5x5 with stride 1 and 2, and for 7x7 with stride 1.
         bias : ndarray of shape (c,)
         stride : int
         low, high : float

@@ -150,8 +150,7 @@ class MatrixProducts:
             n = panels.shape[1] * panels.shape[3] * panels.shape[4]
             own = np.zeros(0, x.dtype) if bias is None else bias[first : first + n]
             tile, function = self._matmul(x.dtype, panels.shape[3] * panels.shape[4], n_columns)
-            double = x.dtype == np.float64
-            sums = np.empty((tile.rows, tile.width) if double else (0, 0), x.dtype)
+            sums = aligned_zeros((1, tile.rows, tile.width) if then else (0, 0, 0), x.dtype)
             bound = function(
                 flat, rows.start, depth, n_groups, n_rows, n_columns, rows.row_step,
                 rows.column_step, panels, own, low, high, out, top, left, channel + first, then,

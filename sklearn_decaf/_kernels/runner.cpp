@@ -2,14 +2,15 @@
 //
 // Between two kernels of a few microseconds each, Python's lock and the system's ways to wake a
 // thread would take longer than the kernels. Here a thread that waits for another looks again and
-// again (it spins), and gives way only when that takes long. The threads live as long as a call of
-// `run`, so that nothing is left for a fork to lose.
+// again (it spins), and gives way only when that takes long. Threads are kept between calls, see
+// `helpers.hpp`.
 //
 // A call list is a list of phases, a phase a list of tasks, a task a list of bound calls. The tasks
 // of a phase may run at the same time; phases run one after another. Before a call list runs for an
 // item, the item is copied to its inputs; afterwards its outputs are copied to the item's results.
 #define PY_SSIZE_T_CLEAN
 #include "bound_call.hpp"
+#include "helpers.hpp"
 
 #include <algorithm>
 #include <atomic>
@@ -18,41 +19,33 @@
 #include <deque>
 #include <exception>
 #include <memory>
-#include <thread>
-#include <utility>
 #include <vector>
 
 namespace
 {
   using decaf::BoundCall;
+  using decaf::in_threads;
+  using decaf::wait_until;
   using Clock = std::chrono::steady_clock;
 
   constexpr char const *CALL_LIST = "sklearn_decaf.call_list";
-  // About 50 microseconds; a phase rarely takes longer.
-  constexpr int SPINS = 2000;
-
-  void pause()
-  {
-#if defined(__x86_64__) || defined(__i386__)
-    __builtin_ia32_pause();
-#elif defined(__aarch64__)
-    asm volatile("isb"); // `yield` does nothing on most processors, this takes some ten nanoseconds
-#endif
-  }
-
-  template <class Condition>
-  void wait_until(Condition condition)
-  {
-    for (int spins = 0; !condition(); ++spins)
-      if (spins < SPINS)
-        pause();
-      else
-        std::this_thread::yield();
-  }
-
   // Errors of Python's interface are thrown as this, with Python's exception set.
   struct PythonError {
   };
+
+  // Whether this thread has Python's lock. A thread that asks for it while the process ends is ended
+  // itself, which runs the destructors of all that it is in the middle of: those leave Python alone.
+  thread_local bool has_lock = true;
+
+  template <class Work>
+  void without_lock(Work work)
+  {
+    has_lock = false;
+    PyThreadState *state = PyEval_SaveThread();
+    work();
+    PyEval_RestoreThread(state);
+    has_lock = true;
+  }
 
   struct Object { // owns a reference
     PyObject *object;
@@ -64,7 +57,8 @@ namespace
     Object(Object const &) = delete;
     ~Object()
     {
-      Py_DECREF(object);
+      if (has_lock)
+        Py_DECREF(object);
     }
   };
 
@@ -79,7 +73,8 @@ namespace
     Buffer(Buffer const &) = delete;
     ~Buffer()
     {
-      PyBuffer_Release(&view);
+      if (has_lock)
+        PyBuffer_Release(&view);
     }
     char *bytes() const
     {
@@ -106,13 +101,9 @@ namespace
 
   struct CallList {
     using Task = std::vector<BoundCall *>;
-    struct PlaceOfTask { // in a phase, of tasks `first` to `end` of the list
-      Task const *task;
-      long phase, first, end;
-    };
     std::vector<std::vector<Task>> phases;
-    std::vector<PlaceOfTask> tasks; // of all phases
-    long widest = 1;                // tasks of a phase, at most
+    long n_tasks = 0; // of all phases
+    long widest = 1;  // tasks of a phase, at most
     std::deque<Buffer> inputs, outputs;
     PyObject *calls; // keeps the capsules alive
 
@@ -132,12 +123,9 @@ namespace
           });
         });
       });
-      for (auto const &phase : phases) { // which stay where they are from here on
-        auto const first = static_cast<long>(tasks.size());
-        auto const end = first + static_cast<long>(phase.size());
-        widest = std::max(widest, end - first);
-        for (auto const &task : phase)
-          tasks.push_back({&task, static_cast<long>(&phase - phases.data()), first, end});
+      for (auto const &phase : phases) {
+        n_tasks += static_cast<long>(phase.size());
+        widest = std::max(widest, static_cast<long>(phase.size()));
       }
       calls = Py_NewRef(kept.object);
     }
@@ -180,7 +168,7 @@ namespace
   {
     std::vector<CallList *> const &lists_;
     Items const &items_;
-    std::atomic<long> next_{0};
+    alignas(decaf::CACHE_LINE) std::atomic<long> next_{0};
 
   public:
     ItemsInParallel(std::vector<CallList *> const &lists, Items const &items)
@@ -200,92 +188,86 @@ namespace
     }
   };
 
-  // All threads share the tasks of each phase of one call list. A thread takes the next task when
-  // all tasks that have to come before it are complete. Threads never wait for each other as such:
-  // one that the system has put aside holds up the others only if it is in the middle of a task.
+  // All threads share the tasks of each phase of one call list. A thread takes its own tasks, which
+  // have the same number in each phase: mostly they read what it wrote itself, which is in its cache.
+  // Then it takes those that others have not begun. So threads never wait for each other as such: one
+  // that the system has put aside holds up the others only if it is in the middle of a task.
   class TasksInParallel
   {
     CallList const &list_;
     Items const &items_;
     double *seconds_; // of each phase, or none
-    // Units of all items, in order, with the copies to inputs first and from outputs last.
+    int const n_threads_;
+    // Units of an item, in order: the copies to inputs first, tasks, the copies from outputs.
     long const per_item_;
-    std::atomic<long> next_{0}, done_{0};
-    std::atomic<long> complete_{0};           // tasks of complete phases
-    Clock::time_point since_ = Clock::now();  // when the last phase was complete
+    // For each thread, and each task that is its own: for how many items it was taken.
+    long const spacing_;
+    std::vector<std::atomic<long>> taken_;
+    Clock::time_point since_ = Clock::now(); // when the last phase was complete
+    // Each in a cache line of its own: threads look at these while others work, and where anything
+    // else lies in the same line, such as the stack of a kernel, both wait for it again and again.
+    alignas(decaf::CACHE_LINE) std::atomic<long> done_{0};
+    alignas(decaf::CACHE_LINE) std::atomic<long> complete_{0}; // units of complete phases
 
-    // The first task of a task's phase, and the first of the next one.
-    std::pair<long, long> phase_of(long task) const
-    {
-      long const item = task / per_item_ * per_item_, place = task - item;
-      if (place == 0 || place == per_item_ - 1)
-        return {task, task + 1};
-      auto const &place_in_list = list_.tasks[place - 1];
-      return {item + 1 + place_in_list.first, item + 1 + place_in_list.end};
-    }
-
-    void run(long task) const
-    {
-      long const item = task / per_item_, place = task % per_item_;
-      if (place == 0)
-        items_.load(list_, item);
-      else if (place == per_item_ - 1)
-        items_.store(list_, item);
-      else
-        run_task(*list_.tasks[place - 1].task);
-    }
-
-    void add_seconds(long task)
+    void add_seconds(long phase)
     {
       auto const now = Clock::now();
-      long const place = task % per_item_;
-      if (place > 0 && place < per_item_ - 1)
-        seconds_[list_.tasks[place - 1].phase] += std::chrono::duration<double>(now - since_).count();
+      if (phase >= 0)
+        seconds_[phase] += std::chrono::duration<double>(now - since_).count();
       since_ = now;
     }
 
+    // Help with units `first` to `first + n` of an item, which may run at the same time.
+    template <class Run>
+    void share(int thread, long item, long first, long n, long phase, Run run)
+    {
+      long const begin = item * per_item_ + first, end = begin + n;
+      long complete = 0;
+      wait_until([&] { return (complete = complete_.load(std::memory_order_acquire)) >= begin; });
+      if (complete >= end)
+        return;
+      for (int k = 0; k < n_threads_; ++k) { // itself first
+        int const owner = (thread + k) % n_threads_;
+        for (long i = owner; i < n; i += n_threads_) {
+          auto &taken = taken_[owner * spacing_ + first + i];
+          long expected = item;
+          if (taken.load(std::memory_order_relaxed) != item ||
+              !taken.compare_exchange_strong(expected, item + 1))
+            continue;
+          run(i);
+          if (done_.fetch_add(1, std::memory_order_acq_rel) + 1 == end) {
+            if (seconds_ != nullptr)
+              add_seconds(phase);
+            complete_.store(end, std::memory_order_release);
+          }
+        }
+      }
+    }
+
   public:
-    TasksInParallel(CallList const &list, Items const &items, double *seconds)
-        : list_(list), items_(items), seconds_(seconds),
-          per_item_(static_cast<long>(list.tasks.size()) + 2)
+    TasksInParallel(CallList const &list, Items const &items, double *seconds, int n_threads)
+        : list_(list), items_(items), seconds_(seconds), n_threads_(n_threads),
+          per_item_(list.n_tasks + 2), spacing_(per_item_ + decaf::CACHE_LINE / sizeof(long)),
+          taken_(n_threads * spacing_)
     {
     }
-    void operator()(int)
+    void operator()(int thread)
     {
       long const total = items_.count * per_item_;
-      for (long task = next_.load(); task < total; task = next_.load()) {
-        auto const phase = phase_of(task);
-        wait_until([&] {
-          return complete_.load(std::memory_order_acquire) >= phase.first || next_.load() != task;
-        });
-        if (!next_.compare_exchange_strong(task, task + 1))
-          continue; // another thread has taken it
-        run(task);
-        if (done_.fetch_add(1, std::memory_order_acq_rel) + 1 == phase.second) {
-          if (seconds_ != nullptr)
-            add_seconds(task);
-          complete_.store(phase.second, std::memory_order_release);
+      for (long item = 0; item < items_.count; ++item) {
+        share(thread, item, 0, 1, -1, [&](long) { items_.load(list_, item); });
+        long first = 1;
+        for (size_t k = 0; k < list_.phases.size(); ++k) {
+          auto const &phase = list_.phases[k];
+          auto const n = static_cast<long>(phase.size());
+          share(thread, item, first, n, k, [&](long i) { run_task(phase[i]); });
+          first += n;
         }
+        share(thread, item, first, 1, -1, [&](long) { items_.store(list_, item); });
       }
       wait_until([&] { return complete_.load(std::memory_order_acquire) == total; });
     }
   };
-
-  // Call work(thread) from several threads, or from as many as can be started.
-  template <class Work>
-  void in_threads(int n_threads, Work &work)
-  {
-    std::vector<std::thread> others;
-    try {
-      others.reserve(n_threads - 1);
-      for (int thread = 1; thread < n_threads; ++thread)
-        others.emplace_back([&work, thread] { work(thread); });
-    } catch (std::exception const &) { // no thread left, or no memory for one
-    }
-    work(0);
-    for (auto &other : others)
-      other.join();
-  }
 
   template <class Body>
   PyObject *guarded(Body body)
@@ -368,16 +350,17 @@ namespace
           return nullptr;
         }
       }
-      Py_BEGIN_ALLOW_THREADS
+      // more threads than have something to do at the same time are of no use
+      long const useful = shared ? lists[0]->widest : std::max(items.count, 1L);
+      int const threads = static_cast<int>(std::min<long>(n_threads, useful));
       if (shared) {
         auto *times = seconds ? reinterpret_cast<double *>(seconds->bytes()) : nullptr;
-        TasksInParallel work(*lists[0], items, times);
-        in_threads(static_cast<int>(std::min<long>(n_threads, lists[0]->widest)), work);
+        TasksInParallel work(*lists[0], items, times, threads);
+        without_lock([&] { in_threads(threads, work); });
       } else {
         ItemsInParallel work(lists, items);
-        in_threads(static_cast<int>(std::min<long>(n_threads, std::max(items.count, 1L))), work);
+        without_lock([&] { in_threads(threads, work); });
       }
-      Py_END_ALLOW_THREADS
       Py_RETURN_NONE;
     });
   }
@@ -386,9 +369,7 @@ namespace
   {
     return guarded([&]() -> PyObject * {
       auto *call = from_capsule<BoundCall>(capsule, decaf::BOUND_CALL);
-      Py_BEGIN_ALLOW_THREADS
-      call->run(call);
-      Py_END_ALLOW_THREADS
+      without_lock([&] { call->run(call); });
       Py_RETURN_NONE;
     });
   }

@@ -24,7 +24,7 @@ from oracles.kernel_values import (
 @settings(max_examples=150)
 @given(
     kernel=st.one_of(
-        st.sampled_from([(3, 3), (5, 5)]), st.tuples(st.integers(1, 7), st.integers(1, 7))
+        st.sampled_from([(3, 3), (5, 5), (7, 7)]), st.tuples(st.integers(1, 7), st.integers(1, 7))
     ),
     stride=st.sampled_from([1, 1, 2, 2, 3]),
     out=st.tuples(st.integers(1, 9), st.integers(1, 13)),
@@ -54,15 +54,16 @@ def test_depthwise(kernels, kernel, stride, out, spare, channels, bound, seed, o
 
 @needs_kernels
 @pytest.mark.parametrize("stride", [1, 2])
-@pytest.mark.parametrize("size", [3, 5])
-def test_depthwise_gives_the_same_bits_whatever_the_width(kernels, size, stride):
+@pytest.mark.parametrize("size", [3, 5, 7])
+@pytest.mark.parametrize("channels", [37, 300])  # one part of the channels, and several
+def test_depthwise_gives_the_same_bits_whatever_the_width(kernels, size, stride, channels):
     """Kernels for one, four and seven outputs at a time add up alike."""
     rng = np.random.default_rng(0)
-    x, taps = normal(rng, size, 20 * stride + size, 37), normal(rng, size, size, 37)
-    bias, wide = normal(rng, 37), np.empty((1, 21, 37), np.float32)
+    x, taps = normal(rng, size, 20 * stride + size, channels), normal(rng, size, size, channels)
+    bias, wide = normal(rng, channels), np.empty((1, 21, channels), np.float32)
     run(kernels, "depthwise", x, taps, bias, stride, 0, 6, wide)
     for columns in (1, 2, 3, 4, 5, 7, 8, 11, 14):
-        out = np.empty((1, columns, 37), np.float32)
+        out = np.empty((1, columns, channels), np.float32)
         part = np.ascontiguousarray(x[:, : (columns - 1) * stride + size])
         run(kernels, "depthwise", part, taps, bias, stride, 0, 6, out)
         np.testing.assert_array_equal(out, wide[:, :columns])

@@ -205,15 +205,85 @@ def test_several_callers_at_once(n_threads):
         list(pool.map(work, range(4)))
 
 
-def test_threads_are_gone_after_a_run():
+def threads_of_this_process() -> set[Path]:
     tasks = Path("/proc/self/task")
     if not tasks.exists():
         pytest.skip("needs Linux's /proc")
+    return set(tasks.iterdir())
+
+
+def test_no_more_threads_are_kept_than_there_are_processors():
+    before = threads_of_this_process()
     chain, (x, results) = Chain(), items_of(3)
-    before = len(list(tasks.iterdir()))
     for _ in range(5):
-        run_shared(chain.call_list, 9, [x], [results], 3)
-        assert len(list(tasks.iterdir())) <= before
+        run_shared(chain.call_list, 40, [x], [results], 3)
+        assert_added(x, results, chain.added)
+    deadline = time.monotonic() + 30
+    while len(threads_of_this_process() - before) > os.cpu_count():  # those that end take a moment
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+KEPT_THREADS = """
+import os, sys, time
+from pathlib import Path
+sys.path.insert(0, sys.argv[1])
+from oracles.call_chains import Chain, items_of
+from sklearn_decaf._kernels.calls import run_shared
+
+tasks = Path("/proc/self/task")
+before = set(tasks.iterdir())
+chain, (x, results) = Chain([3]), items_of(3)
+run_shared(chain.call_list, 2, [x], [results], 3)
+(kept,) = set(tasks.iterdir()) - before
+for pause in (0, 0.02):
+    time.sleep(pause)
+    run_shared(chain.call_list, 2, [x], [results], 3)
+    assert set(tasks.iterdir()) - before == {kept}
+lines = (kept / "status").read_text().splitlines()
+(blocked,) = (int(line.split()[1], 16) for line in lines if line.startswith("SigBlk"))
+print(bin(blocked & 0x7FFFFFFF).count("1"))
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="needs Linux's /proc")
+def test_a_thread_is_kept_and_takes_no_signals():
+    """All of the first 31 but two, SIGKILL and SIGSTOP, which nobody can refuse."""
+    done = run_python(KEPT_THREADS, str(TESTS))
+    assert done.returncode == 0, done.stderr
+    assert int(done.stdout) == 29
+
+
+ENDS = """
+import os, signal, sys, threading, time
+sys.path.insert(0, sys.argv[1])
+from oracles.call_chains import Chain, items_of
+from sklearn_decaf._kernels.calls import run_shared
+
+chain, (x, results) = Chain([3]), items_of(3)
+def work():
+    run_shared(chain.call_list, 3, [x], [results], 3)
+work()
+time.sleep(float(sys.argv[2]))
+"""
+
+
+@pytest.mark.parametrize("pause", [0, 0.05])
+@pytest.mark.parametrize(
+    ("ending", "code"),
+    [
+        ("", 0),
+        ("sys.exit(7)", 7),
+        ("os._exit(3)", 3),
+        ("raise SystemExit('no')", 1),
+        pytest.param("os.kill(os.getpid(), signal.SIGTERM); time.sleep(60)", -15, marks=needs_fork),
+        ("threading.Thread(target=work).start()", 0),
+        ("threading.Thread(target=lambda: [work() for _ in iter(int, 1)], daemon=True).start()", 0),
+    ],
+)
+def test_a_process_ends_while_threads_wait_for_work(pause, ending, code):
+    done = run_python(ENDS + ending, str(TESTS), str(pause))
+    assert done.returncode == code, done.stderr
 
 
 @pytest.fixture
@@ -277,11 +347,28 @@ def use_call_lists(chain):
 
 @needs_fork
 @pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
-def test_a_forked_process_runs_call_lists():
+@pytest.mark.parametrize("pause", [0, 0.05])
+def test_a_forked_process_runs_call_lists(pause):
+    """While the threads of this one look for work, and while they sleep."""
+    chain = Chain()
+    for _ in range(3):
+        use_call_lists(chain)
+        time.sleep(pause)
+        assert in_a_child(lambda: use_call_lists(chain) or time.sleep(pause))
+    use_call_lists(chain)
+
+
+@needs_fork
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+def test_a_child_forks_again():
     chain = Chain()
     use_call_lists(chain)
-    assert in_a_child(lambda: use_call_lists(chain))
-    use_call_lists(chain)
+
+    def work():
+        use_call_lists(chain)
+        assert in_a_child(lambda: use_call_lists(chain))
+
+    assert in_a_child(work)
 
 
 @needs_fork

@@ -29,6 +29,7 @@ from sklearn_decaf.networks.layers import (
 CUTS = {
     "strip_bytes": (1, 1, 3_000, 20_000, 10**7),
     "small_map": (0, 0, 0, 3_000, 10**7),
+    "chain_weights": (0, 2_000, 10**8, 10**8),
     "window_share": (0.75, 1.0, 1.0, 0.0),
     "tile_bytes": (1, 40_000, 10**7),
     "product_rows": (1, 7, 30, 10_000),

@@ -10,6 +10,7 @@ import numpy as np
 from .. import reference
 from ..architecture import Architecture
 from ..layers import Dense, Layer, Softmax
+from ..layers.activations import Activation
 from .dense import compute_dense, pack_dense
 from .limits import Limits
 from .packed_weights import pack_layers
@@ -86,5 +87,17 @@ class BatchStage:
         inputs = [blobs[name] for name in self.architecture.inputs(layer.name)]
         if isinstance(layer, Dense):
             blobs[layer.name] = compute_dense(self.packed[layer.name], *inputs, n_threads)
+        elif isinstance(layer, Activation):
+            blobs[layer.name] = _activate(layer, *inputs)
         else:
             blobs[layer.name] = reference.compute(layer, self.parameters[layer.name], *inputs)
+
+
+def _activate(layer: Activation, x: np.ndarray) -> np.ndarray:
+    """Apply an activation by its kernel: (n, ...) -> (n, ...)."""
+    x = np.ascontiguousarray(x, np.float32)
+    out = np.empty_like(x)
+    whole = 1, 1, -1
+    if x.size:
+        layer.bind(x.reshape(whole), out.reshape(whole))()
+    return out

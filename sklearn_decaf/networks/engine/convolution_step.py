@@ -56,7 +56,15 @@ def compile_convolution_step(fused: FusedConv, builder: ProgramBuilder) -> Step:
     reads = [Read(source, stride, before, rows_needed)]
     if fused.residual is not None:
         reads.append(Read(fused.residual))  # row by row, whatever the convolution's stride
-    return Step(fused.layers, tuple(reads), out, compute, algorithm.align, algorithm.reach)
+    return Step(
+        fused.layers,
+        tuple(reads),
+        out,
+        compute,
+        algorithm.align,
+        algorithm.reach,
+        weight_bytes=packed.nbytes,
+    )
 
 
 def _bordered_copy(conv: Conv, source: str, builder: ProgramBuilder) -> _BorderedCopy | None:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 
 @dataclass(frozen=True)
 class Limits:
     """Sizes that decide how the work is cut, measured on the processors of today.
 
-    The first eight change how fast a network is, and no bit of its features. The last three choose
+    The first nine change how fast a network is, and no bit of its features. The last four choose
     between ways of computing that round differently.
 
     Parameters
@@ -19,6 +19,9 @@ class Limits:
     strip_bytes : int
         Bytes that the strips of a chain's maps take together, at most: about half of a level 2
         cache.
+    chain_weights : int
+        Bytes of a chain's weights that stay in the cache from strip to strip. Larger ones are read
+        again for each strip, which may cost more than to cut the chain.
     window_share : float
         Keeping a window of a map's rows that is a larger share of them is not worth its moves.
     tile_bytes : int
@@ -34,6 +37,9 @@ class Limits:
         Images that the grouped stage computes together, at most.
     winograd_min_channels : int
         With fewer channels Winograd's transforms cost more than the products they save.
+    winograd_weights : int
+        Bytes of transformed weights for each tile of an image, at most: to read more of them from
+        memory takes longer than the products that they save.
     smaller_tile_cost : float
         How many times the fewest multiplications a smaller Winograd tile, which rounds less, may
         take.
@@ -42,8 +48,9 @@ class Limits:
         than one long sum, and the weights for them stay in the cache.
     """
 
-    small_map: int = 320 * 1024
+    small_map: int = 600 * 1024
     strip_bytes: int = 512 * 1024
+    chain_weights: int = 256 * 1024
     window_share: float = 0.75
     tile_bytes: int = 512 * 1024
     product_rows: int = 1024
@@ -51,5 +58,12 @@ class Limits:
     weight_cost: int = 1
     group_size: int = 8
     winograd_min_channels: int = 8
+    winograd_weights: int = 6 * 1024 * 1024
     smaller_tile_cost: float = 1.25
     dense_depth: int = 1024
+
+    def for_parts(self, n_parts: int) -> Limits:
+        """Return the limits for steps that so many threads share: each part has its own cache."""
+        return replace(
+            self, small_map=self.small_map * n_parts, strip_bytes=self.strip_bytes * n_parts
+        )

@@ -11,13 +11,14 @@ from ..._kernels.calls import CallList, Phase
 from ..architecture import INPUT, Architecture
 from ..layers import Layer
 from .builder import ProgramBuilder
+from .chains import split_chains
 from .convolution_step import compile_convolution_step
 from .convolutions import PackedConv
 from .fusion import FusedConv, fuse
 from .image_input import compile_image
 from .limits import Limits
 from .memory import NO_PADS, Maps
-from .schedule import Schedule, schedule_chain, split_chains
+from .schedule import Schedule, schedule_chain
 from .steps import Step
 
 
@@ -88,6 +89,7 @@ def compile_program(
     -------
     Program
     """
+    limits = limits.for_parts(n_parts)
     fused = fuse(architecture, layers, outputs)
     builder = ProgramBuilder(architecture, packed, fused, n_images, n_parts, limits)
     loading, sources = _compile_inputs(builder, inputs, pixels)

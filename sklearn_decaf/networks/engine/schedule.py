@@ -15,6 +15,7 @@ import numpy as np
 
 from ... import _kernels
 from ..._kernels.calls import Phase, Task
+from .chains import count_strips
 from .limits import Limits
 from .memory import Arena, Maps
 from .steps import Step
@@ -23,23 +24,10 @@ Schedule = list[tuple[Step, Phase]]  # one phase after another, each with its st
 RowRanges = dict[str, tuple[int, int]]  # by step: the first row and the end that a strip computes
 
 
-def split_chains(steps: Sequence[Step], limits: Limits) -> list[list[Step]]:
-    """Cut the steps, in order, into chains."""
-    chains: list[list[Step]] = [[]]
-    for step in steps:
-        if not step.by_rows and chains[-1]:
-            chains.append([])
-        chains[-1].append(step)
-        if not step.by_rows or step.nbytes <= limits.small_map:
-            chains.append([])
-    return [chain for chain in chains if chain]
-
-
 def strip_ranges(chain: Sequence[Step], limits: Limits) -> list[RowRanges]:
     """Decide which rows each step of a chain computes in each strip."""
     last = chain[-1]
-    total = sum(step.nbytes for step in chain)
-    n_strips = min(max(1, round(total / limits.strip_bytes)), last.height)
+    n_strips = count_strips(chain, limits)
     done = {step.output: 0 for step in chain}
     strips = []
     for strip in range(1, n_strips + 1):

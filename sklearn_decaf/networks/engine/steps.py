@@ -63,6 +63,8 @@ class Step:
         beyond ``align(n)`` are written again in a later turn.
     by_rows : bool
         Whether the step can compute some of its rows; if not, it stands alone.
+    weight_bytes : int
+        Size of the weights that it reads for any number of rows.
     """
 
     layers: tuple[str, ...]
@@ -72,6 +74,7 @@ class Step:
     align: Rows = same_rows
     reach: Rows = same_rows
     by_rows: bool = True
+    weight_bytes: int = 0
 
     @property
     def output(self) -> str:

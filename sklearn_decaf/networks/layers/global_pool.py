@@ -26,7 +26,13 @@ class _GlobalPool(Layer):
 
         def compute(first, end):
             maps, vectors = x.rows(0, x.shape[0]), out.rows(0, 1)[:, 0, 0]
-            return [[[bind(map_, vector)] for map_, vector in zip(maps, vectors)]]
+            return [
+                [
+                    [bind(map_[..., a:b], vector[a:b])]
+                    for map_, vector in zip(maps, vectors)
+                    for a, b in builder.split(0, x.shape[-1])
+                ]
+            ]
 
         return builder.step(self, out, compute, by_rows=False)
 

@@ -40,6 +40,9 @@ FIRST = {"kernel_size": 11, "stride": 4, "reads_image": True}
         ((20, 20, 4), {"filters": 16, **SAME3}, "patches"),  # few channels
         ((20, 20, 16), {"filters": 16, "groups": 4, **SAME3}, "patches"),
         ((3, 20, 16), {"filters": 16, **SAME3}, "patches"),  # lower than any tile
+        ((14, 14, 512), {"filters": 512, **SAME3}, "winograd"),
+        ((7, 7, 512), {"filters": 512, **SAME3}, "patches"),  # 38 MB of weights for four tiles
+        ((7, 7, 512), {"filters": 512, "groups": 32, **SAME3}, "winograd"),
         ((227, 227, 3), {"filters": 96, **FIRST}, "winograd"),
         # only the pixels of the image can be written in blocks
         ((227, 227, 3), {"filters": 96, **FIRST, "reads_image": False}, "patches"),

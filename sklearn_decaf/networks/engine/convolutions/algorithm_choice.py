@@ -8,7 +8,8 @@ Five, of which the first that fits is taken:
 - ``matrix``: a 1x1 convolution is a matrix product of the map as it lies.
 - ``winograd``: F(m, r) computes m x m outputs of an r x r filter with (m + r - 1)^2
   multiplications instead of (m r)^2, for filters that move by one pixel. m depends on
-  how the tiles fill the map. A first layer with a stride is turned into such a one: blocks of
+  how the tiles fill the map. Not where the transformed weights, which are larger, would be read for
+  a few tiles only. A first layer with a stride is turned into such a one: blocks of
   stride x stride pixels become channels (space to depth).
 - ``patches``: the windows, of any sides, steps and dilation, are copied to rows, then multiplied
   (im2col).
@@ -87,9 +88,13 @@ def _winograd(
     (block, _), (size, _) = pair(conv.stride), pair(conv.kernel_size)
     r = -(-size // block)
     m = _tile_size(r, out_shape, limits)
+    if m == 0:
+        return None
     channels = in_shape[-1] * block * block // conv.groups
+    n_tiles = math.prod(math.ceil(side / m) for side in out_shape[:2])
+    nbytes = 4 * (m + r - 1) ** 2 * channels * conv.filters
     fits = (
-        m > 0
+        nbytes <= limits.winograd_weights * n_tiles
         and (block == 1 or (reads_image and conv.groups == 1))
         and channels >= limits.winograd_min_channels
         and conv.filters // conv.groups % 8 == 0  # as the packed matrices want it

@@ -76,6 +76,16 @@ class _WinogradCalls(ConvAlgorithm):
         groups = operands.packed.bias
         self._bias = groups[0] if len(groups) == 1 else np.concatenate(groups)
 
+    def _written_parts(self, start: int, stop: int) -> list[tuple[int, int]]:
+        """Cut rows of tiles into parts that may be written at the same time."""
+        grid = self._grid
+        parts = list(split_evenly(start, stop, self.operands.workspace.n_parts))
+        overlap = stop == grid.down and grid.h % grid.m
+        if overlap and len(parts) > 1 and parts[-1][0] == grid.down - 1:
+            # the last two rows of tiles overlap: the last must be written last
+            parts[-2:] = [(parts[-2][0], grid.down)]
+        return parts
+
     def _transform(self, i: int, tiles: np.ndarray, rows: TileRows) -> Call:
         """From the map of image i to tiles (n * n, t, c)."""
         x = self.operands.x.storage
@@ -133,11 +143,7 @@ class Winograd(_WinogradCalls):
     def compute(self, first: int, end: int) -> list[Phase]:
         grid = self._grid
         start, stop = grid.n_rows(first) if first else 0, grid.n_rows(end)
-        parts = list(split_evenly(start, stop, self.operands.workspace.n_parts))
-        overlap = stop == grid.down and grid.h % grid.m
-        if overlap and len(parts) > 1 and parts[-1][0] == grid.down - 1:
-            # the last two rows of tiles overlap: the last must be written last
-            parts[-2:] = [(parts[-2][0], grid.down)]
+        parts = self._written_parts(start, stop)
         phase = [self._part(a, b, *scratch) for (a, b), scratch in zip(parts, self._scratch())]
         return [phase, *self._add_residual(first, end)]
 
@@ -169,14 +175,26 @@ class WholeMapWinograd(_WinogradCalls):
         n, t = given.x.n, grid.across * grid.down  # images, tiles of each
         tiles = given.workspace.take((grid.n_products, n * t, given.x.channels))
         products = given.workspace.take((grid.n_products, n * t, self._filters))
-        rows = [grid.tile_rows(0, grid.down, i * t) for i in range(n)]
+        n_parts = given.workspace.n_parts
+
+        def rows(i: int, a: int, b: int) -> TileRows:
+            return grid.tile_rows(a, b - a, i * t + a * grid.across)
+
         return [
-            [[self._transform(i, tiles, rows[i])] for i in range(n)],
+            [
+                [self._transform(i, tiles, rows(i, a, b))]
+                for i in range(n)
+                for a, b in split_evenly(0, grid.down, n_parts)
+            ],
             [
                 self._multiply(tiles, products, a, b)
-                for a, b in split_evenly(0, grid.n_products, given.workspace.n_parts)
+                for a, b in split_evenly(0, grid.n_products, n_parts)
             ],
-            [[self._transform_back(i, products, rows[i])] for i in range(n)],
+            [
+                [self._transform_back(i, products, rows(i, a, b))]
+                for i in range(n)
+                for a, b in self._written_parts(0, grid.down)
+            ],
             *self._add_residual(first, end),
         ]
 
