@@ -450,7 +450,7 @@ def test_squeezenet_by_the_names_that_tell_what_it_wants_to_see(exporter, weight
             load_weights(path)
         return
     weights = load_weights(path)
-    assert weights.architecture is net and weights.certainty == "certain"
+    assert weights.architecture == net and weights.certainty == "certain"
     np.testing.assert_array_equal(
         weights.parameters["fire5.expand3x3.kernel"], kernels[12].astype(np.float32)
     )

