@@ -12,7 +12,6 @@ from ...exceptions import WeightsError
 from ..architectures import ARCHITECTURES, get_architecture
 from ..formats import Contents
 from ..formats._messages import describe
-from .layouts import candidates
 from .matching import Match, compare_with_all
 
 # In the names of copies of a network that is there too: averages of its weights, its teacher.
@@ -178,7 +177,7 @@ def _explain(tensors: Mapping[str, np.ndarray], matches: list[Match], wanted: st
         f"the arrays do not fit {wanted or 'any known network'}. Found {', '.join(shown)}{more}."
     )
     if not matches:
-        names = list(next(candidates((wanted or ARCHITECTURES[0],))).shapes)[:3]
+        names = list(get_architecture(wanted or ARCHITECTURES[0]).parameter_shapes())[:3]
         return f"{message} No name among them is known; expected are names such as {names}."
     closest = max(
         matches,
