@@ -113,23 +113,25 @@ def test_threads_do_not_race(averages, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "order",
+    ("file", "order"),
     [
-        r"(complete_\.store\(.*, )std::memory_order_release",
-        r"(complete_\.load\()std::memory_order_acquire(?=\) >=)",
-        r"(done_\.fetch_add\(1, )std::memory_order_acq_rel",
+        ("runner.cpp", r"(complete_\.store\(.*, )std::memory_order_release"),
+        ("runner.cpp", r"(complete_\.load\()std::memory_order_acquire(?=\)\) >=)"),
+        ("runner.cpp", r"(done_\.fetch_add\(1, )std::memory_order_acq_rel"),
+        ("helpers.hpp", r"(done_\.store\(true, )std::memory_order_release"),
+        ("helpers.hpp", r"(done_\.load\()std::memory_order_acquire"),
     ],
-    ids=["store of complete", "load of complete", "addition to done"],
+    ids=["store of complete", "load of complete", "addition to done", "job done", "job awaited"],
 )
-def test_an_order_that_is_missing_is_seen(order, averages, tmp_path):
+def test_an_order_that_is_missing_is_seen(file, order, averages, tmp_path):
     """Each of those that threads rely on, taken out of the source.
 
     It takes a certain sequence of threads to be seen, which most runs have.
     """
-    source = (SOURCES / "runner.cpp").read_text()
-    text, n = re.subn(order, r"\1std::memory_order_relaxed", source)
+    for name in ("runner.cpp", "helpers.hpp"):
+        (tmp_path / name).write_text((SOURCES / name).read_text())
+    text, n = re.subn(order, r"\1std::memory_order_relaxed", (SOURCES / file).read_text())
     assert n == 1
-    changed = tmp_path / "runner.cpp"
-    changed.write_text(text)
-    compile_module(changed, tmp_path)
+    (tmp_path / file).write_text(text)
+    compile_module(tmp_path / "runner.cpp", tmp_path)
     assert any("data race" in races(averages, tmp_path) for _ in range(20))
