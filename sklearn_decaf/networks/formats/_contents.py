@@ -117,12 +117,18 @@ class Contents:
         What it says about its layers, in an order in which each reads only earlier ones.
     others : tuple of OtherFile
         Files that were read besides.
+    graph : OnnxGraph, CaffeNet, list of dict, or None
+        All that it says about its layers, from which a network can be made that nobody knows.
+    problem : str
+        Why nothing can be compared with known networks, if that is so.
     """
 
     groups: Mapping[str, Mapping[str, np.ndarray]]
     metadata: Mapping[str, str] = field(default_factory=dict)
     layers: tuple[FileLayer, ...] = ()
     others: tuple[OtherFile, ...] = ()
+    graph: Any = None
+    problem: str = ""
 
     @property
     def tensors(self) -> dict[str, np.ndarray]:

@@ -107,7 +107,7 @@ def read_tensors(
         raise WeightsError(f"{path}: {error.strerror or error}") from error
     except WeightsError as error:
         raise WeightsError(f"{path}: {error}") from error
-    if not contents.tensors:
+    if not contents.tensors and not contents.problem:
         raise WeightsError(f"{path}: there are no arrays in this file")
     if contents.others:
         digests = " ".join([sha256, *(other.sha256 for other in contents.others)])

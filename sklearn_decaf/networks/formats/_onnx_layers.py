@@ -107,16 +107,6 @@ class GraphReader:
     # -- nodes --
 
     def _add(self, node: Node) -> None:
-        if node.kind in _QUANTISED or node.kind.startswith("QLinear") or node.kind == "QGemm":
-            raise WeightsError(
-                f"a quantised model (it has nodes of kind {node.kind}), whose weights are whole "
-                "numbers: give the floating point model that it was made from"
-            )
-        if node.domain not in _OWN_DOMAINS and ("Conv" in node.kind or "Gemm" in node.kind):
-            raise WeightsError(
-                f"a node of kind {describe(node.kind)} of {describe(node.domain)}: the model was "
-                "optimised for one program; give the one that it was made from"
-            )
         own = [name for name in node.inputs if name and name not in self._constants]
         if not own or (node.kind == "CastLike" and node.inputs[0] not in own):
             self._add_constant(node)
@@ -319,6 +309,27 @@ class GraphReader:
             return
         self._list.skip([before], node.outputs)
         self._padded.update(dict.fromkeys(node.outputs, (before, pads)))
+
+
+def refuse_what_was_converted(nodes: list[Node]) -> None:
+    """Raise an error for models that were made from others, in which weights mean something else.
+
+    Raises
+    ------
+    WeightsError
+        If a model is quantised, or was optimised for one program.
+    """
+    for node in nodes:
+        if node.kind in _QUANTISED or node.kind.startswith("QLinear") or node.kind == "QGemm":
+            raise WeightsError(
+                f"a quantised model (it has nodes of kind {node.kind}), whose weights are whole "
+                "numbers: give the floating point model that it was made from"
+            )
+        if node.domain not in _OWN_DOMAINS and ("Conv" in node.kind or "Gemm" in node.kind):
+            raise WeightsError(
+                f"a node of kind {describe(node.kind)} of {describe(node.domain)}: the model was "
+                "optimised for one program; give the one that it was made from"
+            )
 
 
 def _keep_names(pairs: list[tuple[str, str]]) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -24,6 +25,43 @@ class Node:
     inputs: list[str] = field(default_factory=list)
     outputs: list[str] = field(default_factory=list)
     attributes: dict[str, object] = field(default_factory=dict)
+    name: str = ""
+
+
+@dataclass
+class OnnxGraph:
+    """The graph of a model.
+
+    Attributes
+    ----------
+    nodes : list of Node
+        In order.
+    tensors : dict of str to Tensor
+        Those with a name of their own.
+    inputs : dict of str to list of int
+        Axes of what it reads, 0 where an axis is left open; tensors may be among them.
+    outputs : list of str
+    opset : int
+        Version of the operators.
+    files : ExternalFiles
+    size : int
+        Bytes of the model.
+    """
+
+    nodes: list[Node] = field(default_factory=list)
+    tensors: dict[str, Tensor] = field(default_factory=dict)
+    inputs: dict[str, list[int] | None] = field(default_factory=dict)
+    outputs: list[str] = field(default_factory=list)
+    opset: int = 0
+    files: ExternalFiles = field(default_factory=lambda: ExternalFiles(None))
+    size: int = 0
+
+    def open_files(self) -> None:
+        """Open all files with numbers, so that it is known which there are."""
+        for tensor in self.tensors.values():
+            if tensor.external is not None:
+                with suppress(WeightsError):  # said to whoever wants the numbers
+                    tensor.array(self.files)
 
 
 @dataclass(frozen=True)

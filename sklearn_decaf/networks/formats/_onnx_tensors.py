@@ -33,6 +33,13 @@ _FLOATING = {
     16: ("bfloat16", _INT32S),
 }
 _WHOLE = {6: ("<i4", _INT32S), 7: ("<i8", _INT64S)}
+_NUMBERS = {
+    **_FLOATING,
+    **_WHOLE,
+    2: ("|u1", _INT32S),
+    3: ("|i1", _INT32S),
+    9: ("|b1", _INT32S),
+}
 _TYPE_NAMES = {
     2: "uint8",
     3: "int8",
@@ -81,6 +88,10 @@ class Tensor:
             )
         return self._read(_FLOATING, files)
 
+    def array(self, files: ExternalFiles) -> np.ndarray:
+        """All that it holds, whole numbers too."""
+        return self.numbers(files) if self.type not in _NUMBERS else self._read(_NUMBERS, files)
+
     def small_integers(self) -> list[int] | None:
         """A few whole numbers; None if it holds something else."""
         if self.type not in _WHOLE or self.external is not None:
@@ -128,7 +139,7 @@ class Tensor:
         if where in (_FLOATS, _DOUBLES):
             return raw
         # the bits of half-precision numbers, and whole numbers as they are
-        kind = dtype if dtype.kind == "i" else np.dtype(f"<u{dtype.itemsize}")
+        kind = np.dtype(f"<u{dtype.itemsize}") if dtype.kind == "f" else dtype
         return memoryview(unpack_varints(raw, kind).tobytes())
 
 

@@ -23,6 +23,8 @@ BIAS = RNG.standard_normal(6, dtype=np.float32)
 
 def read(content):
     found = onnx_format.read(memoryview(content))
+    if found.problem:
+        raise WeightsError(found.problem)
     return found.tensors, found.metadata
 
 
@@ -199,7 +201,10 @@ def test_folding_takes_no_more_memory_than_the_model_is_worth():
 def from_folder(folder, **entries):
     content = model([CONV_NODE], [external("w", CONV, **entries), TENSORS[1]])
     (folder / "model.onnx").write_bytes(content)
-    return read_tensors(folder / "model.onnx")
+    file = read_tensors(folder / "model.onnx")
+    if file.contents.problem:
+        raise WeightsError(file.contents.problem)
+    return file
 
 
 RAW = bytes(12) + CONV.tobytes() + bytes(7)
@@ -297,7 +302,7 @@ def with_weight(message):
 
 BAD = {
     "no graph": (field(1, 8), "a graph of 0 nodes"),
-    "many nodes": (model([b""] * 10_001, []), "a graph of 10001 nodes"),
+    "many nodes": (model([b""] * 10_001, []), "a graph of more than 10000 nodes"),
     "no weight": (model([CONV_NODE], TENSORS[1:]), "a Conv node whose 'w' should be a constant"),
     "no input but one": (model([node("Conv", "x")], TENSORS), "a Conv node without a weight"),
     "whole numbers": (with_weight(tensor("w", CONV, 6)), "'w' is of type int32, not floating"),
