@@ -24,6 +24,16 @@ def make_divisible(channels: float, divisor: int = 8) -> int:
     return rounded if rounded >= 0.9 * channels else rounded + divisor
 
 
+def number_layers(blocks: Sequence[str], scores: str) -> dict[int, str]:
+    """Layers 5, 6 and 7 are the outputs of the last three blocks, and 8 the class scores.
+
+    A hidden fully connected layer, with its activation, is a block too. A network of fewer blocks
+    lacks the lower numbers.
+    """
+    last = blocks[-3:]
+    return {**dict(zip(range(8 - len(last), 8), last)), 8: scores}
+
+
 class Builder:
     """Collects layers, each of which reads the one before unless told otherwise.
 
@@ -101,12 +111,11 @@ class Builder:
         **options,
     ) -> Architecture:
         """Return the network; layers 5, 6 and 7 are the last three of the blocks and `hidden`."""
-        five, six, seven = (*self.blocks, *hidden)[-3:]
         return Architecture(
             name,
             tuple(self.layers),
             preprocessing,
-            {5: five, 6: six, 7: seven, 8: scores},
+            number_layers((*self.blocks, *hidden), scores),
             pooling=pooling,
             aliases={**self.aliases, **(aliases or {})},
             **options,

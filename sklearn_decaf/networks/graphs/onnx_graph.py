@@ -1,0 +1,221 @@
+"""From the graph of an ONNX model to a network."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+
+import numpy as np
+
+from ...exceptions import WeightsError
+from ..architecture import INPUT
+from ..formats._messages import describe
+from ..formats._onnx_nodes import Node, OnnxGraph
+from .axes import whole
+from .constants import Folder
+from .names import name_of_node
+from .network import Network
+from .values import Sequence as ValueSequence
+from .values import Value, Values
+
+DEFAULT_SIDE = 224
+_OWN_DOMAINS = ("", "ai.onnx")
+# What stands behind class scores in some models, and gives no features.
+_ENDINGS = frozenset(["ArgMax", "ArgMin", "TopK", "LogSoftmax"])
+
+Operand = Value | np.ndarray
+Handler = Callable[["OnnxTranslator", Node, list], "Operand | list[Operand]"]
+
+
+class Ending:
+    """Stands for results that are no features: they may be outputs, and nothing reads them."""
+
+
+class OnnxTranslator:
+    """Goes through the nodes of a graph in order, and makes layers of them.
+
+    Parameters
+    ----------
+    graph : OnnxGraph
+    handlers : mapping of str to callable
+        By operator, what makes values of a node's inputs.
+    side : int or None
+        Height and width of the input, where the graph leaves them open; None is 224.
+
+    Attributes
+    ----------
+    network : Network
+    output : str
+        The layer that gives the (first) output of the graph.
+    notes : list of str
+        What was assumed.
+    opset : int
+    """
+
+    def __init__(self, graph: OnnxGraph, handlers: dict[str, Handler], side: int | None = None):
+        self.notes: list[str] = []
+        self.opset = graph.opset or 13
+        self._graph = graph
+        self._handlers = handlers
+        self._folder = Folder(graph.files, graph.size)
+        outputs = graph.outputs or list(_unread(graph.nodes))
+        nodes = _needed(graph.nodes, outputs)
+        self._readers = Counter(name for node in nodes for name in node.inputs)
+        self._readers.update(outputs)
+        name, shape = self._find_input(nodes)
+        n, side, order = self._understand_input(name, shape, side)
+        self.network = Network(side)
+        self.values = Values(self.network, n)
+        axes = tuple(whole(letter, {"n": n, "c": 3}.get(letter, side)) for letter in order)
+        first = self.values.output(INPUT, axes)
+        first.alone = self._readers[name] == 1
+        self._found: dict[str, Operand | Ending | None] = {name: first, "": None}
+        for node in nodes:
+            self._translate(node)
+        self.output = self._last_layer(outputs)
+
+    # -- the input --
+
+    def _find_input(self, nodes: Sequence[Node]) -> tuple[str, list[int] | None]:
+        declared = [name for name in self._graph.inputs if name not in self._graph.tensors]
+        if not self._graph.inputs:  # whatever is read without having been written
+            written = {name for node in nodes for name in node.outputs} | {""}
+            written.update(self._graph.tensors)
+            read = dict.fromkeys(n for node in nodes for n in node.inputs if n not in written)
+            declared = list(read)[:1]
+        used = [name for name in declared if self._readers[name]]
+        if len(used) != 1:
+            listed = ", ".join(map(describe, used[:5]))
+            raise WeightsError(
+                f"the graph has {len(used)} inputs{f' ({listed})' if used else ''}; one, the "
+                "picture, is expected"
+            )
+        return used[0], self._graph.inputs.get(used[0])
+
+    def _understand_input(self, name: str, shape: list[int] | None, side: int | None):
+        """Number of images, side, and order of axes of the input."""
+        if shape is None:
+            shape = [0, 0, 0, 0]
+        if len(shape) != 4:
+            raise WeightsError(
+                f"input {describe(name)} has {len(shape)} axes; a batch of pictures has four"
+            )
+        order = "nhwc" if shape[3] == 3 and shape[1] != 3 else "nchw"
+        sizes = dict(zip(order, shape))
+        if sizes["c"] not in (0, 3):
+            raise WeightsError(
+                f"input {describe(name)} has shape {tuple(shape)}, with 0 for an open axis; "
+                "pictures of three channels are expected"
+            )
+        given = {n for n in (sizes["h"], sizes["w"]) if n}
+        if len(given) > 1:
+            raise WeightsError(
+                f"input {describe(name)} is of {sizes['h']} x {sizes['w']} pixels; square "
+                "pictures are expected"
+            )
+        if given:
+            (own,) = given
+            if side not in (None, own):
+                raise WeightsError(
+                    f"preprocessing crops to {side} pixels, but the graph is for {own}"
+                )
+            side = own
+        elif side is None:
+            side = DEFAULT_SIDE
+            self.notes.append(
+                f"the graph leaves the size of its input open: {side} x {side} is assumed"
+            )
+        return sizes["n"] or 1, side, order
+
+    # -- nodes --
+
+    def _translate(self, node: Node) -> None:
+        try:
+            outputs = self._outputs(node)
+        except (ArithmeticError, LookupError, TypeError, ValueError) as error:
+            # what NumPy says of numbers that fit nowhere, in a damaged file
+            label = describe(node.name or (node.outputs or [""])[0])
+            raise WeightsError(f"node {label} of kind {describe(node.kind)}: {error}") from error
+        for name, value in zip(node.outputs, outputs):
+            if name in self._found and name:
+                raise WeightsError(f"two nodes write {describe(name)}")
+            if isinstance(value, Value):
+                value.alone = self._readers[name] == 1 and value.alone_before
+            self._found[name] = value
+
+    def _outputs(self, node: Node) -> Sequence[Operand | Ending]:
+        if node.domain not in _OWN_DOMAINS:
+            raise WeightsError(
+                f"an operator of {describe(node.domain)}: there is no layer for it; give the "
+                "model as it was exported, before it was optimised"
+            )
+        inputs = [self._read(name) for name in node.inputs]
+        if any(isinstance(one, Ending) for one in inputs):
+            raise WeightsError("it reads the output of a node for which there is no layer")
+        if not any(isinstance(one, Value | ValueSequence) for one in inputs):
+            return self._folder.compute(node, inputs)
+        handler = self._handlers.get(node.kind)
+        if handler is None:
+            if node.kind in _ENDINGS and all(len(v.axes) < 5 for v in inputs if _is_value(v)):
+                self.notes.append(f"{node.kind} at the end is left out")
+                return [Ending()] * len(node.outputs)
+            raise WeightsError("there is no layer for this operator")
+        found = handler(self, node, inputs)
+        return found if type(found) is list else [found]
+
+    def _read(self, name: str) -> Operand | Ending | None:
+        if name not in self._found:
+            tensor = self._graph.tensors.get(name)
+            if tensor is None:
+                raise WeightsError(
+                    f"it reads {describe(name)}, which no node before it writes: the graph has a "
+                    "cycle, or is damaged"
+                )
+            self._found[name] = self._folder.read(tensor)
+        return self._found[name]
+
+    def _last_layer(self, outputs: Sequence[str]) -> str:
+        """The layer of the first output; those of the others are made as well."""
+        made = []
+        for name in outputs:
+            value = self._found.get(name)
+            if isinstance(value, Value):
+                made.append(self.values.materialise(value))
+        found = [name for name in made if name != INPUT] or list(self.network.layers)[-1:]
+        if not found or not self.network.parameters:
+            raise WeightsError("the graph has no layers with parameters that its output needs")
+        return found[0]
+
+    # -- what handlers ask for --
+
+    def name(self, node: Node, weight: str = "") -> str:
+        """What the layer of a node is called."""
+        output = node.outputs[0] if node.outputs else ""
+        # a tensor that several nodes read names one of them at most
+        own = weight in self._graph.tensors and self._readers[weight] == 1
+        return name_of_node(node.kind, node.name, output, weight if own else "")
+
+    def output_of(self, layer: str, like: Value) -> Value:
+        """Value of a layer, in the same order of axes as another one."""
+        order = "nchw" if len(like.axes) == 4 else "nc"
+        return self.values.output(layer, self.values.axes_of(layer, order))
+
+
+def _is_value(operand: object) -> bool:
+    return isinstance(operand, Value)
+
+
+def _unread(nodes: Sequence[Node]) -> Iterator[str]:
+    """What is written and nobody reads, where a graph does not name its outputs."""
+    read = {name for node in nodes for name in node.inputs}
+    return (name for node in nodes for name in node.outputs if name not in read)
+
+
+def _needed(nodes: Sequence[Node], outputs: Sequence[str]) -> list[Node]:
+    """The nodes that the outputs depend on, in order."""
+    wanted, kept = set(outputs), []
+    for node in reversed(nodes):
+        if not wanted.isdisjoint(filter(None, node.outputs)):
+            wanted.update(node.inputs)
+            kept.append(node)
+    return kept[::-1]

@@ -1,0 +1,63 @@
+"""Networks written as ONNX models come back as they were."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from oracles import onnx_writer
+from oracles.random_networks import Oblong, architectures, he_parameters, random_images
+
+from sklearn_decaf.networks import ARCHITECTURES, get_architecture, reference
+from sklearn_decaf.networks.engine.plan import Plan
+from sklearn_decaf.networks.formats import onnx as onnx_format
+from sklearn_decaf.networks.graphs import read_structure
+
+
+def come_back(net, parameters, **options):
+    content = onnx_writer.model(net, parameters, **options).SerializeToString()
+    contents = onnx_format.read(memoryview(content))
+    return read_structure(contents, net.name, net.preprocessing)
+
+
+@settings(max_examples=40, deadline=None)
+@given(net=architectures().filter(lambda net: not isinstance(net, Oblong) or not net.wider))
+def test_random_networks(net):
+    parameters, images = he_parameters(net), random_images(net, 2)
+    names = list(net.layer_names)
+    found = come_back(net, parameters, outputs=names)
+    # some layers are several nodes, and the first one's name is theirs
+    own = set(found.architecture.layer_names)
+    here = {
+        name: next(other for other in found_as if other in own)
+        for name in names
+        if own.intersection(found_as := [name + end for end in ("", "_map", "_scaled", "_2")])
+    }
+    expected = reference.forward(net, parameters, images, names, np.float64)
+    for name in set(names) - set(here):  # what is left out does nothing
+        before = expected[net.inputs(name)[0]]
+        np.testing.assert_array_equal(expected[name].ravel(), before.ravel())
+    got = reference.forward(
+        found.architecture, found.parameters, images, list(here.values()), np.float64
+    )
+    for name, other in here.items():
+        one, size = expected[name], 1e-6 * np.abs(expected[name]).max()
+        # constants are float32 in the model
+        np.testing.assert_allclose(got[other].reshape(one.shape), one, 1e-5, size, err_msg=name)
+
+
+SLOW = [pytest.param(name, marks=pytest.mark.slow) for name in ARCHITECTURES]
+
+
+@pytest.mark.parametrize("name", SLOW)
+def test_known_networks(name):
+    """As if they were unknown: the same layers by number, with the same values."""
+    net = get_architecture(name)
+    parameters = he_parameters(net)
+    found = come_back(net, parameters)
+    assert found.architecture.decaf_layers == net.decaf_layers
+    assert found.architecture.parameter_shapes().items() >= net.parameter_shapes().items()
+    outputs = list(net.decaf_layers.values())
+    images = random_images(net, 1)
+    expected = Plan(net, parameters, outputs).run(images)
+    got = Plan(found.architecture, found.parameters, outputs).run(images)
+    for one, other in zip(expected, got):
+        np.testing.assert_allclose(other, one, rtol=1e-5, atol=2e-5 * np.abs(one).max())
