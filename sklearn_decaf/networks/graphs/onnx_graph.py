@@ -54,7 +54,7 @@ class OnnxTranslator:
 
     def __init__(self, graph: OnnxGraph, handlers: dict[str, Handler], side: int | None = None):
         self.notes: list[str] = []
-        self.opset = graph.opset or 13
+        self.opset = graph.opset or 1  # what is meant by none, in the first models
         self._graph = graph
         self._handlers = handlers
         self._folder = Folder(graph.files, graph.size)

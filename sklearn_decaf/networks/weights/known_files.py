@@ -25,12 +25,13 @@ import numpy as np
 from ..._utils.file_state import current_file_state, file_state
 from ...exceptions import WeightsError
 from .. import disk_cache
-from ..architecture import Architecture
+from ..architecture import Architecture, Preprocessing
 from ..architecture_data import from_text, to_text
 from ..formats import Contents, TensorFile, map_weight_file, read_tensors
-from .conversion import convert
+from ..graphs import Structure
 from .own_names import difference, own_parameters, told_parameters
 from .parameters import FileParameters
+from .structure import convert_or_describe
 
 MEAN_IMAGE = "mean_image"  # name of the array in a saved file
 NETWORK = "architecture_data"  # name under which its metadata have the architecture
@@ -78,6 +79,7 @@ def open_weight_file(
     *,
     checksum: str | None,
     architecture: str | Architecture | None,
+    preprocessing: Preprocessing | None = None,
 ) -> OpenedFile:
     """Recognise a weight file, or remember what it is.
 
@@ -92,31 +94,34 @@ def open_weight_file(
     architecture : str, Architecture or None
         Which network it is, where names and shapes fit more than one; or a network of the
         caller's own, whose parameters the file holds by the package's names or by torch's.
+    preprocessing : Preprocessing or None
+        What a network wants to see that nobody knows.
 
     Raises
     ------
     WeightsError
         If it cannot be read or fits no network.
     """
+    told = architecture, preprocessing
     if status.st_size < disk_cache.MIN_FILE or disk_cache.cache_folder() is None:
-        file, known, parameters, mean = _read(path, None, architecture, checksum=checksum)
+        file, known, parameters, mean = _read(path, None, *told, checksum=checksum)
         facts = _facts(file, known, parameters, checksum)
         return _opened(path, facts, known.architecture, MappingProxyType(parameters), mean, file)
 
     wanted = to_text(architecture) if isinstance(architecture, Architecture) else architecture
-    key = {"file": str(path), "architecture": wanted}
+    key = {"file": str(path), "architecture": wanted, "preprocessing": repr(preprocessing)}
     mapped = map_weight_file(path)  # what is read later is this file, whatever its name is then
     state = list(file_state(status))
     found = disk_cache.get(key)
     if found is not None and found[0]["state"] == state and _is_checked(found[0], checksum):
         facts, arrays = found
-        read = partial(_read_again, path, mapped, architecture, facts["sha256"])
+        read = partial(_read_again, path, mapped, told, facts["sha256"])
         parameters = FileParameters(facts["names"], read, identity=facts["identity"])
         mean = arrays[0] if arrays else None
         return _opened(path, facts, from_text(facts["network"]), parameters, mean)
 
     begun = time.time()
-    file, known, parameters, mean = _read(path, mapped, architecture, checksum=checksum)
+    file, known, parameters, mean = _read(path, mapped, *told, checksum=checksum)
     facts = _facts(file, known, parameters, checksum)
     if file.contents.others:  # which may change while this file does not
         return _opened(path, facts, known.architecture, MappingProxyType(parameters), mean, file)
@@ -124,7 +129,7 @@ def open_weight_file(
     if at_rest and current_file_state(path) == file_state(status):
         arrays = [] if mean is None else [mean]
         disk_cache.put(key, {**facts, "state": state}, arrays)
-    read = partial(_read_again, path, mapped, architecture, file.sha256)
+    read = partial(_read_again, path, mapped, told, file.sha256)
     lazy = FileParameters(facts["names"], read, parameters, facts["identity"])
     return _opened(path, facts, known.architecture, lazy, mean)
 
@@ -183,7 +188,7 @@ class Found:
     own_classes: bool
 
 
-def _read(path, mapped, architecture, *, checksum):
+def _read(path, mapped, architecture, preprocessing, *, checksum):
     """Read all of a file: its arrays, the network they fit, and them as its parameters."""
     file = read_tensors(path, checksum=checksum, mapped=mapped)
     contents, mean = file.contents, None
@@ -198,10 +203,16 @@ def _read(path, mapped, architecture, *, checksum):
         elif isinstance(architecture, Architecture):
             found, parameters = _told(contents, architecture, keep_views)
         else:
-            match, parameters = convert(contents, architecture, keep_views=keep_views)
+            match, parameters = convert_or_describe(
+                contents,
+                architecture,
+                name=Path(path).stem,
+                preprocessing=preprocessing,
+                keep_views=keep_views,
+            )
             found = Found(
                 match.architecture,
-                match.candidate.layout.name,
+                "own layers" if isinstance(match, Structure) else match.candidate.layout.name,
                 match.certainty,
                 match.evidence,
                 dict(match.missing),
@@ -246,5 +257,5 @@ def _told(contents: Contents, net: Architecture, keep_views: bool):
     return Found(net, names, "told", evidence, {}, False), parameters
 
 
-def _read_again(path, mapped, architecture, sha256) -> dict[str, np.ndarray]:
-    return _read(path, mapped, architecture, checksum=f"sha256:{sha256}")[2]
+def _read_again(path, mapped, told, sha256) -> dict[str, np.ndarray]:
+    return _read(path, mapped, *told, checksum=f"sha256:{sha256}")[2]

@@ -17,7 +17,7 @@ from ..._utils.data_home import expand_user
 from ..._utils.file_state import current_file_state, file_state
 from ..._utils.locks import Lock
 from ...exceptions import WeightsError
-from ..architecture import INPUT, Architecture
+from ..architecture import INPUT, Architecture, Preprocessing
 from ..architectures import ARCHITECTURES, get_architecture
 from ..formats.mean_image import read_mean_image
 from ..mean_image import MeanImage
@@ -45,6 +45,7 @@ def load_weights(
     architecture: Architecture | str | None = None,
     *,
     mean: str | os.PathLike[str] | Sequence[float] | None = None,
+    preprocessing: Preprocessing | None = None,
     download_if_missing: bool = False,
 ) -> Weights:
     """Load the weights of a network by name or from a file.
@@ -69,6 +70,9 @@ def load_weights(
         network, which is used without asking if it lies beside the pickle. Three numbers, or a
         file of three, are another mean pixel, in the network's order of channels (BGR for those of
         Caffe). :func:`save_weights` keeps them.
+    preprocessing : Preprocessing or None
+        What the network wants to see instead of what is known or assumed: the size of its input,
+        the order of channels, mean and deviation.
     download_if_missing : bool
         Whether to call :func:`fetch_weights` for registered weights that are not there.
 
@@ -99,10 +103,10 @@ def load_weights(
         architecture = get_architecture(weights) if architecture is None else architecture
         weights = registered_weights[weights]
     if isinstance(weights, Weights):
-        if mean is not None:
+        if mean is not None or preprocessing is not None:
             raise ValueError(
-                "mean= is for files; of weights in memory it is a part of the architecture: "
-                "Preprocessing(mean=...)"
+                "mean= and preprocessing= are for files; of weights in memory they are a part of "
+                "the architecture: Preprocessing(mean=...)"
             )
         return _checked(weights, architecture)
     path, source, checksum, own_mean = _locate(weights, download_if_missing)
@@ -126,12 +130,19 @@ def load_weights(
     # a file that may lie beside a pickle of DeCAF
     beside = (mean_path or path.with_suffix(".meta")) if path.name and pixel is None else None
     beside_state = None if beside is None else current_file_state(beside)
-    key = (str(path), source, file_state(status), str(beside), beside_state, pixel, architecture)
+    key: tuple = (str(path), source, file_state(status), str(beside), beside_state)
+    key += (pixel, architecture, preprocessing)
     with _lock:
         found = _loaded.get(key)
         if found is None or not _same_others(found):
-            file = open_weight_file(path, status, checksum=checksum, architecture=architecture)
-            found = _loaded[key] = _load(file, source, mean_path, pixel)
+            file = open_weight_file(
+                path,
+                status,
+                checksum=checksum,
+                architecture=architecture,
+                preprocessing=preprocessing,
+            )
+            found = _loaded[key] = _load(file, source, mean_path, pixel, preprocessing)
             _others[found] = file.others
         if found in _recent:
             _recent.remove(found)
@@ -229,10 +240,16 @@ def _locate(
 
 
 def _load(
-    file: OpenedFile, source: str, mean_path: Path | None, pixel: tuple[float, ...] | None
+    file: OpenedFile,
+    source: str,
+    mean_path: Path | None,
+    pixel: tuple[float, ...] | None,
+    preprocessing: Preprocessing | None,
 ) -> Weights:
-    sha256, mean = file.sha256, file.mean
+    sha256, mean, own = file.sha256, file.mean, file.architecture
     try:
+        if preprocessing is not None:
+            own = with_preprocessing(own, preprocessing)
         if mean_path is None and pixel is None and file.format == "decaf":
             beside = Path(file.path).with_suffix(".meta")
             mean_path = beside if beside.is_file() else None
@@ -243,7 +260,7 @@ def _load(
         elif pixel is not None:
             mean = np.array(pixel)
             sha256 = hashlib.sha256(f"{sha256} {list(pixel)}".encode()).hexdigest()
-        net = file.architecture if mean is None else _with_mean(file.architecture, mean)
+        net = own if mean is None else _with_mean(own, mean)
         if source in REGISTRY and REGISTRY[source].resize is not None:
             net = with_changes(net, {INPUT: {"resize": REGISTRY[source].resize}})
     except WeightsError as error:
@@ -259,6 +276,26 @@ def _load(
         f"registered as {source}; {file.evidence}" if source in REGISTRY else file.evidence,
         file.missing,
         file.own_classes,
+    )
+
+
+def with_preprocessing(net: Architecture, preprocessing: Preprocessing) -> Architecture:
+    """A network that sees its pictures otherwise.
+
+    Raises
+    ------
+    WeightsError
+        If its layers cannot work on pictures of that size.
+    """
+    try:
+        changed = replace(net, preprocessing=preprocessing)
+        if changed.parameter_shapes() == net.parameter_shapes():
+            return changed
+    except ValueError as error:
+        raise WeightsError(f"preprocessing crops to {preprocessing.crop} pixels: {error}") from error
+    raise WeightsError(
+        f"preprocessing crops to {preprocessing.crop} pixels, but a fully connected layer of "
+        f"{net.name} is for {net.preprocessing.crop}"
     )
 
 

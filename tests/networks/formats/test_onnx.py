@@ -451,8 +451,7 @@ def test_squeezenet_by_the_names_that_tell_what_it_wants_to_see(exporter, weight
             nodes.append(node(kind or "GlobalAveragePool", *inputs, out=name, **options))
     path = weight_file(model(nodes, tensors))
     if exporter == "others":
-        with pytest.raises(WeightsError, match="do not fit"):
-            load_weights(path)
+        assert load_weights(path).architecture.name == path.stem  # and not the known one
         return
     weights = load_weights(path)
     assert weights.architecture == net and weights.certainty == "certain"
