@@ -48,8 +48,10 @@ V1 = Generation(
         17: "inner_product",
         18: "lrn",
         19: "pooling",
+        21: "power",
         24: "eltwise",
         30: "relu",
+        31: "slice",
         36: "transform",
     },
 )
@@ -68,8 +70,16 @@ V2 = Generation(
         117: "inner_product",
         118: "lrn",
         121: "pooling",
+        122: "power",
         123: "relu",
         125: "softmax",
+        126: "slice",
+        131: "prelu",
+        133: "reshape",
+        139: "batch_norm",
+        140: "elu",
+        141: "bias",
+        142: "scale",
     },
 )
 # The types of the first generation, which were numbers.
@@ -100,13 +110,15 @@ V1_KINDS = {
     29: "MemoryData",
     30: "ArgMax",
     32: "DummyData",
+    33: "Slice",
+    35: "AbsVal",
     36: "Silence",
 }
-_SOURCES = frozenset(
+SOURCES = frozenset(
     ["Data", "ImageData", "MemoryData", "HDF5Data", "WindowData", "DummyData", "Input"]
 )
-_HANDED_ON = frozenset(["Dropout", "Flatten", "Split"])
-_MEASURES = frozenset(["Accuracy", "Silence", "HDF5Output", "ArgMax"])  # nobody reads them
+HANDED_ON = frozenset(["Dropout", "Flatten", "Split"])
+MEASURES = frozenset(["Accuracy", "Silence", "HDF5Output", "ArgMax"])  # nobody reads them
 
 
 @dataclass
@@ -119,6 +131,24 @@ class LayerMessage:
     tops: list[str] = field(default_factory=list)
     options: dict[str, Options] = field(default_factory=dict)
     kernel: str = ""  # name of its first blob
+
+
+@dataclass
+class CaffeNet:
+    """All layers of a caffemodel, with their blobs.
+
+    Attributes
+    ----------
+    layers : list of LayerMessage
+    blobs : dict of str to list of ndarray
+        By names of layers; dense kernels are (outputs, inputs).
+    input_shape : list of int
+        What the file says of the shape of its input, if it does.
+    """
+
+    layers: list[LayerMessage] = field(default_factory=list)
+    blobs: dict[str, list[np.ndarray]] = field(default_factory=dict)
+    input_shape: list[int] = field(default_factory=list)
 
 
 def read_options(reader: FieldReader, message: memoryview) -> Options:
@@ -147,16 +177,15 @@ def describe_layers(messages: list[LayerMessage]) -> tuple[FileLayer, ...]:
     A convolution cannot be without options: where one is, the file was made by something else than
     Caffe. Nothing follows from options that are missing then, nor from the order of the layers.
     """
-    convolutions = [message for message in messages if message.kind == "Convolution"]
-    complete = all("convolution" in message.options for message in convolutions or [messages[0]])
+    complete = has_options(messages)
     described = LayerList()
     for message in messages:
-        if message.kind in _SOURCES:
+        if message.kind in SOURCES:
             _add_input(described, message)
             described.skip([], message.tops)
-        elif message.kind in _HANDED_ON:
+        elif message.kind in HANDED_ON:
             described.skip(message.bottoms, message.tops)
-        elif message.kind not in _MEASURES:
+        elif message.kind not in MEASURES:
             kind, constants = _describe(message, complete)
             described.add(
                 message.name,
@@ -169,6 +198,12 @@ def describe_layers(messages: list[LayerMessage]) -> tuple[FileLayer, ...]:
             )
     complete = complete and any(message.bottoms for message in messages)
     return tuple(layer if complete else replace(layer, inputs=None) for layer in described.layers)
+
+
+def has_options(messages: list[LayerMessage]) -> bool:
+    """Tell whether a file has the options of its layers: all convolutions do."""
+    convolutions = [message for message in messages if message.kind == "Convolution"]
+    return all("convolution" in message.options for message in convolutions or [messages[0]])
 
 
 def _describe(message: LayerMessage, complete: bool) -> Described:
@@ -185,82 +220,82 @@ def _add_input(described: LayerList, message: LayerMessage) -> None:
     transform = message.options.get("transform", {})
     data = message.options.get("data", {})  # where it stood until 2014
     constants: dict[str, object] = {}
-    scale = _one(transform, 1, _one(data, 2, 1.0))
+    scale = one(transform, 1, one(data, 2, 1.0))
     if scale != 1.0:
         constants["scale"] = scale
-    crop = _one(transform, 3, _one(data, 5, 0))
+    crop = one(transform, 3, one(data, 5, 0))
     if crop:
         constants["crop"] = crop
     if transform.get(5):
         constants["mean"] = tuple(transform[5])
-    if _one(transform, 7, 0):
+    if one(transform, 7, 0):
         constants["grey"] = True
     if constants:
         described.layers.append(FileLayer(message.name, "input", None, constants))
 
 
-def _one(options: Options, number: int, default):
+def one(options: Options, number: int, default):
     found = options.get(number) or [default]
     return found[-1]
 
 
-def _pair(options: Options, both: int, height: int, width: int, default: int) -> tuple[int, int]:
+def lengths(options: Options, both: int, height: int, width: int, default: int) -> tuple[int, int]:
     """A length for both axes, given once, twice, or an axis at a time."""
     if options.get(height) or options.get(width):
-        return _one(options, height, default), _one(options, width, default)
+        return one(options, height, default), one(options, width, default)
     given = options.get(both) or [default]
     return (given[0], given[-1])
 
 
 def _conv(own: Options) -> Described:
-    vertical, horizontal = _pair(own, 3, 9, 10, 0)
+    vertical, horizontal = lengths(own, 3, 9, 10, 0)
     dilation = own.get(18) or [1]
     return "conv", {
-        "stride": _pair(own, 6, 13, 14, 1),
+        "stride": lengths(own, 6, 13, 14, 1),
         "pads": (vertical, horizontal) * 2,
         "dilation": (dilation[0], dilation[-1]),
-        "groups": _one(own, 5, 1),
+        "groups": one(own, 5, 1),
     }
 
 
 def _pool(own: Options) -> Described:
-    method = _one(own, 1, 0)
+    method = one(own, 1, 0)
     kind = {0: "max_pool", 1: "average_pool"}.get(method, "stochastic pooling")
-    vertical, horizontal = _pair(own, 4, 9, 10, 0)
+    vertical, horizontal = lengths(own, 4, 9, 10, 0)
     constants: dict[str, object] = {"pads": (vertical, horizontal) * 2}
-    if not _one(own, 12, 0):  # global pooling has no window
-        constants["size"] = _pair(own, 2, 5, 6, 0)
-        constants["stride"] = _pair(own, 3, 7, 8, 1)
-        constants["ceil_mode"] = not _one(own, 13, 0)  # round_mode
+    if not one(own, 12, 0):  # global pooling has no window
+        constants["size"] = lengths(own, 2, 5, 6, 0)
+        constants["stride"] = lengths(own, 3, 7, 8, 1)
+        constants["ceil_mode"] = not one(own, 13, 0)  # round_mode
     elif kind == "max_pool":
         kind = "global max pooling"
     return kind, constants
 
 
 def _lrn(own: Options) -> Described:
-    if _one(own, 4, 0):
+    if one(own, 4, 0):
         return "normalisation within channels", {}
     return "lrn", {
-        "size": _one(own, 1, 5),
-        "alpha": _one(own, 2, 1.0),
-        "beta": _one(own, 3, 0.75),
-        "k": _one(own, 5, 1.0),
+        "size": one(own, 1, 5),
+        "alpha": one(own, 2, 1.0),
+        "beta": one(own, 3, 0.75),
+        "k": one(own, 5, 1.0),
     }
 
 
 def _relu(own: Options) -> Described:
-    if _one(own, 1, 0.0):
+    if one(own, 1, 0.0):
         return "leaky relu", {}
     return "relu", {"max_value": math.inf}
 
 
 def _eltwise(own: Options) -> Described:
-    plain = _one(own, 1, 1) == 1 and all(number == 1 for number in own.get(2, []))
+    plain = one(own, 1, 1) == 1 and all(number == 1 for number in own.get(2, []))
     return ("add" if plain else "Eltwise"), {}
 
 
 def _concat(own: Options) -> Described:
-    axis = _one(own, 2, _one(own, 1, 1))
+    axis = one(own, 2, one(own, 1, 1))
     return ("concat" if axis == 1 else "Concat of another axis"), {}
 
 

@@ -117,7 +117,7 @@ class Contents:
         What it says about its layers, in an order in which each reads only earlier ones.
     others : tuple of OtherFile
         Files that were read besides.
-    graph : OnnxGraph, CaffeNet, list of dict, or None
+    graph : OnnxGraph, CaffeNet, tuple of FileLayer, or None
         All that it says about its layers, from which a network can be made that nobody knows.
     problem : str
         Why nothing can be compared with known networks, if that is so.

@@ -13,7 +13,16 @@ import numpy as np
 
 from ...exceptions import WeightsError
 from ._arrays import MAX_DIMENSIONS, array_from_bytes, zeros
-from ._caffe_layers import V1, V1_KINDS, V2, LayerMessage, describe_layers, read_options
+from ._caffe_layers import (
+    V1,
+    V1_KINDS,
+    V2,
+    CaffeNet,
+    LayerMessage,
+    describe_layers,
+    has_options,
+    read_options,
+)
 from ._contents import Contents
 from ._messages import describe
 from ._protobuf import BYTES, VARINT, FieldReader, text, varints
@@ -21,7 +30,8 @@ from ._protobuf import BYTES, VARINT, FieldReader, text, varints
 MAX_LAYERS = 10_000
 _BLOB_NAMES = ("weight", "bias")
 # field numbers: NetParameter
-_NET_NAME, _NET_V1_LAYERS, _NET_LAYERS = 1, 2, 100
+_NET_NAME, _NET_V1_LAYERS, _NET_DIMENSION, _NET_SHAPE, _NET_LAYERS = 1, 2, 4, 8, 100
+_INPUT_OPTIONS, _INPUT_SHAPE = 143, 1  # of a layer
 _V0_LAYER = 1  # in a layer of the first generation
 # options of convolutions and dense layers
 _BIAS_TERM, _TRANSPOSE = 2, 6
@@ -43,24 +53,33 @@ def read(data: memoryview) -> Contents:
     tensors: dict[str, np.ndarray] = {}
     layers: list[LayerMessage] = []
     metadata: dict[str, str] = {}
+    net = CaffeNet(layers)
     for number, kind, value in reader.fields(data):
+        if number == _NET_DIMENSION and len(net.input_shape) < 4:
+            net.input_shape += varints(value, 4) if kind == BYTES else [value]
         if kind != BYTES:
             continue
+        if number == _NET_SHAPE:
+            net.input_shape = _read_axes(reader, value)
         if number == _NET_NAME:
             metadata["network"] = text(value)[:100]
         elif number in (_NET_LAYERS, _NET_V1_LAYERS):
-            layer, blobs = _read_layer(reader, value, v1=number == _NET_V1_LAYERS)
+            layer, blobs = _read_layer(reader, value, net, v1=number == _NET_V1_LAYERS)
             layers.append(layer)
             if len(layers) > MAX_LAYERS:
                 raise WeightsError(f"more than {MAX_LAYERS} layers")
-            for name, array in _named_arrays(layer, blobs).items():
+            named = _named_arrays(layer, blobs)
+            for name, array in named.items():
                 if name in tensors:
                     raise WeightsError(f"two blobs are called {describe(name)}")
                 tensors[name] = array
+            net.blobs[layer.name] = list(named.values())
     if not layers:
         raise WeightsError("there are no layers in it")
     metadata["layers"] = " ".join(layer.name for layer in layers)
-    return Contents({"": tensors}, metadata, describe_layers(layers))
+    described = any(layer.bottoms for layer in layers) and has_options(layers)
+    graph = net if described else None
+    return Contents({"": tensors}, metadata, describe_layers(layers), graph=graph)
 
 
 def _named_arrays(layer: LayerMessage, blobs: list[_Blob]) -> dict[str, np.ndarray]:
@@ -85,7 +104,7 @@ def read_blob(data: memoryview) -> np.ndarray:
 
 
 def _read_layer(
-    reader: FieldReader, message: memoryview, *, v1: bool
+    reader: FieldReader, message: memoryview, net: CaffeNet, *, v1: bool
 ) -> tuple[LayerMessage, list[_Blob]]:
     layer, blobs, fields = LayerMessage(), [], V1 if v1 else V2
     for number, kind, value in reader.fields(message):
@@ -105,6 +124,10 @@ def _read_layer(
             blobs.append(_read_blob(reader, value))
         elif number in fields.options:
             layer.options[fields.options[number]] = read_options(reader, value)
+        elif not v1 and number == _INPUT_OPTIONS:
+            for part, of_kind, shape in reader.fields(value):
+                if part == _INPUT_SHAPE and of_kind == BYTES:
+                    net.input_shape = _read_axes(reader, shape)
         elif v1 and number == _V0_LAYER:
             raise WeightsError(
                 "a file from the first months of Caffe (V0); upgrade it with Caffe's own tool "

@@ -35,7 +35,7 @@ def read(data: memoryview) -> Contents:
     if not isinstance(layers, list) or not 0 < len(layers) <= MAX_LAYERS:
         raise WeightsError("the pickle does not hold a list of layers")
     tensors: dict[str, np.ndarray] = {}
-    described = _Layers()
+    described, side = _Layers(), None
     for i, layer in enumerate(layers):
         if not isinstance(layer, dict):
             raise WeightsError(f"layer {i} is {describe(layer)}, not a dict")
@@ -47,12 +47,16 @@ def read(data: memoryview) -> Contents:
             biases = layer.get("biases")
             biases = _array(biases, f"biases of {describe(name)}", in_list=isinstance(biases, list))
             if kind == "conv":
+                side = _value(layer, "imgSize") if side is None else side
                 weights = weights.reshape(_kernel_shape(layer, name, weights.size))
             tensors[f"{name}.weights"] = weights
             tensors[f"{name}.biases"] = biases.reshape(-1)
         described.add(name, kind, layer)
     metadata = {"network": "cuda-convnet", "layers": " ".join(described.names)}
-    return Contents({"": tensors}, metadata, tuple(described.layers))
+    if type(side) is int:
+        metadata["side"] = str(side)
+    described_layers = tuple(described.layers)
+    return Contents({"": tensors}, metadata, described_layers, graph=described_layers)
 
 
 # -- what the layers compute --

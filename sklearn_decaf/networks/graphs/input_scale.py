@@ -27,16 +27,16 @@ def take_preprocessing(network: Network) -> tuple[Preprocessing | None, str]:
     -------
     Preprocessing or None
     str
-        What speaks for it.
+        What speaks for it, or what is assumed.
     """
     readers = [layer for layer in network.layers.values() if INPUT in layer.inputs]
     if len(readers) != 1 or not isinstance(readers[0], Scale):
-        return None, ""
+        return None, ASSUMED
     (scale,) = readers
     factor = np.asarray(network.parameters[f"{scale.name}.scale"], np.float64)
     shift = np.asarray(network.parameters.get(f"{scale.name}.shift", np.zeros(3)), np.float64)
     if not np.all(factor > 0):
-        return None, ""
+        return None, ASSUMED
     mean, std = -shift / factor, 1 / factor
     if np.all((std > 0.1) & (std < 0.6) & (mean >= 0) & (mean <= 1)):
         mean, std, what = mean * 255, std * 255, "0 to 1"
@@ -45,7 +45,7 @@ def take_preprocessing(network: Network) -> tuple[Preprocessing | None, str]:
     ):
         what = "0 to 255"
     else:
-        return None, ""
+        return None, ASSUMED
     for name, layer in list(network.layers.items()):
         if scale.name in layer.inputs:
             inputs = tuple(INPUT if one == scale.name else one for one in layer.inputs)

@@ -46,7 +46,7 @@ class OnnxTranslator:
     ----------
     network : Network
     output : str
-        The layer that gives the (first) output of the graph.
+        The layer that gives the output of the graph; the last one of several.
     notes : list of str
         What was assumed.
     opset : int
@@ -59,6 +59,8 @@ class OnnxTranslator:
         self._handlers = handlers
         self._folder = Folder(graph.files, graph.size)
         outputs = graph.outputs or list(_unread(graph.nodes))
+        if not outputs:
+            raise WeightsError("other nodes read the output of every node: the graph has a cycle")
         nodes = _needed(graph.nodes, outputs)
         self._readers = Counter(name for node in nodes for name in node.inputs)
         self._readers.update(outputs)
@@ -175,16 +177,13 @@ class OnnxTranslator:
         return self._found[name]
 
     def _last_layer(self, outputs: Sequence[str]) -> str:
-        """The layer of the first output; those of the others are made as well."""
-        made = []
-        for name in outputs:
-            value = self._found.get(name)
-            if isinstance(value, Value):
-                made.append(self.values.materialise(value))
-        found = [name for name in made if name != INPUT] or list(self.network.layers)[-1:]
-        if not found or not self.network.parameters:
+        """The last of the layers that the outputs are; they are made here, if they were not."""
+        values = [self._found.get(name) for name in outputs]
+        made = {self.values.materialise(one) for one in values if isinstance(one, Value)}
+        order = [name for name in self.network.layers if name in made or not made - {INPUT}]
+        if not order or not self.network.parameters:
             raise WeightsError("the graph has no layers with parameters that its output needs")
-        return found[0]
+        return order[-1]
 
     # -- what handlers ask for --
 

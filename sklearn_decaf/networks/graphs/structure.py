@@ -10,14 +10,18 @@ import numpy as np
 
 from ...exceptions import WeightsError
 from ..architecture import INPUT, Architecture, Preprocessing
-from ..architectures import ARCHITECTURES
+from ..architectures import ARCHITECTURES, get_architecture
 from ..architectures._builder import IMAGENET, number_layers
 from ..formats import Contents
+from ..formats._caffe_layers import CaffeNet
 from ..formats._onnx_nodes import OnnxGraph
 from ..imagenet import imagenet_classes
 from ..layers import Dense
 from . import onnx_arithmetic, onnx_axes, onnx_windows
 from .blocks import find_blocks, find_scores
+from .caffe_net import ASSUMED as CAFFE_ASSUMED
+from .caffe_net import CAFFE, CaffeTranslator
+from .cuda_convnet import CudaConvnetTranslator
 from .input_scale import ASSUMED, for_side, take_preprocessing
 from .names import clean
 from .network import Network
@@ -70,20 +74,40 @@ def read_structure(
         If a layer cannot be computed; the message names it.
     """
     side = None if preprocessing is None else preprocessing.crop
-    if not isinstance(contents.graph, OnnxGraph):
+    stated, assumed, why = None, IMAGENET, ASSUMED
+    if isinstance(contents.graph, OnnxGraph):
+        found = OnnxTranslator(contents.graph, _HANDLERS, side)
+        if preprocessing is None:
+            stated, why = take_preprocessing(found.network)
+    elif isinstance(contents.graph, CaffeNet):
+        found = CaffeTranslator(contents.graph, side)
+        stated, assumed, why = found.preprocessing, CAFFE, CAFFE_ASSUMED
+        why = "the file says how its pictures are scaled" if stated else CAFFE_ASSUMED
+    elif contents.metadata.get("network") == "cuda-convnet":
+        found = CudaConvnetTranslator(contents, side)
+        assumed = get_architecture("decaf").preprocessing
+        why = "its pictures are taken to be those of the DeCAF network"
+    else:
         raise WeightsError("the file does not say which layers it has")
-    translated = OnnxTranslator(contents.graph, _HANDLERS, side)
-    return _assembled(translated.network, translated.output, translated.notes, name, preprocessing)
+    if preprocessing is not None:
+        certainty, why = "told", "the preprocessing is the caller's"
+    else:
+        certainty, why = ("certain", why) if stated else ("likely", why)
+    wanted = preprocessing or for_side(stated or assumed, found.network.shapes[INPUT][0])
+    n = len(found.network.layers)
+    evidence = [f"no known network; its {n} layers are as the file says", *found.notes, why]
+    net, own_classes = _assembled(found.network, found.output, name, wanted)
+    parameters = {key: found.network.parameters[key] for key in net.parameter_shapes()}
+    return Structure(net, parameters, certainty, "; ".join(evidence), own_classes)
 
 
 def _assembled(
-    network: Network, output: str, notes: list[str], name: str, told: Preprocessing | None
-) -> Structure:
-    side = network.shapes[INPUT][0]
-    found, why = (None, "") if told is not None else take_preprocessing(network)
+    network: Network, output: str, name: str, preprocessing: Preprocessing
+) -> tuple[Architecture, bool]:
+    """The architecture, and whether it has other classes than ImageNet's."""
     if output not in network.layers:
-        raise WeightsError("the graph computes nothing but a scale of its input")
-    layers = {one: _without_defaults(layer) for one, layer in network.layers.items()}
+        raise WeightsError("the file computes nothing but a scale of its input")
+    layers = {one: _plain(layer) for one, layer in network.layers.items()}
     scores = find_scores(layers, output)
     blocks = find_blocks(layers, network.shapes, scores)
     flattens = any(
@@ -95,29 +119,14 @@ def _assembled(
     architecture = Architecture(
         own_name,
         tuple(layers.values()),
-        told or for_side(found or IMAGENET, side),
+        preprocessing,
         number_layers(blocks, scores),
         pooling=None if flattens else "avg",
     )
-    n_classes = network.shape(scores)[-1]
-    evidence = [f"no known network; its {len(layers)} layers are as the file says", *notes]
-    if told is not None:
-        certainty = "told"
-        evidence.append("the preprocessing is the caller's")
-    else:
-        certainty = "certain" if found else "likely"
-        evidence.append(why or ASSUMED)
-    keys = architecture.parameter_shapes()
-    return Structure(
-        architecture,
-        {key: network.parameters[key] for key in keys},
-        certainty,
-        "; ".join(evidence),
-        own_classes=n_classes != len(imagenet_classes()),
-    )
+    return architecture, network.shape(scores)[-1] != len(imagenet_classes())
 
 
-def _without_defaults(layer: Any) -> Any:
+def _plain(layer: Any) -> Any:
     """A layer whose numbers are plain Python numbers."""
     changes = {
         key: value.item() for key, value in vars(layer).items() if isinstance(value, np.generic)

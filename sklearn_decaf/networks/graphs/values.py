@@ -120,6 +120,8 @@ class Values:
         """The value with other axes, under a name of its own."""
         if axes == value.axes:
             return self.same(value)
+        if value.expression.operation == "mean" and not value.source:
+            return replace(value, axes=axes)  # part of a normalisation, and no layer
         found = self.output(self.materialise(value), axes, name)
         found.alone_before = value.alone
         return found
