@@ -3,9 +3,9 @@
     python tests/fuzz_weight_readers.py --seconds 600
     python tests/fuzz_weight_readers.py --seconds 60 --only npz torch
 
-Each format's small valid file is damaged at random; a reader may return a result or raise
-WeightsError. Another exception, more than ten seconds for one file, or more than 2 GB of memory
-stops the run, and the file is kept.
+Each format's small valid file is damaged at random, and graphs are drawn at random. A reader may
+return a result or raise WeightsError. Another exception, more than ten seconds for one file, or
+more than 2 GB of memory stops the run, and the file is kept.
 """
 
 from __future__ import annotations
@@ -22,10 +22,11 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from oracles.weight_seeds import SEEDS
+from oracles.weight_seeds import DRAWN, SEEDS
 
 from sklearn_decaf.exceptions import WeightsError
 
+CASES = [*SEEDS, *DRAWN]
 NUMBERS = [
     b"\0",
     b"\1",
@@ -77,14 +78,17 @@ def too_long(*_):
 
 def fuzz(case: str, seconds: float, seed: int) -> int:
     """How many files were tried."""
-    read, content = SEEDS[case]
+    read, content = {**SEEDS, **DRAWN}[case]
     chance = random.Random(f"{case} {seed}")
     others = [one for _, one in SEEDS.values()]
     tried, read_in_full, end = 0, 0, time.monotonic() + seconds
-    changed = content
+    changed = b""
     try:
         while time.monotonic() < end:
-            changed = damage(content, chance.choice(others), chance)
+            if isinstance(content, bytes):
+                changed = damage(content, chance.choice(others), chance)
+            else:
+                changed = content(chance)
             tried += 1
             signal.alarm(10)
             try:
@@ -107,7 +111,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--seconds", type=float, default=600, help="for each format")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--only", nargs="*", choices=list(SEEDS), default=list(SEEDS))
+    parser.add_argument("--only", nargs="*", choices=CASES, default=CASES)
     options = parser.parse_args()
     signal.signal(signal.SIGALRM, too_long)
     resource.setrlimit(resource.RLIMIT_AS, (2 * 2**30, resource.RLIM_INFINITY))

@@ -49,6 +49,12 @@ OPTIONS = {
     "lrn": (118, 18),
     "pooling": (121, 19),
     "relu": (123, 30),
+    "slice": (126, 31),
+    "power": (122, 21),
+    "prelu": (131, 131),
+    "batch_norm": (139, 139),
+    "elu": (140, 140),
+    "scale": (142, 142),
 }
 V1_TYPES = {
     "Accuracy": 1,
@@ -62,7 +68,11 @@ V1_TYPES = {
     "ReLU": 18,
     "Softmax": 20,
     "SoftmaxWithLoss": 21,
+    "Slice": 33,
     "Split": 22,
+    "Eltwise": 25,
+    "Power": 26,
+    "Sigmoid": 19,
     "TanH": 23,
 }
 

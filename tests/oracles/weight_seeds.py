@@ -11,6 +11,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping
 from datetime import datetime
 from pathlib import Path, PurePosixPath
+from random import Random
 
 import numpy as np
 
@@ -28,10 +29,11 @@ from sklearn_decaf.networks.formats import (
     torch_zip,
 )
 from sklearn_decaf.networks.formats._zip import Archive
+from sklearn_decaf.networks.graphs import read_structure
 from sklearn_decaf.networks.weights.file_layers import compare_layers
 from sklearn_decaf.networks.weights.known_files import NETWORK, _described
 
-from . import decaf_writer, protobuf_writer, weight_files
+from . import decaf_writer, protobuf_writer, random_graphs, weight_files
 from .own_network import PARAMETERS, POCKET
 from .pickle_writer import Raw, opcodes
 
@@ -200,6 +202,21 @@ _DECAF = [
     decaf_writer.other("rnorm1", "cmrnorm", size=5, scale=0.01, pow=0.75, inputs=[3]),
 ]
 
+_RGB = np.ones((3, 3, 3, 4), np.float32)
+_DECAF_OF_COLOURS = [
+    decaf_writer.other("data", "data"),
+    {**decaf_writer.conv("conv1", _RGB, TENSORS["conv1.bias"]), "imgSize": [9]},
+    decaf_writer.other("conv1_neuron", "neuron", neuron={"type": "relu", "params": {}}),
+    decaf_writer.other("pool1", "pool", pool="max", sizeX=2, stride=2, start=0, outputsX=1),
+    decaf_writer.other("rnorm1", "cmrnorm", size=5, scale=0.01, pow=0.75, inputs=[3]),
+    decaf_writer.dense("fc", np.ones((4, 4), np.float32), TENSORS["conv1.bias"]),
+]
+
+
+def _as_network(read: Callable) -> Callable:
+    """A reader of which the layers become a network."""
+    return lambda data: dict(read_structure(read(data), "network").parameters)
+
 
 def _compared(read: Callable, name: str, kernels: Mapping[str, str]) -> Callable:
     """A reader whose layers are compared with those of a network."""
@@ -238,10 +255,16 @@ SEEDS: dict[str, tuple[Callable[[memoryview], object], bytes]] = {
         _compared(caffemodel.read, "caffenet", {"conv1": "conv1.weight", "fc8": "fc8.weight"}),
         b"".join(protobuf_writer.layer(*one, v1=True) for one in _LAYERS),
     ),
+    "caffemodel structure": (_as_network(caffemodel.read), random_graphs.good_caffe_layers()),
+    "caffemodel structure v1": (
+        _as_network(caffemodel.read),
+        random_graphs.good_caffe_layers(v1=True),
+    ),
     "decaf": (
         _compared(decaf_pickle.read, "decaf", {"conv1": "conv1.weights"}),
         decaf_writer.dumps(_DECAF),
     ),
+    "decaf structure": (_as_network(decaf_pickle.read), decaf_writer.dumps(_DECAF_OF_COLOURS)),
     "mean binaryproto": (_read_mean, protobuf_writer.blob(_MEAN, legacy=True)),
     "mean meta": (_read_mean, _meta()),
     "mean npy": (_read_mean, _npy(_MEAN)),
@@ -255,6 +278,7 @@ SEEDS: dict[str, tuple[Callable[[memoryview], object], bytes]] = {
         _compared(onnx.read, "caffenet", {"conv1": "node0.weight", "fc8": "node1.weight"}),
         _onnx(),
     ),
+    "onnx structure": (_as_network(onnx.read), random_graphs.good_onnx_graph()),
     "onnx and another file": (_read_external, _external_onnx()),
     "pickle 2": (numpy_pickle.read, pickle.dumps(LAYERS, 2)),
     "pickle 3": (numpy_pickle.read, weight_files.numpy_pickle(LAYERS)),
@@ -276,4 +300,10 @@ SEEDS: dict[str, tuple[Callable[[memoryview], object], bytes]] = {
         torch_legacy.read,
         weight_files.torch_legacy(state=_TRAINING, storages=_STORAGES),
     ),
+}
+
+# Files that are made at random, not by damaging a good one.
+DRAWN: dict[str, tuple[Callable[[memoryview], object], Callable[[Random], bytes]]] = {
+    "caffemodels at random": (_as_network(caffemodel.read), random_graphs.random_caffe_layers),
+    "ONNX graphs at random": (_as_network(onnx.read), random_graphs.random_onnx_graph),
 }

@@ -19,8 +19,8 @@ from .values import Value
 
 
 def binary(operation: str, t: OnnxTranslator, node: Node, inputs: list):
-    if len(inputs) != 2 or None in map(type, inputs):
-        raise WeightsError(f"it has {len(inputs)} inputs")
+    if len(inputs) != 2 or not all(isinstance(one, Value | np.ndarray) for one in inputs):
+        raise WeightsError("its inputs are not two arrays")
     first, second = inputs
     if isinstance(first, Value) and isinstance(second, Value):
         return _of_two(operation, t, node, first, second)
@@ -67,6 +67,8 @@ def _by_channel(operation, t: OnnxTranslator, node: Node, value: Value, constant
 
 
 def variadic(operation: str, t: OnnxTranslator, node: Node, inputs: list):
+    if len(inputs) == 1:
+        return t.values.same(inputs[0])
     return reduce(lambda one, other: binary(operation, t, node, [one, other]), inputs)
 
 

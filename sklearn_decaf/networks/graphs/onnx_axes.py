@@ -97,7 +97,9 @@ def unsqueeze(t: OnnxTranslator, node: Node, inputs: list):
         else as_integers(inputs[1] if len(inputs) > 1 else None, "axes")
     )
     n = len(x.axes) + len(given)
-    over = axes_of(node, inputs, n)
+    over = axes_of(node, inputs, n) or []
+    if len(over) != len(given):
+        raise WeightsError("it adds an axis twice")
     rest = iter(x.shape)
     return _relabel(t, node, x, [1 if i in over else next(rest) for i in range(n)])
 
@@ -197,12 +199,17 @@ def split(t: OnnxTranslator, node: Node, inputs: list):
 def split_to_sequence(t: OnnxTranslator, node: Node, inputs: list):
     x = _data(inputs)
     axis = one_axis(node, len(x.axes))
-    n, each = x.shape[axis], inputs[1] if len(inputs) > 1 else np.array(1)
-    if each is not None and each.ndim == 0 and integer(node, "keepdims", 1):
-        size = max(1, as_integers(each, "parts")[0])
-        each = [min(size, n - start) for start in range(0, n, size)]
-    elif each is not None:
-        each = as_integers(each, "parts")
+    n = x.shape[axis]
+    given = inputs[1] if len(inputs) > 1 else None
+    if given is None:
+        each = [1] * n
+    else:
+        each = as_integers(given, "parts")
+        if given.ndim == 0:
+            size = max(1, each[0])
+            each = [min(size, n - start) for start in range(0, n, size)]
+    if not integer(node, "keepdims", 1) and given is None:
+        raise WeightsError("it takes the axis that it splits away")
     if not each or min(each) < 1 or sum(each) != n:
         raise WeightsError(f"it splits {n} values in an unknown way")
     starts = np.cumsum([0, *each])

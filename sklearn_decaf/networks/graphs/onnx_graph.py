@@ -23,6 +23,11 @@ _OWN_DOMAINS = ("", "ai.onnx")
 # What stands behind class scores in some models, and gives no features.
 _ENDINGS = frozenset(["ArgMax", "ArgMin", "TopK", "LogSoftmax"])
 
+# Operators whose first operand may be a constant, or several values.
+_ANY_OPERANDS = frozenset(
+    ["Add", "Sub", "Mul", "Div", "Pow", "Sum", "Max", "Min", "CastLike", "Concat", "SequenceAt"]
+)
+
 Operand = Value | np.ndarray
 Handler = Callable[["OnnxTranslator", Node, list], "Operand | list[Operand]"]
 
@@ -162,6 +167,8 @@ class OnnxTranslator:
                 self.notes.append(f"{node.kind} at the end is left out")
                 return [Ending()] * len(node.outputs)
             raise WeightsError("there is no layer for this operator")
+        if not isinstance(inputs[0], Value) and node.kind not in _ANY_OPERANDS:
+            raise WeightsError("its first input does not depend on the picture, and others do")
         found = handler(self, node, inputs)
         return found if type(found) is list else [found]
 
