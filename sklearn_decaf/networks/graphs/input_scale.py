@@ -7,7 +7,6 @@ from dataclasses import replace
 import numpy as np
 
 from ..architecture import INPUT, Preprocessing
-from ..architectures._builder import IMAGENET
 from ..layers import Scale
 from .network import Network
 
@@ -60,5 +59,11 @@ def take_preprocessing(network: Network) -> tuple[Preprocessing | None, str]:
 
 
 def for_side(preprocessing: Preprocessing, side: int) -> Preprocessing:
-    """The preprocessing with this crop, which is as large a part of the picture as usual."""
-    return replace(preprocessing, crop=side, resize=round(side * IMAGENET.resize / IMAGENET.crop))
+    """The preprocessing with this crop, which is as large a part of the picture as usual.
+
+    Of 227 pixels are the networks that have 224 with another border.
+    """
+    resize = round(side * preprocessing.resize / preprocessing.crop)
+    if side in (224, 227) and preprocessing.crop in (224, 227):
+        resize = preprocessing.resize
+    return replace(preprocessing, crop=side, resize=resize)

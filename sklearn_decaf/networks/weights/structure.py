@@ -13,6 +13,8 @@ from ..graphs import Structure, read_structure
 from .conversion import _check_numbers, _finish, convert
 from .matching import Match
 
+_IN_A_PROTOTXT = " What its layers do is not in this file: it is in a prototxt, which is not read."
+
 
 def convert_or_describe(
     contents: Contents,
@@ -54,7 +56,8 @@ def convert_or_describe(
         except WeightsError as error:
             unknown = str(error)
     if architecture is not None or contents.graph is None:
-        raise WeightsError(unknown)
+        layers_elsewhere = architecture is None and contents.layers
+        raise WeightsError(unknown + (_IN_A_PROTOTXT if layers_elsewhere else ""))
     try:
         found = read_structure(contents, name, preprocessing)
     except WeightsError as error:
