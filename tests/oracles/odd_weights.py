@@ -250,7 +250,6 @@ ODD_WEIGHTS = [
         "a caffemodel of another network",
         lambda: {"x.caffemodel": caffe_squeezenet(options={"pool1": {"pooling": {1: 1}}})[2]},
         "pool1: in its place the file has: average_pool",
-        refused=True,
     ),
     OddWeights(
         "the pickle of 2013, normalised otherwise",

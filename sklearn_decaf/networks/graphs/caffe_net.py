@@ -59,7 +59,7 @@ class CaffeTranslator:
     Parameters
     ----------
     net : CaffeNet
-    side : int or None
+    sides : (int, int) or None
         Height and width of the input, where the file does not say.
 
     Attributes
@@ -72,11 +72,11 @@ class CaffeTranslator:
         What the file says of it.
     """
 
-    def __init__(self, net: CaffeNet, side: int | None = None):
+    def __init__(self, net: CaffeNet, sides: tuple[int, int] | None = None):
         self.notes: list[str] = []
         self.preprocessing: Preprocessing | None = None
         self._net = net
-        self.network = Network(self._find_side(side))
+        self.network = Network(self._find_sides(sides))
         self._of: dict[str, str] = {}  # layers by the blobs that they wrote last
         self.output = INPUT
         for message in net.layers:
@@ -89,29 +89,29 @@ class CaffeTranslator:
         if not self.network.parameters:
             raise WeightsError("the file describes no layers with parameters")
 
-    def _find_side(self, side: int | None) -> int:
-        shape = self._net.input_shape[-3:]
-        crop = 0
+    def _find_sides(self, sides: tuple[int, int] | None) -> tuple[int, int]:
+        shape, own = self._net.input_shape[-3:], None
         for message in self._net.layers:
             if message.kind in SOURCES:
                 data = message.options.get("data", {})
-                crop = crop or one(message.options.get("transform", {}), 3, one(data, 5, 0))
+                crop = one(message.options.get("transform", {}), 3, one(data, 5, 0))
+                own = own or ((crop, crop) if crop else None)
         if len(shape) == 3:
-            channels, height, width = shape
-            if channels != 3 or height != width:
+            if shape[0] != 3:
                 raise WeightsError(
-                    f"its input has {channels} channels of {height} x {width} pixels; square "
-                    "pictures of three channels are expected"
+                    f"its input has {shape[0]} channels; pictures of three are expected"
                 )
-            crop = height
-        if crop and side not in (None, crop):
-            raise WeightsError(f"preprocessing crops to {side} pixels, but the file is for {crop}")
-        if not crop and side is None:
-            self.notes.append(
-                "the file does not say the size of its input: "
-                f"{DEFAULT_SIDE} x {DEFAULT_SIDE} is assumed"
+            own = shape[1], shape[2]
+        if own and sides not in (None, own):
+            raise WeightsError(
+                f"preprocessing crops to {sides[0]} x {sides[1]} pixels, but the file is for "
+                f"{own[0]} x {own[1]}"
             )
-        return crop or side or DEFAULT_SIDE
+        if not own and sides is None:
+            self.notes.append(
+                f"the file does not say the size of its input: {DEFAULT_SIDE} pixels are assumed"
+            )
+        return own or sides or (DEFAULT_SIDE, DEFAULT_SIDE)
 
     def _translate(self, message: LayerMessage) -> None:
         tops = message.tops or [message.name]

@@ -13,6 +13,8 @@ from ..layers import LRN, AveragePool, GlobalAveragePool, MaxPool, ReLU, Softmax
 from .names import clean
 from .network import Network, one_or_two, padding
 
+DEFAULT_SIDE = 227
+
 
 class CudaConvnetTranslator:
     """Goes through the layers of a pickle in order, and makes layers of them.
@@ -20,7 +22,7 @@ class CudaConvnetTranslator:
     Parameters
     ----------
     contents : Contents
-    side : int or None
+    sides : (int, int) or None
         Height and width of the input, where the file does not say.
 
     Attributes
@@ -31,14 +33,19 @@ class CudaConvnetTranslator:
     notes : list of str
     """
 
-    def __init__(self, contents: Contents, side: int | None = None):
+    def __init__(self, contents: Contents, sides: tuple[int, int] | None = None):
         self.notes: list[str] = []
         stated = contents.metadata.get("side")
-        own = int(stated) if stated else side or 227
-        if stated is None and side is None:
-            self.notes.append(f"the file does not say the size of its input: {own} is assumed")
-        if side not in (None, own):
-            raise WeightsError(f"preprocessing crops to {side} pixels, but the file is for {own}")
+        own = (int(stated),) * 2 if stated else sides or (DEFAULT_SIDE, DEFAULT_SIDE)
+        if stated is None and sides is None:
+            self.notes.append(
+                f"the file does not say the size of its input: {DEFAULT_SIDE} pixels are assumed"
+            )
+        if sides not in (None, own):
+            raise WeightsError(
+                f"preprocessing crops to {sides[0]} x {sides[1]} pixels, but the file is for "
+                f"{own[0]} x {own[1]}"
+            )
         self.network = Network(own)
         self._tensors = contents.tensors
         self._of = {NETWORK_INPUT: INPUT}

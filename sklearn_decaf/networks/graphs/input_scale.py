@@ -58,12 +58,14 @@ def take_preprocessing(network: Network) -> tuple[Preprocessing | None, str]:
     return preprocessing, f"the file scales pictures with values from {what} itself"
 
 
-def for_side(preprocessing: Preprocessing, side: int) -> Preprocessing:
+def for_sides(preprocessing: Preprocessing, sides: tuple[int, int]) -> Preprocessing:
     """The preprocessing with this crop, which is as large a part of the picture as usual.
 
     Of 227 pixels are the networks that have 224 with another border.
     """
-    resize = round(side * preprocessing.resize / preprocessing.crop)
-    if side in (224, 227) and preprocessing.crop in (224, 227):
+    usual, longer = max(preprocessing.crop_sides), max(sides)
+    resize = round(longer * preprocessing.resize / usual)
+    if longer in (224, 227) and usual in (224, 227):
         resize = preprocessing.resize
-    return replace(preprocessing, crop=side, resize=resize)
+    crop = sides[0] if sides[0] == sides[1] else sides
+    return replace(preprocessing, crop=crop, resize=resize)

@@ -26,16 +26,16 @@ class Network:
 
     Parameters
     ----------
-    side : int
+    sides : (int, int)
         Height and width of the input.
     """
 
-    def __init__(self, side: int):
-        if not 1 <= side <= MAX_SIDE:
-            raise WeightsError(f"an input of {side} x {side} pixels; 1 to {MAX_SIDE} are expected")
+    def __init__(self, sides: tuple[int, int]):
+        if not all(1 <= side <= MAX_SIDE for side in sides):
+            raise WeightsError(f"an input of {_by(sides)} pixels; 1 to {MAX_SIDE} are expected")
         self.layers: dict[str, Layer] = {}
         self.parameters: dict[str, np.ndarray] = {}
-        self.shapes: dict[str, Shape] = {INPUT: (side, side, 3)}
+        self.shapes: dict[str, Shape] = {INPUT: (*sides, 3)}
         self._names = Names()
         self._made = 0
 

@@ -44,8 +44,8 @@ class OnnxTranslator:
     graph : OnnxGraph
     handlers : mapping of str to callable
         By operator, what makes values of a node's inputs.
-    side : int or None
-        Height and width of the input, where the graph leaves them open; None is 224.
+    sides : (int, int) or None
+        Height and width of the input, where the graph leaves them open; None is 224 for both.
 
     Attributes
     ----------
@@ -57,7 +57,12 @@ class OnnxTranslator:
     opset : int
     """
 
-    def __init__(self, graph: OnnxGraph, handlers: dict[str, Handler], side: int | None = None):
+    def __init__(
+        self,
+        graph: OnnxGraph,
+        handlers: dict[str, Handler],
+        sides: tuple[int, int] | None = None,
+    ):
         self.notes: list[str] = []
         self.opset = graph.opset or 1  # what is meant by none, in the first models
         self._graph = graph
@@ -70,10 +75,11 @@ class OnnxTranslator:
         self._readers = Counter(name for node in nodes for name in node.inputs)
         self._readers.update(outputs)
         name, shape = self._find_input(nodes)
-        n, side, order = self._understand_input(name, shape, side)
-        self.network = Network(side)
+        n, sides, order = self._understand_input(name, shape, sides)
+        self.network = Network(sides)
         self.values = Values(self.network, n)
-        axes = tuple(whole(letter, {"n": n, "c": 3}.get(letter, side)) for letter in order)
+        lengths = {"n": n, "c": 3, "h": sides[0], "w": sides[1]}
+        axes = tuple(whole(letter, lengths[letter]) for letter in order)
         first = self.values.output(INPUT, axes)
         first.alone = self._readers[name] == 1
         self._found: dict[str, Operand | Ending | None] = {name: first, "": None}
@@ -99,8 +105,10 @@ class OnnxTranslator:
             )
         return used[0], self._graph.inputs.get(used[0])
 
-    def _understand_input(self, name: str, shape: list[int] | None, side: int | None):
-        """Number of images, side, and order of axes of the input."""
+    def _understand_input(
+        self, name: str, shape: list[int] | None, sides: tuple[int, int] | None
+    ) -> tuple[int, tuple[int, int], str]:
+        """Number of images, height and width, and order of axes of the input."""
         if shape is None:
             shape = [0, 0, 0, 0]
         if len(shape) != 4:
@@ -114,25 +122,18 @@ class OnnxTranslator:
                 f"input {describe(name)} has shape {tuple(shape)}, with 0 for an open axis; "
                 "pictures of three channels are expected"
             )
-        given = {n for n in (sizes["h"], sizes["w"]) if n}
-        if len(given) > 1:
+        own = sizes["h"], sizes["w"]
+        if sides is not None and any(n not in (0, wanted) for n, wanted in zip(own, sides)):
             raise WeightsError(
-                f"input {describe(name)} is of {sizes['h']} x {sizes['w']} pixels; square "
-                "pictures are expected"
+                f"preprocessing crops to {sides[0]} x {sides[1]} pixels, but the graph is for "
+                f"{' x '.join(str(n or 'any') for n in own)}"
             )
-        if given:
-            (own,) = given
-            if side not in (None, own):
-                raise WeightsError(
-                    f"preprocessing crops to {side} pixels, but the graph is for {own}"
-                )
-            side = own
-        elif side is None:
-            side = DEFAULT_SIDE
+        if sides is None and not all(own):
             self.notes.append(
-                f"the graph leaves the size of its input open: {side} x {side} is assumed"
+                f"the graph leaves the size of its input open: {DEFAULT_SIDE} pixels are assumed"
             )
-        return sizes["n"] or 1, side, order
+        wanted = sides or (own[0] or DEFAULT_SIDE, own[1] or DEFAULT_SIDE)
+        return sizes["n"] or 1, wanted, order
 
     # -- nodes --
 

@@ -22,7 +22,7 @@ from .blocks import find_blocks, find_scores
 from .caffe_net import ASSUMED as CAFFE_ASSUMED
 from .caffe_net import CAFFE, CaffeTranslator
 from .cuda_convnet import CudaConvnetTranslator
-from .input_scale import ASSUMED, for_side, take_preprocessing
+from .input_scale import ASSUMED, for_sides, take_preprocessing
 from .names import clean
 from .network import Network
 from .onnx_graph import OnnxTranslator
@@ -73,18 +73,18 @@ def read_structure(
     WeightsError
         If a layer cannot be computed; the message names it.
     """
-    side = None if preprocessing is None else preprocessing.crop
+    sides = None if preprocessing is None else preprocessing.crop_sides
     stated, assumed, why = None, IMAGENET, ASSUMED
     if isinstance(contents.graph, OnnxGraph):
-        found = OnnxTranslator(contents.graph, _HANDLERS, side)
+        found = OnnxTranslator(contents.graph, _HANDLERS, sides)
         if preprocessing is None:
             stated, why = take_preprocessing(found.network)
     elif isinstance(contents.graph, CaffeNet):
-        found = CaffeTranslator(contents.graph, side)
+        found = CaffeTranslator(contents.graph, sides)
         stated, assumed, why = found.preprocessing, CAFFE, CAFFE_ASSUMED
         why = "the file says how its pictures are scaled" if stated else CAFFE_ASSUMED
     elif contents.metadata.get("network") == "cuda-convnet":
-        found = CudaConvnetTranslator(contents, side)
+        found = CudaConvnetTranslator(contents, sides)
         assumed = get_architecture("decaf").preprocessing
         why = "its pictures are taken to be those of the DeCAF network"
     else:
@@ -93,7 +93,7 @@ def read_structure(
         certainty, why = "told", "the preprocessing is the caller's"
     else:
         certainty, why = ("certain", why) if stated else ("likely", why)
-    wanted = preprocessing or for_side(stated or assumed, found.network.shapes[INPUT][0])
+    wanted = preprocessing or for_sides(stated or assumed, found.network.shapes[INPUT][:2])
     n = len(found.network.layers)
     evidence = [f"no known network; its {n} layers are as the file says", *found.notes, why]
     net, own_classes = _assembled(found.network, found.output, name, wanted)

@@ -203,8 +203,8 @@ def test_a_whole_caffemodel_of_another_network(weight_file):
 
 @pytest.mark.parametrize(
     "changes",
-    [{"pool1": {"pool": "avg"}}, {"conv2": {"inputs": [4]}}],
-    ids=["averages", "a layer left out"],
+    [{"pool1": {"pool": "avg"}}, {"conv2": {"inputs": [4]}}, {"pool1": {"start": -1}}],
+    ids=["averages", "a layer left out", "a window that starts outside"],
 )
 def test_decaf_pickles_of_other_networks(changes, weight_file):
     net = get_architecture("decaf")

@@ -8,7 +8,7 @@ from oracles.onnx_models import tensor
 from oracles.programs import oracle
 
 from sklearn_decaf.exceptions import WeightsError
-from sklearn_decaf.networks import reference
+from sklearn_decaf.networks import Preprocessing, reference
 from sklearn_decaf.networks.formats import onnx as onnx_format
 from sklearn_decaf.networks.graphs import read_structure
 from sklearn_decaf.networks.layers import (
@@ -411,11 +411,12 @@ def test_refused(case):
 
 
 def test_inputs_that_are_refused():
-    g = Graph(side=20)
-    g.shape[3] = 30
+    g = Graph()
     y = g.conv("x", 4, 3)
-    with pytest.raises(WeightsError, match=r"20 x 30 pixels; square"):
-        structure_of(g.model(y))
+    with pytest.raises(
+        WeightsError, match=r"crops to 12 x 12 pixels, but the graph is for 11 x 11"
+    ):
+        structure_of(g.model(y), preprocessing=Preprocessing(crop=12))
     g.shape[1:] = [1, 20, 20]
     with pytest.raises(WeightsError, match="three channels are expected"):
         structure_of(g.model(y))

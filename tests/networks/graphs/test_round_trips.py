@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from oracles import onnx_writer
-from oracles.random_networks import Oblong, architectures, he_parameters, random_images
+from oracles.random_networks import architectures, he_parameters, random_images
 
 from sklearn_decaf.networks import ARCHITECTURES, get_architecture, reference
 from sklearn_decaf.networks.engine.plan import Plan
@@ -19,7 +19,7 @@ def come_back(net, parameters, **options):
 
 
 @settings(max_examples=40, deadline=None)
-@given(net=architectures().filter(lambda net: not isinstance(net, Oblong) or not net.wider))
+@given(net=architectures())
 def test_random_networks(net):
     parameters, images = he_parameters(net), random_images(net, 2)
     names = list(net.layer_names)

@@ -9,7 +9,7 @@ from oracles.random_networks import he_parameters, random_images
 from sklearn_decaf.networks import Preprocessing, load
 from sklearn_decaf.networks.architectures._builder import IMAGENET, Builder
 from sklearn_decaf.networks.engine.plan import Plan
-from sklearn_decaf.networks.graphs.input_scale import for_side
+from sklearn_decaf.networks.graphs.input_scale import for_sides
 from sklearn_decaf.networks.layers import (
     GELU,
     Add,
@@ -52,7 +52,7 @@ def inverted_blocks():
         net.add(Add, block, net.last, source)
         net.block()
     net.classifier(classes=10)
-    return net.architecture("inverted", for_side(IMAGENET, 48))
+    return net.architecture("inverted", for_sides(IMAGENET, (48, 48)))
 
 
 def dilated():
@@ -75,7 +75,7 @@ def dilated():
     net.add(GELU, "gelu")
     net.block()
     net.add(Dense, "fc", units=7)
-    return net.architecture("dilated", for_side(IMAGENET, 33))
+    return net.architecture("dilated", for_sides(IMAGENET, (33, 41)))
 
 
 def uneven_branches():
@@ -94,7 +94,7 @@ def uneven_branches():
         net.add(Add, block, short, net.last)
         net.block()
     net.classifier(classes=1000)
-    return net.architecture("uneven", for_side(IMAGENET, 40))
+    return net.architecture("uneven", for_sides(IMAGENET, (40, 40)))
 
 
 NETWORKS = {"inverted": inverted_blocks, "dilated": dilated, "uneven": uneven_branches}

@@ -123,10 +123,6 @@ DECAF_REFUSED = {
         "conv2: it reads a layer of kind 'conv'",
     ),
     "another output": ({"pool1": {"outputsX": 26}}, "pool1: its output is 26 x 26 in the file"),
-    "a window that starts outside": (
-        {"pool1": {"start": -1}},
-        "pool1: its output is 27 x 27 in the file, not 28 x 28",
-    ),
     "no numbers": ({"rnorm1": {"scale": "much"}}, "its scale is bytes"),
     "a negative scale": ({"rnorm1": {"scale": -1.0}}, "its scale is -1.0"),
     "not a number": ({"rnorm1": {"pow": math.nan}}, "its pow is nan"),
