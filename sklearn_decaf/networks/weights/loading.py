@@ -292,10 +292,10 @@ def with_preprocessing(net: Architecture, preprocessing: Preprocessing) -> Archi
         if changed.parameter_shapes() == net.parameter_shapes():
             return changed
     except ValueError as error:
-        raise WeightsError(f"preprocessing crops to {preprocessing.crop} pixels: {error}") from error
+        raise WeightsError(f"preprocessing.crop={preprocessing.crop}: {error}") from error
     raise WeightsError(
-        f"preprocessing crops to {preprocessing.crop} pixels, but a fully connected layer of "
-        f"{net.name} is for {net.preprocessing.crop}"
+        f"preprocessing.crop={preprocessing.crop}, but a fully connected layer of {net.name} is "
+        f"for {net.preprocessing.crop}"
     )
 
 
