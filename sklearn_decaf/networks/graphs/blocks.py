@@ -133,7 +133,11 @@ def _is_pointwise(block: Block) -> bool:
 
 def _squeezes(block: Block, shapes: Mapping[str, Shape]) -> bool:
     first = block.first
-    return _is_pointwise(block) and first.filters < shapes[first.inputs[0]][-1]
+    return (
+        isinstance(first, Conv)
+        and _is_pointwise(block)
+        and first.filters < shapes[first.inputs[0]][-1]
+    )
 
 
 def _is_depthwise(block: Block, shapes: Mapping[str, Shape]) -> bool:
@@ -143,4 +147,8 @@ def _is_depthwise(block: Block, shapes: Mapping[str, Shape]) -> bool:
 
 def _adds_channels(block: Block, shapes: Mapping[str, Shape]) -> bool:
     first = block.first
-    return _is_pointwise(block) and first.filters > shapes[first.inputs[0]][-1]
+    return (
+        isinstance(first, Conv)
+        and _is_pointwise(block)
+        and first.filters > shapes[first.inputs[0]][-1]
+    )

@@ -23,7 +23,6 @@ from ..formats._caffe_layers import (
 from ..formats._messages import describe
 from ..layers import (
     ELU,
-    LRN,
     Add,
     AveragePool,
     BatchNorm,
@@ -42,7 +41,7 @@ from ..layers import (
     Tanh,
 )
 from .names import clean
-from .network import Network, one_or_two
+from .network import Network, as_written, local_normalisation, one_or_two
 
 DEFAULT_SIDE = 224
 #: What Caffe's networks want to see.
@@ -161,8 +160,8 @@ class CaffeTranslator:
         if not (isinstance(scale, float) and 1e-6 < scale < 1e6 and all(map(math.isfinite, mean))):
             raise WeightsError(f"it scales pictures by {scale}")
         if mean:
-            mean = mean * 3 if len(mean) == 1 else mean
-            self.preprocessing = replace(CAFFE, mean=mean, std=(1 / scale,) * 3)
+            blue, green, red = mean * 3 if len(mean) == 1 else mean
+            self.preprocessing = replace(CAFFE, mean=(blue, green, red), std=(1 / scale,) * 3)
         elif scale != 1:
             self.preprocessing = replace(CAFFE, std=(1 / scale,) * 3)
 
@@ -249,11 +248,9 @@ def _lrn(t: CaffeTranslator, message: LayerMessage, name: str, sources: list[str
     own = message.options.get("lrn", {})
     if one(own, 4, 0):
         raise WeightsError("it normalises within channels; across channels is known")
-    numbers = {"size": one(own, 1, 5), "k": _number(own, 5, 1.0)}
-    numbers |= {"alpha": _number(own, 2, 1.0), "beta": _number(own, 3, 0.75)}
-    if not 1 <= numbers["size"] <= 1000 or numbers["k"] <= 0 or numbers["alpha"] < 0:
-        raise WeightsError(f"a normalisation with {numbers}")
-    return t.network.add(LRN, name, sources[0], **numbers)
+    k, alpha, beta = _number(own, 5, 1.0), _number(own, 2, 1.0), _number(own, 3, 0.75)
+    size = one(own, 1, 5)
+    return local_normalisation(t.network, name, sources[0], size=size, alpha=alpha, beta=beta, k=k)
 
 
 def _number(own, field: int, default: float) -> float:
@@ -261,7 +258,7 @@ def _number(own, field: int, default: float) -> float:
     found = one(own, field, default)
     if not isinstance(found, int | float) or not math.isfinite(found):
         raise WeightsError("an option that is no number")
-    return float(np.format_float_positional(np.float32(found)))
+    return as_written(found)
 
 
 def _relu(t: CaffeTranslator, message: LayerMessage, name: str, sources: list[str]) -> str:
@@ -303,8 +300,7 @@ def _scale(t: CaffeTranslator, message: LayerMessage, name: str, sources: list[s
         raise WeightsError("it scales another axis than that of the channels")
     scale, *shift = (blob.reshape(-1) for blob in t.blobs(message))
     parameters = {"scale": scale} | ({"shift": shift[0]} if shift else {})
-    options = {"parameters": parameters, "has_shift": bool(shift)}
-    return t.network.add(Scale, name, sources[0], **options)
+    return t.network.add(Scale, name, sources[0], parameters=parameters, has_shift=bool(shift))
 
 
 def _bias(t: CaffeTranslator, message: LayerMessage, name: str, sources: list[str]) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -91,8 +92,8 @@ def integers(node: Node, name: str, default: Sequence[int] | None = None) -> lis
     WeightsError
         If they are something else, or not there and without a default.
     """
-    found = node.attributes.get(name, default)
-    found = list(found) if isinstance(found, list | tuple) else [found]
+    given: Any = node.attributes.get(name, default)
+    found = list(given) if isinstance(given, list | tuple) else [given]
     if not all(type(n) is int for n in found):
         raise WeightsError(f"its {name} are no integers")
     return found
@@ -108,7 +109,7 @@ def integer(node: Node, name: str, default: int | None = None) -> int:
 
 def number(node: Node, name: str, default: float) -> float:
     """A finite number in an attribute."""
-    found = node.attributes.get(name, default)
+    found: Any = node.attributes.get(name, default)
     if type(found) not in (int, float) or not math.isfinite(found):
         raise WeightsError(f"its {name} is {describe(found)}, not a number")
     return float(found)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
 
 from ..architecture import INPUT, Preprocessing
 from ..layers import Scale
-from .network import Network
+from .network import Network, one_or_two
 
 ASSUMED = (
     "the file does not say what its pictures are: RGB, less ImageNet's mean and over its "
@@ -58,7 +59,7 @@ def take_preprocessing(network: Network) -> tuple[Preprocessing | None, str]:
     return preprocessing, f"the file scales pictures with values from {what} itself"
 
 
-def for_sides(preprocessing: Preprocessing, sides: tuple[int, int]) -> Preprocessing:
+def for_sides(preprocessing: Preprocessing, sides: Sequence[int]) -> Preprocessing:
     """The preprocessing with this crop, which is as large a part of the picture as usual.
 
     Of 227 pixels are the networks that have 224 with another border.
@@ -67,5 +68,5 @@ def for_sides(preprocessing: Preprocessing, sides: tuple[int, int]) -> Preproces
     resize = round(longer * preprocessing.resize / usual)
     if longer in (224, 227) and usual in (224, 227):
         resize = preprocessing.resize
-    crop = sides[0] if sides[0] == sides[1] else sides
+    crop = one_or_two((sides[0], sides[1]))
     return replace(preprocessing, crop=crop, resize=resize)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -11,7 +11,7 @@ import numpy as np
 
 from ...exceptions import WeightsError
 from ..architecture import INPUT
-from ..layers import Conv, Dense, GlobalAveragePool, Layer, LayerNorm, Scale, Shape
+from ..layers import LRN, Conv, Dense, GlobalAveragePool, Layer, LayerNorm, Scale, Shape
 from ..layers._windows import pair
 from .names import Names
 
@@ -168,7 +168,8 @@ class Network:
         self.parameters[f"{name}.scale"] = self.parameters[f"{name}.scale"] * wide
         own = self.parameters.get(f"{name}.shift")
         if own is not None or shift is not None:
-            self.parameters[f"{name}.shift"] = (0.0 if own is None else own * wide) + offset
+            scaled = np.zeros(len(wide)) if own is None else own * wide
+            self.parameters[f"{name}.shift"] = scaled + offset
             if isinstance(layer, Scale):
                 self.layers[name] = replace(layer, has_shift=True)
         return True
@@ -205,10 +206,24 @@ def in_groups(kernel: np.ndarray, groups: int) -> np.ndarray:
     return matrix
 
 
-def padding(pads: tuple[int, int, int, int]):
+def local_normalisation(
+    network: Network, name: str, source: str, *, size: int, alpha: float, beta: float, k: float
+) -> str:
+    """Append a local response normalisation."""
+    if not (1 <= size <= MAX_SIDE and alpha >= 0 and k > 0):
+        raise WeightsError(f"a normalisation with size={size}, alpha={alpha:g}, k={k:g}")
+    return network.add(LRN, name, source, size=size, alpha=alpha, beta=beta, k=k)
+
+
+def padding(pads: Sequence[int]):
     """(top, left, bottom, right) as layers have it, one number if that will do."""
     top, left, bottom, right = pads
     return top if top == left == bottom == right else ((top, bottom), (left, right))
+
+
+def as_written(value: float) -> float:
+    """A float32 number as it was written in decimals: 0.0001 and not 0.00009999999747."""
+    return float(np.format_float_positional(np.float32(value)))
 
 
 def one_or_two(lengths: tuple[int, int]):

@@ -242,7 +242,7 @@ def reduction(kind: str, t: OnnxTranslator, node: Node, inputs: list):
             return t.values.same(x)
         over = list(range(n))
     keep = integer(node, "keepdims", 1)
-    gone = [part for i in over for part in x.axes[i]]
+    gone = tuple(part for i in over for part in x.axes[i])
     axes = tuple(
         () if i in over else axis for i, axis in enumerate(x.axes) if keep or i not in over
     )

@@ -14,6 +14,7 @@ from .constants import (
     as_integers,
     axes_of,
     integer,
+    integers,
     new_shape,
     one_axis,
     permutation,
@@ -92,7 +93,7 @@ def squeeze(t: OnnxTranslator, node: Node, inputs: list):
 def unsqueeze(t: OnnxTranslator, node: Node, inputs: list):
     x = _data(inputs)
     given = (
-        node.attributes["axes"]
+        integers(node, "axes")
         if "axes" in node.attributes
         else as_integers(inputs[1] if len(inputs) > 1 else None, "axes")
     )

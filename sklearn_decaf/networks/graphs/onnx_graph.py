@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -29,7 +30,8 @@ _ANY_OPERANDS = frozenset(
 )
 
 Operand = Value | np.ndarray
-Handler = Callable[["OnnxTranslator", Node, list], "Operand | list[Operand]"]
+# What makes values of the inputs of a node: one, or a list of its outputs.
+Handler = Callable[["OnnxTranslator", Node, list], Any]
 
 
 class Ending:
@@ -157,20 +159,20 @@ class OnnxTranslator:
                 f"an operator of {describe(node.domain)}: there is no layer for it; give the "
                 "model as it was exported, before it was optimised"
             )
-        inputs = [self._read(name) for name in node.inputs]
+        inputs: list[Any] = [self._read(name) for name in node.inputs]
         if any(isinstance(one, Ending) for one in inputs):
             raise WeightsError("it reads the output of a node for which there is no layer")
         if not any(isinstance(one, Value | ValueSequence) for one in inputs):
             return self._folder.compute(node, inputs)
         handler = self._handlers.get(node.kind)
         if handler is None:
-            if node.kind in _ENDINGS and all(len(v.axes) < 5 for v in inputs if _is_value(v)):
+            if node.kind in _ENDINGS:
                 self.notes.append(f"{node.kind} at the end is left out")
                 return [Ending()] * len(node.outputs)
             raise WeightsError("there is no layer for this operator")
         if not isinstance(inputs[0], Value) and node.kind not in _ANY_OPERANDS:
             raise WeightsError("its first input does not depend on the picture, and others do")
-        found = handler(self, node, inputs)
+        found: Any = handler(self, node, inputs)
         return found if type(found) is list else [found]
 
     def _read(self, name: str) -> Operand | Ending | None:
@@ -206,10 +208,6 @@ class OnnxTranslator:
         """Value of a layer, in the same order of axes as another one."""
         order = "nchw" if len(like.axes) == 4 else "nc"
         return self.values.output(layer, self.values.axes_of(layer, order))
-
-
-def _is_value(operand: object) -> bool:
-    return isinstance(operand, Value)
 
 
 def _unread(nodes: Sequence[Node]) -> Iterator[str]:

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 
 from ...exceptions import WeightsError
 from ..formats._onnx_nodes import Node, spatial_pads
 from ..layers import (
-    LRN,
     AveragePool,
     BatchNorm,
     GlobalAveragePool,
@@ -21,9 +18,10 @@ from ..layers import (
     Softmax,
 )
 from ..layers._windows import pair, resolve_padding
+from . import network
 from .axes import letters, whole
 from .constants import as_integers, integer, integers, number
-from .network import MAX_BORDER, one_or_two, padding
+from .network import MAX_BORDER, as_written, one_or_two, padding
 from .onnx_graph import OnnxTranslator
 from .values import Value
 
@@ -76,7 +74,7 @@ def _padding(node: Node, value: Value, window, stride, dilation, shape):
         raise WeightsError(f"its auto_pad is {str(rule)[:40]!r}")
     if len(own) != 4:
         raise WeightsError(f"its pads are {len(own)} numbers: maps have four sides")
-    return padding(tuple(map(sum, zip(own, outside))))
+    return padding([a + b for a, b in zip(own, outside)])
 
 
 def convolution(t: OnnxTranslator, node: Node, inputs: list):
@@ -228,7 +226,8 @@ def pad(t: OnnxTranslator, node: Node, inputs: list):
         whole(letters([axis]), sizes[letters([axis])]) if letters([axis]) in sizes else axis
         for axis in x.axes
     )
-    return t.values.bordered(x, padded, found)
+    top, left, bottom, right = found
+    return t.values.bordered(x, padded, (top, left, bottom, right))
 
 
 def batch_normalisation(t: OnnxTranslator, node: Node, inputs: list):
@@ -254,22 +253,16 @@ def batch_normalisation(t: OnnxTranslator, node: Node, inputs: list):
 
 def local_normalisation(t: OnnxTranslator, node: Node, inputs: list):
     x = t.values.maps(inputs[0])
-    options = {"size": integer(node, "size")}
-    for ours, theirs, default in (
-        ("alpha", "alpha", 1e-4),
-        ("beta", "beta", 0.75),
-        ("k", "bias", 1),
-    ):
-        options[ours] = _plain(number(node, theirs, default))
-    if not 1 <= options["size"] <= 1000 or options["k"] <= 0 or options["alpha"] < 0:
-        raise WeightsError(f"a normalisation with {options}")
-    source = t.values.materialise(x)
-    return t.output_of(t.network.add(LRN, t.name(node), source, **options), x)
-
-
-def _plain(value: float) -> float:
-    """A float32 number as it was written in decimals."""
-    return float(np.format_float_positional(np.float32(value))) if math.isfinite(value) else value
+    made = network.local_normalisation(
+        t.network,
+        t.name(node),
+        t.values.materialise(x),
+        size=integer(node, "size"),
+        alpha=as_written(number(node, "alpha", 1e-4)),
+        beta=as_written(number(node, "beta", 0.75)),
+        k=as_written(number(node, "bias", 1.0)),
+    )
+    return t.output_of(made, x)
 
 
 HANDLERS = {

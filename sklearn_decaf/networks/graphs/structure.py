@@ -93,7 +93,7 @@ def read_structure(
         certainty, why = "told", "the preprocessing is the caller's"
     else:
         certainty, why = ("certain", why) if stated else ("likely", why)
-    wanted = preprocessing or for_sides(stated or assumed, found.network.shapes[INPUT][:2])
+    wanted = preprocessing or for_sides(stated or assumed, found.network.shape(INPUT)[:2])
     n = len(found.network.layers)
     evidence = [f"no known network; its {n} layers are as the file says", *found.notes, why]
     net, own_classes = _assembled(found.network, found.output, name, wanted)

@@ -190,13 +190,8 @@ class Values:
             )
         parameters = None
         if kind is LayerNorm:
-            self._check_channels_last_reduced(value)
             parameters = {"scale": np.ones(channels), "shift": np.zeros(channels)}
         return net.add(kind, value.name, source, parameters=parameters, **options)
-
-    def _check_channels_last_reduced(self, value: Value) -> None:
-        if letters(value.axes).count("c") > 1:
-            raise WeightsError("it normalises over some of the channels")
 
     def _by_itself(self, value: Value) -> str:
         """A layer for the last operation of an expression that is no known function."""
@@ -323,7 +318,7 @@ class Values:
         if array.ndim > len(value.axes) or (array.ndim and broadcast_shape(array, value) is None):
             raise WeightsError(f"a constant of shape {array.shape} for an array {value.shape}")
         channels = self.sides(value)[-1]
-        places = []
+        places: list[np.ndarray] = []
         for size, axis in zip(array.shape[::-1], value.axes[::-1]):
             at = len(places)
             if size == 1:
