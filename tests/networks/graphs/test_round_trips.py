@@ -1,5 +1,7 @@
 """Networks written as ONNX models come back as they were."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -10,6 +12,7 @@ from sklearn_decaf.networks import ARCHITECTURES, get_architecture, reference
 from sklearn_decaf.networks.engine.plan import Plan
 from sklearn_decaf.networks.formats import onnx as onnx_format
 from sklearn_decaf.networks.graphs import read_structure
+from sklearn_decaf.networks.layers import Conv
 
 
 def come_back(net, parameters, **options):
@@ -44,6 +47,15 @@ def test_random_networks(net):
         np.testing.assert_allclose(got[other].reshape(one.shape), one, 1e-5, size, err_msg=name)
 
 
+def in_single_precision(net):
+    """The network with all sums in float32; graphs do not say where they are wider."""
+    layers = [
+        replace(layer, double_precision=False) if isinstance(layer, Conv) else layer
+        for layer in net.layers
+    ]
+    return replace(net, layers=tuple(layers))
+
+
 SLOW = [pytest.param(name, marks=pytest.mark.slow) for name in ARCHITECTURES]
 
 
@@ -53,11 +65,16 @@ def test_known_networks(name):
     net = get_architecture(name)
     parameters = he_parameters(net)
     found = come_back(net, parameters)
-    assert found.architecture.decaf_layers == net.decaf_layers
+    # a global pooling is two nodes, and named by the first
+    numbers = {n: name.removesuffix("_map") for n, name in found.architecture.decaf_layers.items()}
+    assert numbers == net.decaf_layers
     assert found.architecture.parameter_shapes().items() >= net.parameter_shapes().items()
-    outputs = list(net.decaf_layers.values())
     images = random_images(net, 1)
-    expected = Plan(net, parameters, outputs).run(images)
-    got = Plan(found.architecture, found.parameters, outputs).run(images)
+    outputs, others = (
+        list(net.decaf_layers.values()),
+        list(found.architecture.decaf_layers.values()),
+    )
+    expected = Plan(in_single_precision(net), parameters, outputs).run(images)
+    got = Plan(found.architecture, found.parameters, others).run(images)
     for one, other in zip(expected, got):
-        np.testing.assert_allclose(other, one, rtol=1e-5, atol=2e-5 * np.abs(one).max())
+        np.testing.assert_allclose(other, one, rtol=1e-5, atol=1e-5 * np.abs(one).max())
