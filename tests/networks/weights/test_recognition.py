@@ -193,9 +193,7 @@ def test_heads_that_are_none(layout, name):
 @pytest.mark.parametrize("name", ARCHITECTURES)
 def test_the_body_is_all_but_the_dense_layers_and_the_head(name):
     net = get_architecture(name)
-    with_parameters = {
-        layer.name for layer in net.layers if net.layer_parameter_shapes(layer.name)
-    }
+    with_parameters = {layer.name for layer in net.layers if net.layer_parameter_shapes(layer.name)}
     outside = with_parameters - backbone(net)
     dense = {layer.name for layer in net.layers if isinstance(layer, Dense)}
     squeeze = {name for name in dense if ".fc" in name}  # of squeeze-and-excitation

@@ -219,7 +219,10 @@ def test_a_copy_without_metadata_is_found(monkeypatch):
 
 @pytest.mark.parametrize("name", ["alexnet", "caffenet", "bvlc_alexnet", "decaf"])
 def test_weights_that_are_not_embedded_say_where_they_are(name):
-    with pytest.raises(WeightsError, match=f"'{name}' are not on this machine: call .*fetch_weights.* or get https://"):
+    with pytest.raises(
+        WeightsError,
+        match=f"'{name}' are not on this machine: call .*fetch_weights.* or get https://",
+    ):
         load_weights(name)
 
 
