@@ -169,7 +169,7 @@ def test_another_fit_forgets_the_columns_of_the_first(files):
         ({"on_error": "skip"}, "on_error"),
         ({"batch_size": 0}, "batch_size"),
         ({"n_jobs": 0}, "n_jobs"),
-        ({"weights": "resnet50"}, "resnet50"),
+        ({"weights": "resnet500"}, "resnet500"),
         ({"weights": "missing.npz"}, r"missing\.npz"),
         ({"weights": 3}, "weights"),
         ({"image_shape": (0, 3)}, "image_shape"),

@@ -72,7 +72,7 @@ OBJECTS = {
     "text array": np.array(["a", "bc"]),
     "dates array": np.array(["2020-01-01"], "M8[D]"),
     "objects array": np.array([{1: 2}, None], object),
-    "records": np.zeros(2, "f4,i4"),
+    "records array": np.zeros(2, "f4,i4"),
     "masked": np.ma.masked_array([1, 2], [True, False]),
     "matrix": np.matrix([[1, 2]]),
     "generator": np.random.default_rng(0),

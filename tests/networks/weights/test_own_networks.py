@@ -298,7 +298,7 @@ def test_weights_in_memory_are_checked_and_returned():
         load_weights(WEIGHTS, "alexnet")
     with pytest.raises(WeightsError, match=r"names of layers by number"):
         load_weights(WEIGHTS, replace(POCKET, pooling="max"))
-    with pytest.raises(ValueError, match="mean= is for files"):
+    with pytest.raises(ValueError, match="mean= and preprocessing= are for files"):
         load_weights(WEIGHTS, mean=(1, 2, 3))
     for name, wrong, message in (
         ("conv1.bias", np.zeros(3, np.float32), r"'conv1\.bias' has shape \(3,\)"),
