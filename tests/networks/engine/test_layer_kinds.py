@@ -7,6 +7,7 @@ import pytest
 from oracles.layer_examples import EXAMPLES, IDS
 from oracles.random_networks import assert_close
 
+from sklearn_decaf import _kernels
 from sklearn_decaf.networks import reference
 from sklearn_decaf.networks.architecture import INPUT, Architecture, Preprocessing
 from sklearn_decaf.networks.engine import Plan
@@ -124,6 +125,7 @@ NORMALISED = network(
 )
 
 
+@pytest.mark.skipif(_kernels.KERNEL_SET is None, reason="no compiled kernels, no steps")
 def test_a_normalisation_becomes_part_of_the_convolution():
     assert names_of(NORMALISED, ["active"]) == ("norm", "active")
     check(NORMALISED, ["active"])

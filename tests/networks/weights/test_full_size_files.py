@@ -89,7 +89,8 @@ def test_caffemodels_with_branches_against_opencv(name, tmp_path):
         layer: blob.transpose(0, 2, 3, 1).reshape(found[layer].shape) if blob.ndim == 4 else blob
         for layer, blob in blobs.items()
     }
-    check_layers(found, expected, 1e-4)  # which sums in single precision
+    # it sums in single precision: rounding grows from layer to layer, of random networks above all
+    check_layers(found, expected, 1e-3)
 
 
 @pytest.mark.parametrize("new_format", [True, False], ids=["zip", "legacy"])
