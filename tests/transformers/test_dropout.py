@@ -83,7 +83,7 @@ def test_auto_dropout_is_on_for_fully_connected_layers(photos, caffenet_file):
 
 
 def test_activation_dropout_on_sparse_rows():
-    X = sparse.random_array((50, 40), density=0.3, rng=np.random.default_rng(0), format="csr")
+    X = sparse.csr_array(sparse.random(50, 40, density=0.3, random_state=0))
     dropout = ActivationDropout(p=0.25, random_state=0)
     training = dropout.fit_transform(X)
     kept = training.toarray() != 0
