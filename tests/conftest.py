@@ -46,16 +46,8 @@ def _installation() -> str | None:
 
 INSTALLATION = _installation()
 
-
-def _without_repository(entries: list[str]) -> list[str]:
-    return [entry for entry in entries if Path(entry or ".").resolve() != REPOSITORY]
-
-
 if INSTALLATION == "wheel":
-    sys.path[:] = _without_repository(sys.path)
-    if "PYTHONPATH" in os.environ:  # as pytest-xdist sets it, for processes that tests start
-        given = os.environ["PYTHONPATH"].split(os.pathsep)
-        os.environ["PYTHONPATH"] = os.pathsep.join(_without_repository(given))
+    sys.path[:] = [entry for entry in sys.path if Path(entry or ".").resolve() != REPOSITORY]
 if str(TESTS) not in sys.path:  # for tests/oracles
     sys.path.insert(0, str(TESTS))
 

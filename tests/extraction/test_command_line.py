@@ -295,6 +295,7 @@ def test_names_that_the_terminal_does_not_know(photographs, tmp_path):
     shutil.copy(photographs / "00.png", os.fsencode(photographs) + b"/\xfe/\xc3\xa9.png")
     done = subprocess.run(
         [sys.executable, "-m", "sklearn_decaf", "extract", photographs, "--out", out, *COMMAND],
+        cwd=tmp_path,
         capture_output=True,
         env=environment,
     )

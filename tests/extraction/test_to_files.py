@@ -182,7 +182,9 @@ def test_memory_does_not_grow_with_the_number_of_images(folder, paths, tmp_path)
     peaks = []
     for n in ("32", "180"):
         command = [sys.executable, "-c", textwrap.dedent(MEMORY), str(tmp_path / n), n, *images]
-        done = subprocess.run(command, capture_output=True, text=True, env=environment)
+        done = subprocess.run(
+            command, cwd=tmp_path, capture_output=True, text=True, env=environment
+        )
         assert done.returncode == 0, done.stderr
         peaks.append(int(done.stdout))
         shutil.rmtree(tmp_path / n)

@@ -395,7 +395,7 @@ def test_no_room(server, path, monkeypatch):
     assert len(server.requests) == 1
 
 
-def test_the_disk_fills_up(server, path):
+def test_the_disk_fills_up(server, path, tmp_path):
     """A limit on the size of files stands for the disk: the same path, errno EFBIG."""
     url = server("/f", serve(CONTENT))
     code = f"""
@@ -411,7 +411,11 @@ def test_the_disk_fills_up(server, path):
     """
     pytest.importorskip("resource")
     done = subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(code)], capture_output=True, text=True, check=True
+        [sys.executable, "-c", textwrap.dedent(code)],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=True,
     )
     assert done.stdout.startswith(f"{errno.ENOSPC} ") and "no room" in done.stdout, done
     assert not path.exists()
@@ -456,10 +460,10 @@ CHILD = """
 
 
 @pytest.mark.slow
-def test_processes_and_threads_fetch_once(server, path):
+def test_processes_and_threads_fetch_once(server, path, tmp_path):
     url = server("/f", serve(CONTENT, pause=0.01))
     command = [sys.executable, "-c", textwrap.dedent(CHILD), url, str(path), SHA256]
-    children = [subprocess.Popen(command) for _ in range(3)]
+    children = [subprocess.Popen(command, cwd=tmp_path) for _ in range(3)]
     threads = [threading.Thread(target=fetch, args=(url, path)) for _ in range(3)]
     for thread in threads:
         thread.start()
@@ -540,13 +544,13 @@ KILLED = """
 
 @pytest.mark.slow
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
-def test_kill_at_random_moments(server, path):
+def test_kill_at_random_moments(server, path, tmp_path):
     content = CONTENT[:100_000]
     url = server("/f", serve(content, piece=4096, pause=0.001))
     path.parent.mkdir()
     sha256 = hashlib.sha256(content).hexdigest()
     command = [sys.executable, "-c", textwrap.dedent(KILLED), url, str(path), sha256, "0"]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
     killed, _, parts = map(int, done.stdout.split())
     assert killed == 25

@@ -258,9 +258,9 @@ sys.exit(os.waitstatus_to_exitcode(status))
 
 
 @needs_fork
-def test_a_fork_while_another_thread_holds_every_lock():
+def test_a_fork_while_another_thread_holds_every_lock(tmp_path):
     run = subprocess.run(
-        [sys.executable, "-c", FORK], capture_output=True, text=True, timeout=300, env=os.environ
+        [sys.executable, "-c", FORK], cwd=tmp_path, capture_output=True, text=True, timeout=300
     )
     assert run.returncode == 0, run.stderr
     used = {tuple(line.rsplit(" ", 1)) for line in run.stdout.splitlines()}
@@ -348,9 +348,10 @@ threading.Thread(target=late).start()
 """
 
 
-def test_a_thread_that_outlives_the_main_thread():
+def test_a_thread_that_outlives_the_main_thread(tmp_path):
     run = subprocess.run(
         [sys.executable, "-W", "ignore", "-c", textwrap.dedent(LATE)],
+        cwd=tmp_path,
         capture_output=True,
         text=True,
         timeout=300,

@@ -240,7 +240,7 @@ def test_a_process_of_multiprocessing_fetches_nothing(method, caffenet, server):
 
 
 @pytest.mark.slow
-def test_processes_at_once(caffenet, server, data_home):
+def test_processes_at_once(caffenet, server, data_home, tmp_path):
     """Several programs that start together load each file once."""
     server("/model", serve(MODEL, pause=0.05))
     url = caffenet.file.urls[1]
@@ -256,7 +256,7 @@ def test_processes_at_once(caffenet, server, data_home):
         print(fetch_weights("caffenet", progress=False))
     """
     command = [sys.executable, "-c", textwrap.dedent(code)]
-    runs = [subprocess.Popen(command, stdout=subprocess.PIPE) for _ in range(3)]
+    runs = [subprocess.Popen(command, stdout=subprocess.PIPE, cwd=tmp_path) for _ in range(3)]
     for run in runs:
         output, _ = run.communicate(timeout=120)
         assert run.returncode == 0 and b"bvlc_reference_caffenet" in output
