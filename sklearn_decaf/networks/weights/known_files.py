@@ -29,9 +29,11 @@ from ..architecture import Architecture, Preprocessing
 from ..architecture_data import from_text, to_text
 from ..formats import Contents, TensorFile, map_weight_file, read_tensors
 from ..graphs import Structure
+from ..mean_image import MeanImage
 from .own_names import difference, own_parameters, told_parameters
 from .parameters import FileParameters
 from .structure import convert_or_describe
+from .variants import with_mean
 
 MEAN_IMAGE = "mean_image"  # name of the array in a saved file
 NETWORK = "architecture_data"  # name under which its metadata have the architecture
@@ -54,8 +56,6 @@ class OpenedFile:
         As `recognise` found.
     architecture : Architecture
     parameters : mapping of str to ndarray
-    mean : ndarray or None
-        The mean image in the file.
     others : tuple of (Path, state)
         Files that were read besides, and their states.
     """
@@ -69,7 +69,6 @@ class OpenedFile:
     own_classes: bool
     architecture: Architecture
     parameters: Mapping[str, np.ndarray]
-    mean: np.ndarray | None
     others: tuple[tuple[Path, tuple[int, ...]], ...] = ()
 
 
@@ -104,9 +103,9 @@ def open_weight_file(
     """
     told = architecture, preprocessing
     if status.st_size < disk_cache.MIN_FILE or disk_cache.cache_folder() is None:
-        file, known, parameters, mean = _read(path, None, *told, checksum=checksum)
+        file, known, parameters = _read(path, None, *told, checksum=checksum)
         facts = _facts(file, known, parameters, checksum)
-        return _opened(path, facts, known.architecture, MappingProxyType(parameters), mean, file)
+        return _opened(path, facts, known.architecture, MappingProxyType(parameters), file)
 
     wanted = to_text(architecture) if isinstance(architecture, Architecture) else architecture
     key = {"file": str(path), "architecture": wanted, "preprocessing": repr(preprocessing)}
@@ -117,21 +116,22 @@ def open_weight_file(
         facts, arrays = found
         read = partial(_read_again, path, mapped, told, facts["sha256"])
         parameters = FileParameters(facts["names"], read, identity=facts["identity"])
-        mean = arrays[0] if arrays else None
-        return _opened(path, facts, from_text(facts["network"]), parameters, mean)
+        mean_image = MeanImage(arrays[0]) if arrays else None
+        return _opened(path, facts, from_text(facts["network"], mean_image), parameters)
 
     begun = time.time()
-    file, known, parameters, mean = _read(path, mapped, *told, checksum=checksum)
+    file, known, parameters = _read(path, mapped, *told, checksum=checksum)
     facts = _facts(file, known, parameters, checksum)
     if file.contents.others:  # which may change while this file does not
-        return _opened(path, facts, known.architecture, MappingProxyType(parameters), mean, file)
+        return _opened(path, facts, known.architecture, MappingProxyType(parameters), file)
     at_rest = begun - max(status.st_mtime, status.st_ctime) > AT_REST
     if at_rest and current_file_state(path) == file_state(status):
-        arrays = [] if mean is None else [mean]
+        mean_image = known.architecture.preprocessing.mean_image
+        arrays = [] if mean_image is None else [mean_image.pixels]
         disk_cache.put(key, {**facts, "state": state}, arrays)
     read = partial(_read_again, path, mapped, told, file.sha256)
     lazy = FileParameters(facts["names"], read, parameters, facts["identity"])
-    return _opened(path, facts, known.architecture, lazy, mean)
+    return _opened(path, facts, known.architecture, lazy)
 
 
 def _is_checked(facts: dict, checksum: str | None) -> bool:
@@ -159,7 +159,7 @@ def _facts(file: TensorFile, found: Found, parameters, checksum: str | None) -> 
     }
 
 
-def _opened(path, facts, net, parameters, mean, file: TensorFile | None = None) -> OpenedFile:
+def _opened(path, facts, net, parameters, file: TensorFile | None = None) -> OpenedFile:
     others = () if file is None else tuple((o.path, o.state) for o in file.contents.others)
     return OpenedFile(
         str(path),
@@ -171,7 +171,6 @@ def _opened(path, facts, net, parameters, mean, file: TensorFile | None = None) 
         facts["own_classes"],
         net,
         parameters,
-        mean,
         others,
     )
 
@@ -199,9 +198,9 @@ def _read(path, mapped, architecture, preprocessing, *, checksum):
         contents = replace(contents, groups={"": tensors})
     try:
         if NETWORK in contents.metadata:
-            found, parameters = _described(contents, architecture, keep_views)
+            found, parameters = _described(contents, architecture, keep_views, mean)
         elif isinstance(architecture, Architecture):
-            found, parameters = _told(contents, architecture, keep_views)
+            found, parameters = _told(contents, with_mean(architecture, mean), keep_views)
         else:
             match, parameters = convert_or_describe(
                 contents,
@@ -211,7 +210,7 @@ def _read(path, mapped, architecture, preprocessing, *, checksum):
                 keep_views=keep_views,
             )
             found = Found(
-                match.architecture,
+                with_mean(match.architecture, mean),
                 "own layers" if isinstance(match, Structure) else match.candidate.layout.name,
                 match.certainty,
                 match.evidence,
@@ -223,12 +222,17 @@ def _read(path, mapped, architecture, preprocessing, *, checksum):
     if mapped is not None and hasattr(mmap, "MADV_DONTNEED"):
         # the file stays mapped, but what was read of it need not count as memory of this process
         mapped[0].obj.madvise(mmap.MADV_DONTNEED)
-    return file, found, parameters, mean
+    return file, found, parameters
 
 
-def _described(contents: Contents, wanted: str | Architecture | None, keep_views: bool):
+def _described(
+    contents: Contents,
+    wanted: str | Architecture | None,
+    keep_views: bool,
+    mean: np.ndarray | None = None,
+):
     """The network that a file of the package's own describes, and its parameters."""
-    net = from_text(contents.metadata[NETWORK])
+    net = with_mean(from_text(contents.metadata[NETWORK]), mean)
     if isinstance(wanted, Architecture) and wanted != net:
         raise WeightsError(
             f"the file holds another network than architecture={wanted}: {difference(net, wanted)}"

@@ -20,12 +20,11 @@ from ...exceptions import WeightsError
 from ..architecture import INPUT, Architecture, Preprocessing
 from ..architectures import ARCHITECTURES, get_architecture
 from ..formats.mean_image import read_mean_image
-from ..mean_image import MeanImage
 from .fetching import fetch_weights, find_weights
 from .known_files import OpenedFile, open_weight_file
 from .own_names import difference
 from .registry import REGISTRY, get_entry, similar_names
-from .variants import with_changes
+from .variants import with_changes, with_mean
 from .weights import Weights
 
 _lock = Lock(reentrant=True)
@@ -34,8 +33,6 @@ _loaded: weakref.WeakValueDictionary[tuple, Weights] = weakref.WeakValueDictiona
 _others: weakref.WeakKeyDictionary[Weights, tuple] = weakref.WeakKeyDictionary()
 # the last few stay in memory even if nobody uses them just now
 _recent: deque[Weights] = deque(maxlen=4)
-
-
 # Of networks that the user registered: weights, or their files, by name.
 registered_weights: dict[str, Weights | Path] = {}
 
@@ -122,7 +119,8 @@ def load_weights(
             f"no weights are called {str(weights)!r} ({similar_names(weights)}), "
             f"and there is no file {str(path)!r}: {getattr(error, 'strerror', None) or error}"
         ) from error
-    pixel, mean_path = None, own_mean
+    # what is known of the pictures counts where the caller does not say what they are
+    pixel, mean_path = None, own_mean if preprocessing is None else None
     if isinstance(mean, str | os.PathLike):
         mean_path = Path(expand_user(mean)).absolute()
     elif mean is not None:
@@ -246,11 +244,14 @@ def _load(
     pixel: tuple[float, ...] | None,
     preprocessing: Preprocessing | None,
 ) -> Weights:
-    sha256, mean, own = file.sha256, file.mean, file.architecture
+    sha256, net, mean = file.sha256, file.architecture, None
     try:
         if preprocessing is not None:
-            own = with_preprocessing(own, preprocessing)
-        if mean_path is None and pixel is None and file.format == "decaf":
+            net = with_preprocessing(net, preprocessing)
+        elif source in REGISTRY and REGISTRY[source].resize is not None:
+            net = with_changes(net, {INPUT: {"resize": REGISTRY[source].resize}})
+        told = (mean_path, pixel, preprocessing) != (None, None, None)
+        if not told and file.format == "decaf":
             beside = Path(file.path).with_suffix(".meta")
             mean_path = beside if beside.is_file() else None
         if mean_path is not None:
@@ -260,19 +261,17 @@ def _load(
         elif pixel is not None:
             mean = np.array(pixel)
             sha256 = hashlib.sha256(f"{sha256} {list(pixel)}".encode()).hexdigest()
-        net = own if mean is None else _with_mean(own, mean)
-        if source in REGISTRY and REGISTRY[source].resize is not None:
-            net = with_changes(net, {INPUT: {"resize": REGISTRY[source].resize}})
+        net = with_mean(net, mean)
     except WeightsError as error:
         raise WeightsError(f"{file.path}: {error}") from error
-    told = file.certainty == "told" and source in REGISTRY
+    chosen = file.certainty == "told" and source in REGISTRY
     return Weights(
         net,
         file.parameters,
         source,
         sha256,
         file.format,
-        "certain" if told else file.certainty,
+        "certain" if chosen else file.certainty,
         f"registered as {source}; {file.evidence}" if source in REGISTRY else file.evidence,
         file.missing,
         file.own_classes,
@@ -297,19 +296,6 @@ def with_preprocessing(net: Architecture, preprocessing: Preprocessing) -> Archi
         f"preprocessing.crop={preprocessing.crop}, but a fully connected layer of {net.name} is "
         f"for {net.preprocessing.crop}"
     )
-
-
-def _with_mean(net: Architecture, mean: np.ndarray) -> Architecture:
-    """A network that subtracts this mean image, or this mean pixel."""
-    if mean.shape == (3,):
-        if not (np.isfinite(mean).all() and mean.min() >= 0 and mean.max() <= 255):
-            raise WeightsError(f"a mean pixel of {mean.tolist()}; 0 to 255 are expected")
-        change = {"mean": tuple(mean.tolist()), "mean_image": None}
-    else:
-        image = MeanImage(mean)
-        image.crop(net.preprocessing.crop)  # raises if it is too small
-        change = {"mean_image": image}
-    return replace(net, preprocessing=replace(net.preprocessing, **change))
 
 
 def _mean_checksum(source: str, path: Path) -> str | None:

@@ -11,9 +11,12 @@ from collections.abc import Mapping
 from dataclasses import fields, replace
 from typing import Any
 
+import numpy as np
+
 from ...exceptions import WeightsError
 from ..architecture import INPUT, Architecture, Preprocessing
 from ..layers import Conv, Dense, Layer
+from ..mean_image import MeanImage
 
 Changes = dict[str, dict[str, Any]]
 
@@ -75,6 +78,27 @@ def with_changes(architecture: Architecture, changes: Mapping[str, Mapping]) -> 
     except ValueError as error:
         raise WeightsError(f"a network that cannot be: {error}") from error
     return changed
+
+
+def with_mean(net: Architecture, mean: np.ndarray | None) -> Architecture:
+    """A network that subtracts this mean image, or this mean pixel; the same if there is none.
+
+    Raises
+    ------
+    WeightsError
+        If the numbers are no mean, or the image is smaller than the network's input.
+    """
+    if mean is None:
+        return net
+    if mean.shape == (3,):
+        if not (np.isfinite(mean).all() and mean.min() >= 0 and mean.max() <= 255):
+            raise WeightsError(f"a mean pixel of {mean.tolist()}; 0 to 255 are expected")
+        change = {"mean": tuple(mean.tolist()), "mean_image": None}
+    else:
+        image = MeanImage(mean)
+        image.crop(net.preprocessing.crop)  # raises if it is too small
+        change = {"mean_image": image}
+    return replace(net, preprocessing=replace(net.preprocessing, **change))
 
 
 def describe_changes(changes: Changes) -> str:

@@ -171,6 +171,42 @@ def test_large_files_are_remembered(saved, tmp_path, monkeypatch):
         assert_same(Weights(again.architecture, dict(again.parameters)), WEIGHTS)
 
 
+@pytest.mark.parametrize("kind", ["saved", "told"])
+def test_mean_images_of_large_files_are_remembered(kind, tmp_path, monkeypatch):
+    from sklearn_decaf.networks import disk_cache
+    from sklearn_decaf.networks.weights import known_files
+
+    monkeypatch.setenv(disk_cache.VARIABLE, str(tmp_path / "packed"))
+    monkeypatch.setattr(disk_cache, "MIN_FILE", 1)
+    monkeypatch.setattr(known_files, "AT_REST", -1.0)
+    size = POCKET.preprocessing.resize
+    mean_image = MeanImage(np.random.default_rng(0).uniform(0, 255, (size, size, 3)))
+    net = replace(POCKET, preprocessing=replace(POCKET.preprocessing, mean_image=mean_image))
+    path = tmp_path / ("x.safetensors" if kind == "saved" else "x.npz")
+    if kind == "saved":
+        save_weights(Weights(net, WEIGHTS.parameters), path)
+    else:
+        np.savez(path, **WEIGHTS.parameters)
+    for wanted in (net, *([None] if kind == "saved" else [])):
+        for _ in range(2):
+            file = known_files.open_weight_file(
+                path, path.stat(), checksum=None, architecture=wanted
+            )
+            assert file.architecture == net
+
+
+def test_what_the_caller_says_of_pictures_wins(tmp_path):
+    size = POCKET.preprocessing.resize
+    mean_image = MeanImage(np.full((size, size, 3), 100.0))
+    net = replace(POCKET, preprocessing=replace(POCKET.preprocessing, mean_image=mean_image))
+    save_weights(Weights(net, WEIGHTS.parameters), tmp_path / "x.safetensors")
+    other = replace(POCKET.preprocessing, mean=(1.0, 2.0, 3.0))
+    found = load_weights(tmp_path / "x.safetensors", preprocessing=other)
+    assert found.architecture.preprocessing == other
+    found = load_weights(tmp_path / "x.safetensors", preprocessing=other, mean=(4, 5, 6))
+    assert found.architecture.preprocessing == replace(other, mean=(4.0, 5.0, 6.0))
+
+
 DAMAGED = {
     "no data": ({"architecture": "pocket"}, "its architecture is 'pocket'"),
     "not JSON": ({"architecture": "pocket", NETWORK: "{"}, "not JSON"),
