@@ -41,7 +41,7 @@ from ..layers import (
     Tanh,
 )
 from .names import clean
-from .network import Network, as_written, local_normalisation, one_or_two
+from .network import Network, as_written, choose_sides, local_normalisation, one_or_two
 
 DEFAULT_SIDE = 224
 #: What Caffe's networks want to see.
@@ -101,16 +101,7 @@ class CaffeTranslator:
                     f"its input has {shape[0]} channels; pictures of three are expected"
                 )
             own = shape[1], shape[2]
-        if own and sides not in (None, own):
-            raise WeightsError(
-                f"preprocessing crops to {sides[0]} x {sides[1]} pixels, but the file is for "
-                f"{own[0]} x {own[1]}"
-            )
-        if not own and sides is None:
-            self.notes.append(
-                f"the file does not say the size of its input: {DEFAULT_SIDE} pixels are assumed"
-            )
-        return own or sides or (DEFAULT_SIDE, DEFAULT_SIDE)
+        return choose_sides(own, sides, DEFAULT_SIDE, self.notes)
 
     def _translate(self, message: LayerMessage) -> None:
         tops = message.tops or [message.name]

@@ -11,7 +11,7 @@ from ..formats._contents import NETWORK_INPUT, FileLayer
 from ..formats._messages import describe
 from ..layers import LRN, AveragePool, GlobalAveragePool, MaxPool, ReLU, Softmax
 from .names import clean
-from .network import Network, one_or_two, padding
+from .network import Network, choose_sides, one_or_two, padding
 
 DEFAULT_SIDE = 227
 
@@ -36,17 +36,8 @@ class CudaConvnetTranslator:
     def __init__(self, contents: Contents, sides: tuple[int, int] | None = None):
         self.notes: list[str] = []
         stated = contents.metadata.get("side")
-        own = (int(stated),) * 2 if stated else sides or (DEFAULT_SIDE, DEFAULT_SIDE)
-        if stated is None and sides is None:
-            self.notes.append(
-                f"the file does not say the size of its input: {DEFAULT_SIDE} pixels are assumed"
-            )
-        if sides not in (None, own):
-            raise WeightsError(
-                f"preprocessing crops to {sides[0]} x {sides[1]} pixels, but the file is for "
-                f"{own[0]} x {own[1]}"
-            )
-        self.network = Network(own)
+        own = (int(stated), int(stated)) if stated else None
+        self.network = Network(choose_sides(own, sides, DEFAULT_SIDE, self.notes))
         self._tensors = contents.tensors
         self._of = {NETWORK_INPUT: INPUT}
         for i, layer in enumerate(contents.layers):

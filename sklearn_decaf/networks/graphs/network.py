@@ -192,6 +192,25 @@ class Network:
         return self.conv(name, source, kernel, None, groups=shape[-1], padding=padding(pads))
 
 
+def choose_sides(
+    own: tuple[int, int] | None, asked: tuple[int, int] | None, default: int, notes: list[str]
+) -> tuple[int, int]:
+    """Height and width of the input: the file's own, those asked for, or a default, with a note.
+
+    Raises
+    ------
+    WeightsError
+        If the file's own are not those asked for.
+    """
+    if own and asked not in (None, own):
+        raise WeightsError(
+            f"preprocessing crops to {_by(asked)} pixels, but the file is for {_by(own)}"
+        )
+    if not own and asked is None:
+        notes.append(f"the file does not say the size of its input: {default} pixels are assumed")
+    return own or asked or (default, default)
+
+
 def in_groups(kernel: np.ndarray, groups: int) -> np.ndarray:
     """(c / groups, filters) of convolutions in groups as one matrix (c, filters) with zeros."""
     if groups == 1:

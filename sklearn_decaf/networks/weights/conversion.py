@@ -58,7 +58,7 @@ def matched_parameters(match: Match, *, keep_views: bool = False) -> dict[str, n
             continue
         for name in entry.names:
             if name in match.arrays:
-                _check_numbers(name, match.arrays[name])
+                check_numbers(name, match.arrays[name])
         for key, array in _to_own_axes(entry, match).items():
             name = entry.parameters.get(key, entry.kernel)
             parameters[f"{entry.layer}.{key}"] = _finish(array, name, keep_views)
@@ -107,7 +107,14 @@ def _flatten_channels_last(kernel: np.ndarray, net: Architecture, layer: str) ->
     return kernel[rows]
 
 
-def _check_numbers(name: str, array: np.ndarray) -> None:
+def as_parameter(name: str, array: np.ndarray, *, keep_view: bool = False) -> np.ndarray:
+    """An array that has the package's axes, checked, as parameters are."""
+    check_numbers(name, array)
+    return _finish(array, name, keep_view)
+
+
+def check_numbers(name: str, array: np.ndarray) -> None:
+    """Raise a WeightsError unless an array holds finite floating point numbers."""
     if array.dtype.kind != "f":
         raise WeightsError(f"{name!r} is of type {array.dtype}; floating point is expected")
     if not np.isfinite(array).all():

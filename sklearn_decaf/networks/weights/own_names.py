@@ -11,7 +11,7 @@ from ...exceptions import WeightsError
 from ..architecture import Architecture
 from ..formats._messages import describe
 from ..layers import Shape
-from .conversion import _check_numbers, _finish, matched_parameters
+from .conversion import as_parameter, matched_parameters
 from .layouts.base import NUMBER_OF_BATCHES, Candidate, Layout, torch_entries
 from .matching import Match
 
@@ -27,12 +27,11 @@ def own_parameters(
         If they are those of another network. It names the first parameter that is.
     """
     check_parameters(arrays, architecture)
-    parameters = {}
-    for name in architecture.parameter_shapes():
-        if name in arrays:
-            _check_numbers(name, arrays[name])
-            parameters[name] = _finish(arrays[name], name, keep_views)
-    return parameters
+    return {
+        name: as_parameter(name, arrays[name], keep_view=keep_views)
+        for name in architecture.parameter_shapes()
+        if name in arrays
+    }
 
 
 # A state dict of torch whose modules are called as the layers are.

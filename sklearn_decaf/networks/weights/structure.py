@@ -10,7 +10,7 @@ from ...exceptions import WeightsError
 from ..architecture import Preprocessing
 from ..formats import Contents
 from ..graphs import Structure, read_structure
-from .conversion import _check_numbers, _finish, convert
+from .conversion import as_parameter, convert
 from .matching import Match
 
 _IN_A_PROTOTXT = " What its layers do is not in this file: it is in a prototxt, which is not read."
@@ -68,8 +68,4 @@ def convert_or_describe(
         _, _, difference = unknown.partition("Closest is ")
         if difference:
             found = replace(found, evidence=f"{found.evidence}; closest is {difference[:300]}")
-    parameters = {}
-    for key, array in found.parameters.items():
-        _check_numbers(key, array)
-        parameters[key] = _finish(array, key, keep_view=False)
-    return found, parameters
+    return found, {key: as_parameter(key, array) for key, array in found.parameters.items()}

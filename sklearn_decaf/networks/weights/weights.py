@@ -18,7 +18,7 @@ from ...exceptions import WeightsError
 from ..architecture import INPUT, Architecture
 from ..architecture_data import to_text
 from ..imagenet import imagenet_classes
-from .conversion import _check_numbers
+from .conversion import check_numbers
 from .digests import content_digest, weights_digest
 from .own_names import check_parameters
 from .parameters import FileParameters
@@ -275,6 +275,6 @@ def _check_arrays(parameters: Mapping[str, np.ndarray], architecture: Architectu
     arrays = {name: np.asarray(values) for name, values in parameters.items()}
     check_parameters(arrays, architecture)
     for name, values in arrays.items():
-        _check_numbers(name, values)
+        check_numbers(name, values)
         if values.dtype != np.float32:
             raise WeightsError(f"{name!r} is of type {values.dtype}; float32 is expected")
