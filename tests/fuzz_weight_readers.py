@@ -15,6 +15,7 @@ import random
 import resource
 import signal
 import sys
+import tempfile
 import time
 import traceback
 import warnings
@@ -99,7 +100,8 @@ def fuzz(case: str, seconds: float, seed: int) -> int:
             signal.alarm(0)
     except Exception:
         signal.alarm(0)
-        kept = Path(f"fuzz-{case.replace(' ', '-')}-{seed}-{tried}.bin")
+        name = f"fuzz-{case.replace(' ', '-')}-{seed}-{tried}.bin"
+        kept = Path(tempfile.gettempdir(), name)
         kept.write_bytes(changed)
         print(f"{case}: file {tried}, kept as {kept}", flush=True)
         raise

@@ -12,7 +12,7 @@ from ...exceptions import WeightsError
 from ..architecture import INPUT
 from ..formats._messages import describe
 from ..formats._onnx_nodes import Node, OnnxGraph
-from .axes import whole
+from .axes import joined, whole
 from .constants import Folder
 from .names import name_of_node
 from .network import Network
@@ -189,11 +189,18 @@ class OnnxTranslator:
     def _last_layer(self, outputs: Sequence[str]) -> str:
         """The last of the layers that the outputs are; they are made here, if they were not."""
         values = [self._found.get(name) for name in outputs]
-        made = {self.values.materialise(one) for one in values if isinstance(one, Value)}
+        made = {self._finished(one) for one in values if isinstance(one, Value)}
         order = [name for name in self.network.layers if name in made or not made - {INPUT}]
         if not order or not self.network.parameters:
             raise WeightsError("the graph has no layers with parameters that its output needs")
         return order[-1]
+
+    def _finished(self, value: Value) -> str:
+        """The layer of an output, with its channels in the order in which the graph gives them."""
+        parts = [part for axis in value.axes for part in axis if part[0] == "c"]
+        if len(joined(parts)) > 1:  # not so where they are in order, over one axis or over several
+            value = self.values.natural(value)
+        return self.values.materialise(value)
 
     # -- what handlers ask for --
 

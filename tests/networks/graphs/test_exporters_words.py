@@ -173,6 +173,15 @@ def test_shuffled_by_a_shape_that_is_computed():
     assert kinds(net).count(ChannelShuffle) == 1
 
 
+def test_shuffled_at_the_end():
+    """Nothing reads the shuffled channels; they are the output all the same."""
+    g = Graph()
+    x = g.add("Reshape", g.conv("x", 6, 3), g.integers(0, 2, 3, 11, 11))
+    x = g.add("Transpose", x, perm=[0, 2, 1, 3, 4])
+    net = agrees(g, g.add("Reshape", x, g.integers(0, 6, 11, 11)))
+    assert kinds(net) == [Conv, ChannelShuffle]
+
+
 def test_parameters_through_nodes():
     g = Graph()
     kernel = g.add("Identity", g.drawn(3, 3, 3, 5))
