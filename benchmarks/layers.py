@@ -2,9 +2,10 @@
 
     python benchmarks/layers.py
     python benchmarks/layers.py --networks caffenet,squeezenet1_1 --out FILE.png
+    python benchmarks/layers.py --networks mobilenet_v2,resnet18 --batch 1
 
 Peers that are not installed are left out (``pip install "sklearn-decaf[bench]"``). Each program's
-own instrumentation is asked, on a batch of 32 images, in turns; medians of several rounds count.
+own instrumentation is asked, on a batch of images, in turns; medians of several rounds count.
 Programs fuse layers in ways of their own, so times are added up over the parts of a network (a
 convolution with its ReLU, pooling and normalisation; a fire module; a block). What belongs to no
 layer (copies to another layout, our preprocessing of 8-bit pixels) is shown as "other".
@@ -22,20 +23,25 @@ from pathlib import Path
 import numpy as np
 from _machine import describe, markdown
 from _markdown import table
-from _networks import CHECKED, sample_images, write_network
+from _networks import CHECKED, NETWORKS, layers_of, sample_images, write_network
 from _peers import ENGINES, OnnxRuntime, OpenVino, Ours, missing_modules
 
 from sklearn_decaf.networks import get_architecture
 
-LAYERS = {"caffenet": 6, "squeezenet1_1": 6, "efficientnet_lite0": 7}
+SHOWN = ("caffenet", "squeezenet1_1", "efficientnet_lite0")
 BATCH = 32
 OTHER = "other"
+# what layers are called in torchvision's networks, and in the others
+BLOCK = re.compile(r"features\.\d+|layer\d\.\d+")
+PART = re.compile(r"(?<![a-z])(conv|pool|norm|relu|fc|fire|block)(\d+)|(stem|head)")
 COLOURS = {"ours": "tab:blue", "onnxruntime": "tab:orange", "openvino": "tab:green"}
 
 
 def part_of(name: str, parts: list[str]) -> str:
     """The part of the network to which a step or node of this name belongs."""
-    found = re.search(r"(?<![a-z])(conv|pool|norm|relu|fc|fire|block)(\d+)|(stem|head)", name)
+    if (block := BLOCK.search(name)) and block[0] in parts:
+        return block[0]
+    found = PART.search(name)
     if not found:
         return OTHER
     if found[3]:
@@ -51,22 +57,22 @@ def parts_of(name: str) -> list[str]:
     """The parts of a network, in order."""
     found = []
     for layer in get_architecture(name).layer_names:
-        match = re.match(r"(conv|fc|fire|block)\d+|stem|head", layer)
+        match = BLOCK.match(layer) or re.match(r"(conv|fc|fire|block)\d+|stem|head", layer)
         if match and match[0] not in found:
             found.append(match[0])
     return found
 
 
 class OursByLayer(Ours):
-    def times(self):
-        images = self.images(BATCH)
+    def times(self, batch):
+        images = self.images(batch)
         while True:
             yield [(name, seconds) for name, _, seconds in self._plan.profile(images, 1)]
 
 
 class OnnxRuntimeByLayer(OnnxRuntime):
-    def times(self):
-        x = self.inputs(BATCH, channels_last=False)
+    def times(self, batch):
+        x = self.inputs(batch, channels_last=False)
         make = self._ort.SessionOptions
         while True:
             # a session's profile is written once, so each round has a session of its own
@@ -78,7 +84,7 @@ class OnnxRuntimeByLayer(OnnxRuntime):
 
             self._ort.SessionOptions = profiled
             try:
-                session = self.session(BATCH, spin=True)
+                session = self.session(batch, spin=True)
             finally:
                 self._ort.SessionOptions = make
             for _ in range(2):  # the first warms up
@@ -91,10 +97,10 @@ class OnnxRuntimeByLayer(OnnxRuntime):
 
 
 class OpenVinoByLayer(OpenVino):
-    def times(self):
+    def times(self, batch):
         self._core.set_property("CPU", {"PERF_COUNT": True})
-        request = self.compile(BATCH, True, 1).create_infer_request()
-        x = self.inputs(BATCH, channels_last=True)
+        request = self.compile(batch, True, 1).create_infer_request()
+        x = self.inputs(batch, channels_last=True)
         request.infer({0: x})
         while True:
             request.infer({0: x})
@@ -104,14 +110,14 @@ class OpenVinoByLayer(OpenVino):
 MEASURED = {"ours": OursByLayer, "onnxruntime": OnnxRuntimeByLayer, "openvino": OpenVinoByLayer}
 
 
-def measure(name: str, engines: list[str], rounds: int) -> tuple[list[str], dict]:
+def measure(name: str, engines: list[str], batch: int, rounds: int) -> tuple[list[str], dict]:
     """Milliseconds an image of each part: {engine: {part: ms}}."""
     parts = parts_of(name)
     with tempfile.TemporaryDirectory() as folder:
         folder = Path(folder)
-        images = sample_images(max(BATCH, CHECKED), get_architecture(name).preprocessing.crop)
-        write_network(folder, name, LAYERS[name], images, peers=engines != ["ours"])
-        sources = {engine: MEASURED[engine](str(folder), 1).times() for engine in engines}
+        images = sample_images(max(batch, CHECKED), get_architecture(name).preprocessing.crop)
+        write_network(folder, name, layers_of(name)[-1], images, peers=engines != ["ours"])
+        sources = {engine: MEASURED[engine](str(folder), 1).times(batch) for engine in engines}
         found = {engine: defaultdict(list) for engine in engines}
         for source in sources.values():
             next(source)  # warm
@@ -126,12 +132,12 @@ def measure(name: str, engines: list[str], rounds: int) -> tuple[list[str], dict
         part for part in (*parts, OTHER) if any(max(times[part]) > 0 for times in found.values())
     ]
     return wanted, {
-        engine: {part: 1e3 * float(np.median(times[part])) / BATCH for part in wanted}
+        engine: {part: 1e3 * float(np.median(times[part])) / batch for part in wanted}
         for engine, times in found.items()
     }
 
 
-def draw(results: dict, path: Path) -> None:
+def draw(results: dict, batch: int, path: Path) -> None:
     """Bars of each part, a panel a network."""
     import matplotlib
 
@@ -152,7 +158,7 @@ def draw(results: dict, path: Path) -> None:
             )  # fmt: skip
         axes.set_xticks(range(len(parts)), parts, rotation=45 if len(parts) > 12 else 0)
         axes.set_ylabel("ms per image")
-        axes.set_title(f"{name}, to layer {LAYERS[name]}: batch {BATCH}, one thread")
+        axes.set_title(f"{name}, to layer {layers_of(name)[-1]}: batch {batch}, one thread")
         axes.spines[["top", "right"]].set_visible(False)
         axes.legend(frameon=False)
     figure.savefig(path, dpi=100)
@@ -162,7 +168,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--networks", default=",".join(LAYERS))
+    parser.add_argument("--networks", default=",".join(SHOWN))
+    parser.add_argument("--batch", type=int, default=BATCH)
     parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--out", type=Path, default=None, help="file for the figure")
     options = parser.parse_args()
@@ -175,14 +182,14 @@ def main() -> None:
     print(markdown(describe()), flush=True)
     results = {}
     for name in options.networks.split(","):
-        if name not in LAYERS:
-            parser.error(f"no network {name!r}; there are {', '.join(LAYERS)}")
-        parts, times = results[name] = measure(name, engines, options.rounds)
+        if name not in NETWORKS:
+            parser.error(f"no network {name!r}; there are {', '.join(NETWORKS)}")
+        parts, times = results[name] = measure(name, engines, options.batch, options.rounds)
         rows = [[part, *(f"{times[e][part]:.3f}" for e in engines)] for part in parts]
         rows.append(["sum", *(f"{sum(times[e].values()):.3f}" for e in engines)])
         print(f"\n{name}, ms an image:\n\n{table(['part', *engines], rows)}", flush=True)
     if options.out is not None:
-        draw(results, options.out)
+        draw(results, options.batch, options.out)
 
 
 if __name__ == "__main__":
