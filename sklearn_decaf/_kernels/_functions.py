@@ -95,7 +95,10 @@ class Kernels(MatrixProducts, LayerKernels):
         if fitting:
             # fewest operations; every block costs about 3 outputs extra
             by = min(fitting, key=lambda outputs: -(-columns // outputs) * (outputs + 3))
-            return Call(functions[by](x_padded, kernel, bias, low, high, out))
+            x, weights, y = (array.reshape(-1) for array in (x_padded, kernel, out))
+            row = x_padded.shape[1] * x_padded.shape[2]
+            bound = functions[by](x, row, weights, bias, low, high, y, *out.shape[:2])
+            return Call(bound)
         run = self._depthwise.depthwise
         return Call(run(x_padded, kernel, bias, int(stride), low, high, out))
 
@@ -392,7 +395,8 @@ def _require_depthwise(function, x_padded, kernel, bias, stride, out):
         and x_padded.shape[2] == kernel.shape[2] == channels
         and bias.shape == (channels,)
         and (rows - 1) * stride + kernel.shape[0] <= x_padded.shape[0]
-        and (columns - 1) * stride + kernel.shape[1] <= x_padded.shape[1],
+        and (columns - 1) * stride + kernel.shape[1] <= x_padded.shape[1]
+        and all(array.flags.c_contiguous for array in (x_padded, kernel, out)),
         function,
         x_padded=x_padded,
         kernel=kernel,
