@@ -98,7 +98,7 @@ class Writer:
         return [list(row) for row in zip(*new_columns)], new_values
 
 
-def _transform(matrix, load, store) -> tuple[list[str], dict[Fraction, str]]:
+def transform(matrix, load, store) -> tuple[list[str], dict[Fraction, str]]:
     """Statements for matrix @ tile @ matrix.T; `load` and `store` give the code of an element."""
     writer = Writer()
     n = len(matrix[0])
@@ -137,7 +137,7 @@ def input_kernel(m: int, r: int) -> str:
     _, _, matrix = cook_toom(m, r)
     n = m + r - 1
     name = f"winograd_input_{m}_{r}"
-    lines, constants = _transform(
+    lines, constants = transform(
         matrix,
         lambda i, j: f"x[y + {i}, u + {j}, ch]",
         lambda i, j, value: [f"tiles[{i * n + j}, t, ch] = {value}"],
@@ -171,7 +171,7 @@ def output_kernel(m: int, r: int) -> str:
     matrix, _, _ = cook_toom(m, r)
     n = m + r - 1
     name = f"winograd_output_{m}_{r}"
-    lines, constants = _transform(
+    lines, constants = transform(
         matrix,
         lambda i, j: f"products[{i * n + j}, t, ch]",
         lambda i, j, value: [

@@ -11,13 +11,13 @@ from importlib import import_module
 import numpy as np
 
 from ._arrays import Region, require
+from ._layer_gradients import LayerGradientKernels
 from ._layers import LayerKernels
 from ._products import MatrixProducts
+from ._weight_gradients import WeightGradientKernels
 from .calls import Call
-from .places import UNBOUNDED, Place, TileRows
+from .places import UNBOUNDED, WINOGRAD_SIZES, Place, TileRows, require_tiles
 
-# (m, r) of the compiled Winograd transforms F(m, r)
-WINOGRAD_SIZES = ((4, 3), (5, 3), (4, 5))
 # (size, stride, outputs at a time) of the compiled depthwise convolutions
 DEPTHWISE_SIZES = tuple(
     (*window, outputs) for window in ((3, 1), (3, 2), (5, 1), (5, 2), (7, 1)) for outputs in (4, 7)
@@ -30,6 +30,7 @@ MODULES = (
     "depthwise_double",
     "elementwise",
     "global_pool",
+    "gradients",
     "layer_norm",
     "lrn",
     "max_pool",
@@ -40,7 +41,7 @@ MODULES = (
 )
 
 
-class Kernels(MatrixProducts, LayerKernels):
+class Kernels(MatrixProducts, LayerKernels, WeightGradientKernels, LayerGradientKernels):
     """All functions of one compiled set, each as a method that binds it to arguments.
 
     Binding checks the arguments and computes nothing: the :class:`~.calls.Call` that it returns
@@ -172,7 +173,7 @@ class Kernels(MatrixProducts, LayerKernels):
             With n = m + r - 1.
         """
         m, r, (h, w) = tile_rows.m, tile_rows.r, tile_rows.size
-        _require_tiles("winograd_input", tile_rows, tiles, x.shape[2])
+        require_tiles("winograd_input", tile_rows, tiles, x.shape[2])
         require(
             x.shape[1] == w + r - 1
             and 0 <= base <= min(tile_rows.first * m, h - m)
@@ -206,7 +207,7 @@ class Kernels(MatrixProducts, LayerKernels):
         """
         m, r, (h, w) = tile_rows.m, tile_rows.r, tile_rows.size
         filters = products.shape[2]
-        _require_tiles("winograd_output", tile_rows, products, filters)
+        require_tiles("winograd_output", tile_rows, products, filters)
         out, (top, left, channel) = place.out, place.at
         first, n_rows = tile_rows.first, tile_rows.n_rows
         require(
@@ -368,24 +369,6 @@ class Kernels(MatrixProducts, LayerKernels):
         run = self._preprocess.preprocess
         place = region.whole, region.start, region.row
         return Call(run(image, *rows, mean, int(len(mean) > 1), std, *place))
-
-
-def _require_tiles(function, tile_rows: TileRows, tiles, channels):
-    m, r, (h, w) = tile_rows.m, tile_rows.r, tile_rows.size
-    across, down = -(-w // m), -(-h // m)
-    require(
-        (m, r) in WINOGRAD_SIZES
-        and min(h, w) >= m
-        and min(tile_rows.first, tile_rows.start) >= 0
-        and tile_rows.n_rows >= 1
-        and tile_rows.first + tile_rows.n_rows <= down
-        and tiles.shape[0] == (m + r - 1) ** 2
-        and tile_rows.start + tile_rows.n_rows * across <= tiles.shape[1]
-        and tiles.shape[2] == channels,
-        function,
-        tile_rows=tile_rows,
-        tiles=tiles,
-    )
 
 
 def _require_depthwise(function, x_padded, kernel, bias, stride, out):

@@ -129,7 +129,7 @@ class LayerKernels:
             The first column of `out` that is written, and how many.
         """
         columns = out.shape[1] - left if columns is None else columns
-        _require_windows("max_pool_any", x, size, stride, border, out, left, columns)
+        require_windows("max_pool_any", x, size, stride, border, out, left, columns)
         run = self._pool.max_pool_any
         return Call(run(x, *size, *stride, *border, out, left, columns))
 
@@ -142,13 +142,13 @@ class LayerKernels:
             How many rows, and how many columns, of each window count.
         """
         down, across = counts
-        _require_windows("average_pool", x, size, stride, border, out, left, len(across))
+        require_windows("average_pool", x, size, stride, border, out, left, len(across))
         require(down.shape == out.shape[:1], "average_pool", down=down, out=out)
         run = self._pool.average_pool
         return Call(run(x, *size, *stride, *border, down, across, out, left))
 
 
-def _require_windows(function, x, size, stride, border, out, left, columns):
+def require_windows(function, x, size, stride, border, out, left, columns):
     sides = list(zip(size, stride, border, x.shape[:2], (out.shape[0], columns)))
     require(
         x.shape[2] == out.shape[2]

@@ -7,6 +7,10 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from ._arrays import require
+
+# (m, r) of the compiled Winograd transforms F(m, r)
+WINOGRAD_SIZES = ((4, 3), (5, 3), (4, 5))
 UNBOUNDED = (-math.inf, math.inf)  # bounds of an activation that lets everything through
 
 
@@ -90,3 +94,22 @@ class TileRows:
     first: int
     n_rows: int
     start: int = 0
+
+
+def require_tiles(function: str, tile_rows: TileRows, tiles: np.ndarray, channels: int) -> None:
+    """Raise a ValueError if rows of tiles do not fit a map, or the array that holds them."""
+    m, r, (h, w) = tile_rows.m, tile_rows.r, tile_rows.size
+    across, down = -(-w // m), -(-h // m)
+    require(
+        (m, r) in WINOGRAD_SIZES
+        and min(h, w) >= m
+        and min(tile_rows.first, tile_rows.start) >= 0
+        and tile_rows.n_rows >= 1
+        and tile_rows.first + tile_rows.n_rows <= down
+        and tiles.shape[0] == (m + r - 1) ** 2
+        and tile_rows.start + tile_rows.n_rows * across <= tiles.shape[1]
+        and tiles.shape[2] == channels,
+        function,
+        tile_rows=tile_rows,
+        tiles=tiles,
+    )

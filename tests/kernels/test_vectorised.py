@@ -144,10 +144,28 @@ for m, r in WINOGRAD_SIZES:
         },
     }
 
+# The same of the module of gradients, which is C++ and uses vectors by name where it can: what is
+# left to the compiler.
+PACKED_GRADIENTS = {
+    "adam_step": {"any sum or product": 8, "divide": 1, "square root": 1},
+    "elu_gradient": {"multiply": 1},
+    "gelu_gradient": {"any sum or product": 18, "divide": 1},
+    "gelu_tanh_gradient": {"any sum or product": 14, "divide": 1},
+    "hard_sigmoid_gradient": {"multiply": 1},
+    "hard_swish_gradient": {"any sum or product": 2},
+    "leaky_relu_gradient": {"multiply": 1},
+    "lrn_gradient": {"any sum or product": 16, "divide": 2, "square root": 2},
+    "sgd_step": {"any sum or product": 5},
+    "sigmoid_gradient": {"any sum or product": 3},
+    "silu_gradient": {"any sum or product": 12, "divide": 1},
+    "tanh_gradient": {"any sum or product": 2},
+}
+TILE_ROWS = {"base": 14 if CODE is _AARCH64 else 6, "v3": 6, "v4": 14}
+
 
 @needs_kernels
 def test_every_function_has_its_packed_operations_listed():
-    assert set(PACKED) == set(MODULES)
+    assert {*PACKED, "gradients"} == set(MODULES)
     for name, functions in PACKED.items():
         module = import_module(f"sklearn_decaf._kernels.{AVAILABLE[0]}.{name}")
         assert set(functions) == {key for key in vars(module) if not key.startswith("__")}
@@ -284,13 +302,63 @@ def test_products_stay_in_registers(kernel_set, tile):
         assert not [line for line in loop if re.search(CODE.store, line)]
 
 
+def gradients_of(kernel_set):
+    """The instructions of the kernels of gradients, without what binds them: {symbol: [...]}."""
+    path = find_spec(f"sklearn_decaf._kernels.{kernel_set}.gradients").origin
+    own = re.compile(r"_ZN5decaf(12_GLOBAL__N_1)?\d+[a-z_]+(I.*E)?E")
+    bound = re.compile(r"BoundFunction|bind_function|Argument")
+    found = {
+        name: body
+        for name, body in disassemble(path).items()
+        if own.match(name) and not bound.search(name)
+    }
+    if not found:
+        pytest.skip(f"{path} has no symbols: it was stripped")
+    return found
+
+
+@disassembled
+@pytest.mark.parametrize("kernel_set", INSTALLED)
+def test_gradients_are_vectorised(kernel_set):
+    n_bytes, found = CODE.vector_bytes[kernel_set], gradients_of(kernel_set)
+    for function, wanted in PACKED_GRADIENTS.items():
+        (body,) = (found[name] for name in found if f"{len(function)}{function}E" in name)
+        for operation, count in wanted.items():
+            pattern = packed(operation, "float32", n_bytes)
+            operations = sum(bool(pattern.search(line)) for line in body)
+            assert operations >= count, f"{function} ({kernel_set}): {operations} x {operation}"
+
+
+@disassembled
+@pytest.mark.parametrize("vectors", [1, 2])
+@pytest.mark.parametrize("kernel_set", INSTALLED)
+def test_transposed_products_stay_in_registers(kernel_set, vectors):
+    """One multiplication for each sum of the largest tile; no sum is stored within the depth."""
+    rows, found = TILE_ROWS[kernel_set], gradients_of(kernel_set)
+    multiply = packed("multiply", "float32", CODE.vector_bytes[kernel_set])
+    (body,) = (found[name] for name in found if f"4tileILi{rows}ELi{vectors}E" in name)
+    loops = [[line for line in loop if multiply.search(line)] for loop in innermost_loops(body)]
+    assert max(map(len, loops)) == rows * vectors
+    for loop in innermost_loops(body):
+        if any(multiply.search(line) for line in loop):
+            assert not [line for line in loop if re.search(CODE.store, line)]
+
+
+@disassembled
+@pytest.mark.parametrize("kernel_set", INSTALLED)
+def test_gradients_call_nothing_of_python(kernel_set):
+    called = re.compile(rf"{CODE.call}_?Py")
+    for body in gradients_of(kernel_set).values():
+        assert not [line for line in body if called.search(line)]
+
+
 @disassembled
 @pytest.mark.parametrize(
     ("kernel_set", "module"),
     [
         (name, module)
         for name in INSTALLED
-        for module in (*MODULES, *(tile.module for tile in TILES[name]))
+        for module in (*PACKED, *(tile.module for tile in TILES[name]))
     ],
 )
 def test_kernels_call_nothing_of_python(kernel_set, module):

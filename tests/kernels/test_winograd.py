@@ -13,30 +13,16 @@ from oracles.kernel_values import (
     assert_close,
     bounds,
     channel_counts,
+    matrices,
     multiply,
     needs_kernels,
     normal,
+    places_of_tiles,
     seeds,
 )
 
 from sklearn_decaf._kernels._functions import WINOGRAD_SIZES
-from sklearn_decaf._kernels.cook_toom import cook_toom
 from sklearn_decaf._kernels.places import Place, Rows, TileRows
-
-
-def matrices(m, r):
-    """AT, G and BT of F(m, r), float64."""
-    return [np.array(matrix, dtype=object).astype(np.float64) for matrix in cook_toom(m, r)]
-
-
-def places_of_tiles(size, m):
-    """The first row and column of each tile; the last ones end with the map."""
-    return [
-        (min(row * m, size[0] - m), min(column * m, size[1] - m))
-        for row in range(-(-size[0] // m))
-        for column in range(-(-size[1] // m))
-    ]
-
 
 winograd_sizes = st.sampled_from(WINOGRAD_SIZES)
 extra = st.integers(0, 13)  # pixels of a map beyond one tile

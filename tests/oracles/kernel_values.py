@@ -7,6 +7,7 @@ import pytest
 from hypothesis import strategies as st
 
 from sklearn_decaf import _kernels
+from sklearn_decaf._kernels.cook_toom import cook_toom
 
 needs_kernels = pytest.mark.skipif(
     not _kernels.available_sets(),
@@ -57,3 +58,33 @@ def multiply(kernels, *arguments, **options):
     """Compute a product of matrices."""
     for call in kernels.bind_matmul(*arguments, **options):
         call()
+
+
+def matrices(m, r):
+    """AT, G and BT of Winograd's F(m, r), float64."""
+    return [np.array(matrix, dtype=object).astype(np.float64) for matrix in cook_toom(m, r)]
+
+
+def places_of_tiles(size, m):
+    """The first row and column of each tile; the last ones end with the map."""
+    return [
+        (min(row * m, size[0] - m), min(column * m, size[1] - m))
+        for row in range(-(-size[0] // m))
+        for column in range(-(-size[1] // m))
+    ]
+
+
+def inside(rng, *shape):
+    """A view of this shape in a larger array of other numbers."""
+    before = rng.integers(0, 3, len(shape))
+    whole = normal(rng, *(n + 2 for n in shape))
+    return whole[tuple(slice(b, b + n) for b, n in zip(before, shape))]
+
+
+def is_same_around(view, whole):
+    """Whether the array that a view belongs to is still `whole`, apart from the view."""
+    outside = np.ones(whole.shape, bool)
+    start = (view.ctypes.data - view.base.ctypes.data) // whole.itemsize
+    first = np.unravel_index(start, whole.shape)
+    outside[tuple(slice(b, b + n) for b, n in zip(first, view.shape))] = False
+    return (view.base[outside] == whole[outside]).all()

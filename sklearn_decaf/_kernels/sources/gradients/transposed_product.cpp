@@ -1,0 +1,145 @@
+// Products A^T B, whose depth runs over the rows of both: gradients of the weights of convolutions.
+//
+// A tile of ROWS x (VECTORS * LANES) sums stays in registers while the kernel runs over a block of
+// the depth. The rows of A lie anywhere: they are reached through a list of pointers. Those of B
+// are copied to a panel first, which the tiles of all rows of the result read.
+//
+// Every number of the result is a sum over the depth in order, block by block, whatever the tile
+// that it stands in: parts of the result may be computed by themselves, with the same bits.
+#include "kernels.hpp"
+
+#include <algorithm>
+#include <array>
+#include <utility>
+
+namespace decaf
+{
+  namespace
+  {
+#if defined(__AVX512F__) || defined(__aarch64__) // 32 registers
+    constexpr int TILE_ROWS = 14;
+#else
+    constexpr int TILE_ROWS = 6;
+#endif
+    constexpr Index DEPTH = 192; // of a block: its panel and the rows beside it fit the cache
+
+    // What a tile computes: `columns` columns of a panel of the right matrix, from a block.
+    struct Block {
+      float const *const *rows; // of the left matrix, by depth
+      float const *panel;       // (depth, VECTORS * LANES)
+      Index depth;
+      Index columns;
+      bool add; // to what is there
+    };
+
+    template <int ROWS, int VECTORS>
+    void tile(Block const &block, Index channel, float *out, Index step)
+    {
+      Vector sums[ROWS][VECTORS] = {};
+      for (Index t = 0; t < block.depth; ++t) {
+        float const *left = block.rows[t] + channel;
+        float const *right = block.panel + t * VECTORS * LANES;
+        Vector values[VECTORS];
+        KERNEL_UNROLL for (int v = 0; v < VECTORS; ++v)
+          values[v] = load<Vector>(right + v * LANES);
+        KERNEL_UNROLL for (int row = 0; row < ROWS; ++row)
+          KERNEL_UNROLL for (int v = 0; v < VECTORS; ++v)
+            sums[row][v] += left[row] * values[v];
+      }
+      if (block.columns == VECTORS * LANES) {
+        KERNEL_UNROLL for (int row = 0; row < ROWS; ++row)
+          KERNEL_UNROLL for (int v = 0; v < VECTORS; ++v) {
+            float *place = out + row * step + v * LANES;
+            store(place, block.add ? load<Vector>(place) + sums[row][v] : sums[row][v]);
+          }
+        return;
+      }
+      for (int row = 0; row < ROWS; ++row) {
+        float line[VECTORS * LANES];
+        std::memcpy(line, sums[row], sizeof line);
+        float *place = out + row * step;
+        for (Index column = 0; column < block.columns; ++column)
+          place[column] = block.add ? place[column] + line[column] : line[column];
+      }
+    }
+
+    using Tile = void (*)(Block const &, Index, float *, Index);
+
+    template <int VECTORS, int... ROWS>
+    constexpr std::array<Tile, TILE_ROWS> tiles(std::integer_sequence<int, ROWS...>)
+    {
+      return {tile<ROWS + 1, VECTORS>...};
+    }
+
+    constexpr auto HEIGHTS = std::make_integer_sequence<int, TILE_ROWS>();
+    constexpr std::array<Tile, TILE_ROWS> TILES[] = {tiles<1>(HEIGHTS), tiles<2>(HEIGHTS)};
+
+    // Copy columns of rows to a panel, and fill it up with zeros.
+    void pack(float const *const *rows, Index depth, Index first, Index columns, Index width,
+              float *panel)
+    {
+      for (Index t = 0; t < depth; ++t) {
+        float const *row = rows[t] + first;
+        float *to = panel + t * width;
+        if (columns == width) {
+          for (Index v = 0; v < width; v += LANES)
+            store(to + v, load<Vector>(row + v));
+        } else {
+          for (Index column = 0; column < width; ++column)
+            to[column] = column < columns ? row[column] : 0;
+        }
+      }
+    }
+
+    void add_block(Index channels, Index filters, float const *const *left,
+                   float const *const *right, Index depth, float *out, Index step, bool add)
+    {
+      alignas(64) float panel[DEPTH * 2 * LANES];
+      for (Index first = 0; first < filters;) {
+        Index const vectors = filters - first > LANES ? 2 : 1;
+        Index const columns = std::min(vectors * LANES, filters - first);
+        pack(right, depth, first, columns, vectors * LANES, panel);
+        Block const block{left, panel, depth, columns, add};
+        // the rows of the result in tiles of about the same height
+        Index const count = (channels + TILE_ROWS - 1) / TILE_ROWS;
+        for (Index k = 0; k < count; ++k) {
+          Index const channel = channels * k / count, end = channels * (k + 1) / count;
+          TILES[vectors - 1][end - channel - 1](block, channel, out + channel * step + first, step);
+        }
+        first += columns;
+      }
+    }
+  } // namespace
+
+  // left (groups, n, h, w, c), right (groups, n, h, w, f), out (groups, c, f): sums over n, h and w
+  void transposed_product(Input<5> left, Input<5> right, Output<3> out, Index accumulate)
+  {
+    Index const images = left.size[1], rows = left.size[2], columns = left.size[3];
+    Index const channels = left.size[4], filters = right.size[4];
+    // blocks of about the same depth
+    Index const total = images * rows * columns, n_blocks = (total + DEPTH - 1) / DEPTH;
+    Index const most = (total + n_blocks - 1) / n_blocks;
+    float const *lefts[DEPTH], *rights[DEPTH];
+    for (Index group = 0; group < left.size[0]; ++group) {
+      bool add = accumulate != 0;
+      Index depth = 0;
+      auto const flush = [&] {
+        add_block(channels, filters, lefts, rights, depth, out.at(group), out.step[1], add);
+        add = true;
+        depth = 0;
+      };
+      for (Index image = 0; image < images; ++image)
+        for (Index y = 0; y < rows; ++y) {
+          float const *a = left.at(group, image, y), *b = right.at(group, image, y);
+          for (Index u = 0; u < columns; ++u) {
+            lefts[depth] = a + u * left.step[3];
+            rights[depth] = b + u * right.step[3];
+            if (++depth == most)
+              flush();
+          }
+        }
+      if (depth > 0)
+        flush();
+    }
+  }
+} // namespace decaf
