@@ -6,6 +6,8 @@ results are added to what is there.
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from ._arrays import require
@@ -192,3 +194,58 @@ class LayerGradientKernels:
         powers = np.empty(channels, np.float32)
         constants = int(size), float(alpha), float(beta), float(k)
         return Call(self._gradients.lrn_gradient(x, gradient, *constants, *lines, powers, out))
+
+    # Steps of solvers -----------------------------------------------------------------------------
+
+    def bind_sgd_step(
+        self, values, velocity, gradient, rate, momentum, nesterov: bool = False
+    ) -> Call:
+        """Change values by gradient descent with momentum.
+
+        ``velocity = momentum * velocity + gradient; values -= rate * velocity``, or, with
+        `nesterov`, ``values -= rate * (gradient + momentum * velocity)``.
+
+        Parameters
+        ----------
+        values, velocity : ndarray of shape (n,)
+            Changed in place.
+        gradient : ndarray of shape (n,)
+        rate, momentum : float
+        nesterov : bool, default=False
+        """
+        _require_alike("sgd_step", values=values, velocity=velocity, gradient=gradient)
+        run = self._gradients.sgd_step
+        return Call(run(values, velocity, gradient, float(rate), float(momentum), int(nesterov)))
+
+    def bind_adam_step(
+        self, values, mean, square, gradient, step: int, rate, betas, epsilon, decay=0.0
+    ) -> Call:
+        """Change values by a step of Adam, or of AdamW.
+
+        Parameters
+        ----------
+        values, mean, square : ndarray of shape (n,)
+            Changed in place; `mean` and `square` remember gradients and their squares.
+        gradient : ndarray of shape (n,)
+        step : int
+            The number of this step, from 1 on, which corrects for both having begun at 0.
+        rate : float
+        betas : (float, float)
+            What remains of the mean and of the square.
+        epsilon : float
+            Added to the root of the corrected square.
+        decay : float, default=0.0
+            ``rate * decay`` of the values is taken away first.
+        """
+        _require_alike("adam_step", values=values, mean=mean, square=square, gradient=gradient)
+        beta_1, beta_2 = betas
+        corrected = rate / (1 - beta_1**step)
+        root_scale = 1 / math.sqrt(1 - beta_2**step)
+        run = self._gradients.adam_step
+        numbers = 1 - rate * decay, corrected, beta_1, beta_2, root_scale, epsilon
+        return Call(run(values, mean, square, gradient, *map(float, numbers)))
+
+
+def _require_alike(function: str, **arrays: np.ndarray) -> None:
+    shapes = {array.shape for array in arrays.values()}
+    require(len(shapes) == 1, function, **arrays)

@@ -22,6 +22,7 @@ from oracles.kernel_values import (
 
 from sklearn_decaf._kernels._layer_gradients import SLOPES_FROM_OUTPUTS
 from sklearn_decaf.networks import layers
+from sklearn_decaf.training._solvers import SGD, AdamW
 
 sides = st.tuples(st.integers(1, 9), st.integers(1, 9))
 
@@ -227,6 +228,40 @@ def test_lrn_gradient(kernels, channels, constants):
     np.testing.assert_array_equal(gradient, out)
 
 
+@needs_kernels
+@pytest.mark.parametrize("n", [1, 20, 1000])
+@pytest.mark.parametrize("nesterov", [False, True])
+def test_sgd_step(kernels, n, nesterov):
+    rng = np.random.default_rng(0)
+    values, velocity = normal(rng, n), f32(n)
+    wide = {"w": values.astype(np.float64)}
+    solver = SGD(momentum=0.9, nesterov=nesterov)
+    for _ in range(4):
+        gradient = normal(rng, n)
+        run(kernels, "sgd_step", values, velocity, gradient, 0.1, 0.9, nesterov)
+        solver.update(wide, {"w": gradient.astype(np.float64)}, 0.1)
+    np.testing.assert_allclose(values, wide["w"], rtol=1e-6, atol=1e-6)
+    np.testing.assert_allclose(velocity, solver.state["w"]["velocity"], rtol=1e-6, atol=1e-6)
+
+
+@needs_kernels
+@pytest.mark.parametrize("n", [1, 20, 1000])
+@pytest.mark.parametrize("decay", [0.0, 0.1])
+def test_adam_step(kernels, n, decay):
+    rng = np.random.default_rng(0)
+    values, mean, square = normal(rng, n), f32(n), f32(n)
+    wide = {"w": values.astype(np.float64)}
+    solver = AdamW(weight_decay={"w": decay}, beta_1=0.8, beta_2=0.99, epsilon=1e-4)
+    for step in range(1, 5):
+        gradient = normal(rng, n)
+        arguments = values, mean, square, gradient, step, 0.1, (0.8, 0.99), 1e-4, decay
+        run(kernels, "adam_step", *arguments)
+        solver.update(wide, {"w": gradient.astype(np.float64)}, 0.1)
+    np.testing.assert_allclose(values, wide["w"], rtol=1e-6, atol=2e-6)
+    np.testing.assert_allclose(mean, solver.state["w"]["mean"], rtol=1e-6, atol=1e-6)
+    np.testing.assert_allclose(square, solver.state["w"]["square"], rtol=1e-5, atol=1e-6)
+
+
 POOL = (2, 2), (2, 2), (0, 0)
 WRONG = {
     "clip_gradient": [
@@ -256,6 +291,8 @@ WRONG = {
         (*POOL, (f32(2), f32(1)), f32(2, 2, 2), f32(4, 4, 2)),
         (*POOL, (f32(2), f32(2)), f32(2, 2, 2), f32(4, 4, 3)),
     ],
+    "sgd_step": [(f32(5), f32(4), f32(5), 0.1, 0.9), (f32(5), f32(5), f32(4), 0.1, 0.9)],
+    "adam_step": [(f32(5), f32(5), f32(4), f32(5), 1, 0.1, (0.9, 0.99), 1e-8)],
     "lrn_gradient": [
         (f32(2, 2, 8), f32(2, 2, 7), 5, 1e-4, 0.75, 1.0, f32(2, 2, 8)),
         (f32(2, 2, 8), f32(2, 2, 8), 4, 1e-4, 0.75, 1.0, f32(2, 2, 8)),

@@ -154,7 +154,7 @@ PACKED_GRADIENTS = {
     "hard_sigmoid_gradient": {"multiply": 1},
     "hard_swish_gradient": {"any sum or product": 2},
     "leaky_relu_gradient": {"multiply": 1},
-    "lrn_gradient": {"any sum or product": 16, "divide": 2, "square root": 2},
+    "lrn_gradient": {"any sum or product": 16, "divide": 1, "square root": 2},
     "sgd_step": {"any sum or product": 5},
     "sigmoid_gradient": {"any sum or product": 3},
     "silu_gradient": {"any sum or product": 12, "divide": 1},

@@ -85,8 +85,13 @@ namespace decaf
             for (int j = 0; j < SIZE; ++j) {
               float *place = out.at(i, j) + ch;
               float const *sum = sums + (i * SIZE + j) * LANES;
-              for (Index lane = first - ch; lane < LANES; ++lane)
-                place[lane] = add ? place[lane] + sum[lane] : sum[lane];
+              if (ch == first) {
+                Vector const total = load<Vector>(sum);
+                store(place, add ? load<Vector>(place) + total : total);
+              } else {
+                for (Index lane = first - ch; lane < LANES; ++lane)
+                  place[lane] = add ? place[lane] + sum[lane] : sum[lane];
+              }
             }
         }
     }
@@ -115,7 +120,8 @@ namespace decaf
 
     // By inputs ------------------------------------------------------------------------------------
 
-    constexpr Index MOST_TAPS = 16; // rows of a kernel
+    constexpr Index MOST_ROWS = 16; // of a kernel
+    constexpr Index MOST_TAPS = 4;  // in a row of it that meet a pixel
 
     // A row of the gradient, and the row of the kernel that carries it to the row of the input.
     struct Source {
@@ -124,56 +130,47 @@ namespace decaf
     };
 
     // OUTPUTS values from `out` on, each a sum over TAPS taps of each source. The first value takes
-    // its first tap times the gradient at `column`, its next one times the one before, and so on.
-    template <class V, int TAPS, int OUTPUTS>
-    void gather(Source const *sources, Index n_sources, Index column, Index gradient_step,
-                Index kernel_step, float *out, Index out_step)
+    // its first tap times the gradient at `column`, its next one times the one before, and so on;
+    // with CHECK, what lies beyond the gradient's `columns` is 0, and only `count` values are
+    // stored.
+    template <class V, int TAPS, int OUTPUTS, bool CHECK>
+    void gather(Source const *sources, Index n_sources, Index column, Index columns, Index count,
+                Index gradient_step, Index kernel_step, float *out, Index out_step)
     {
       V sums[OUTPUTS] = {};
+      Index const from = column - (TAPS - 1);
       for (Index s = 0; s < n_sources; ++s) {
         V weights[TAPS];
         KERNEL_UNROLL for (int e = 0; e < TAPS; ++e)
           weights[e] = load<V>(sources[s].kernel + e * kernel_step);
-        float const *from = sources[s].gradient + (column - (TAPS - 1)) * gradient_step;
+        float const *row = sources[s].gradient;
         KERNEL_UNROLL for (int q = 0; q < OUTPUTS + TAPS - 1; ++q) {
-          V const value = load<V>(from + q * gradient_step);
+          if (CHECK && (from + q < 0 || from + q >= columns))
+            continue;
+          V const value = load<V>(row + (from + q) * gradient_step);
           KERNEL_UNROLL for (int e = 0; e < TAPS; ++e)
             if (q - (TAPS - 1) + e >= 0 && q - (TAPS - 1) + e < OUTPUTS)
               sums[q - (TAPS - 1) + e] += weights[e] * value;
         }
       }
       KERNEL_UNROLL for (int o = 0; o < OUTPUTS; ++o)
-        store(out + o * out_step, sums[o]);
+        if (!CHECK || o < count)
+          store(out + o * out_step, sums[o]);
     }
 
-    // Values [b, end) of one row and phase, all of whose taps meet the gradient.
+    // `count` values of one row and phase.
     template <class V, int TAPS>
-    void gather_row(Source const *sources, Index n_sources, Index b, Index end, Index shift,
+    void gather_row(Source const *sources, Index n_sources, Index shift, Index columns, Index count,
                     Index gradient_step, Index kernel_step, float *out, Index out_step)
     {
-      for (; b + 8 <= end; b += 8)
-        gather<V, TAPS, 8>(sources, n_sources, b + shift, gradient_step, kernel_step,
-                           out + b * out_step, out_step);
-      for (; b + 4 <= end; b += 4)
-        gather<V, TAPS, 4>(sources, n_sources, b + shift, gradient_step, kernel_step,
-                           out + b * out_step, out_step);
-      for (; b < end; ++b)
-        gather<V, TAPS, 1>(sources, n_sources, b + shift, gradient_step, kernel_step,
-                           out + b * out_step, out_step);
-    }
-
-    // One value, of whose `taps` some may lie beyond the gradient's `columns`.
-    template <class V>
-    V gather_some(Source const *sources, Index n_sources, Index column, Index columns, Index taps,
-                  Index gradient_step, Index kernel_step)
-    {
-      V sum = {};
-      for (Index s = 0; s < n_sources; ++s)
-        for (Index e = 0; e < taps; ++e)
-          if (column - e >= 0 && column - e < columns)
-            sum += load<V>(sources[s].kernel + e * kernel_step) *
-                   load<V>(sources[s].gradient + (column - e) * gradient_step);
-      return sum;
+      constexpr int OUTPUTS = 8;
+      for (Index b = 0; b < count; b += OUTPUTS) {
+        bool const inside = b + shift - (TAPS - 1) >= 0 && b + shift + OUTPUTS <= columns &&
+                            b + OUTPUTS <= count;
+        auto const run = inside ? gather<V, TAPS, OUTPUTS, false> : gather<V, TAPS, OUTPUTS, true>;
+        run(sources, n_sources, b + shift, columns, count - b, gradient_step, kernel_step,
+            out + b * out_step, out_step);
+      }
     }
 
     // LANES channels, or one: those of V, of one row of the input's gradient.
@@ -184,48 +181,29 @@ namespace decaf
     {
       Index const columns = gradient.size[1], size = kernel.size[1];
       Index const step = gradient.step[1], kernel_step = stride * kernel.step[1];
-      for (Index phase = 0; phase < stride; ++phase) {
+      for (Index phase = 0; phase < std::min(stride, width); ++phase) {
         // u = phase + stride * b is met by taps j0, j0 + stride, ...: their gradients are at
         // b + shift, b + shift - 1, ...
         Index const j0 = (phase + left) % stride, shift = (phase + left) / stride;
         Index const taps = j0 < size ? (size - j0 + stride - 1) / stride : 0;
-        Index const count = phase < width ? (width - phase + stride - 1) / stride : 0;
-        Index const first = std::min(std::max<Index>(taps - 1 - shift, 0), count);
-        Index const end = std::max(std::min(count, columns - shift), first);
-        Source from[MOST_TAPS];
+        Index const count = (width - phase + stride - 1) / stride;
+        Source from[MOST_ROWS];
         for (Index s = 0; s < n_sources; ++s)
           from[s] = {sources[s].gradient, sources[s].kernel + j0 * kernel.step[1]};
         float *to = out + phase * out_step;
-        Index const to_step = stride * out_step;
-        auto const some = [&](Index b) {
-          store(to + b * to_step, gather_some<V>(from, n_sources, b + shift, columns, taps, step,
-                                                 kernel_step));
-        };
-        for (Index b = 0; b < first; ++b)
-          some(b);
-        switch (taps) {
-        case 1:
-          gather_row<V, 1>(from, n_sources, first, end, shift, step, kernel_step, to, to_step);
-          break;
-        case 2:
-          gather_row<V, 2>(from, n_sources, first, end, shift, step, kernel_step, to, to_step);
-          break;
-        case 3:
-          gather_row<V, 3>(from, n_sources, first, end, shift, step, kernel_step, to, to_step);
-          break;
-        case 4:
-          gather_row<V, 4>(from, n_sources, first, end, shift, step, kernel_step, to, to_step);
-          break;
-        default:
-          for (Index b = first; b < end; ++b)
-            some(b);
-        }
-        for (Index b = end; b < count; ++b)
-          some(b);
+        auto const run = taps == 1   ? gather_row<V, 1>
+                         : taps == 2 ? gather_row<V, 2>
+                         : taps == 3 ? gather_row<V, 3>
+                                     : gather_row<V, 4>;
+        if (taps > 0)
+          run(from, n_sources, shift, columns, count, step, kernel_step, to, stride * out_step);
+        else
+          for (Index b = 0; b < count; ++b)
+            store(to + b * stride * out_step, V{});
       }
     }
 
-    // With dilation, or a large kernel: every tap by itself.
+    // With dilation, or many taps: every tap by itself.
     void input_any(Input<3> gradient, Input<3> kernel, Index row_stride, Index column_stride,
                    Index down, Index across, Index top, Index left, Output<3> out)
     {
@@ -276,10 +254,11 @@ namespace decaf
                                 Index left, Output<3> out)
   {
     Index const channels = out.size[2];
-    if (down != 1 || across != 1 || kernel.size[0] > MOST_TAPS)
+    if (down != 1 || across != 1 || kernel.size[0] > MOST_ROWS ||
+        kernel.size[1] > MOST_TAPS * column_stride)
       return input_any(gradient, kernel, row_stride, column_stride, down, across, top, left, out);
     for (Index y = 0; y < out.size[0]; ++y) {
-      Source sources[MOST_TAPS];
+      Source sources[MOST_ROWS];
       Index n_sources = 0;
       for (Index i = (y + top) % row_stride; i < kernel.size[0]; i += row_stride) {
         Index const row = (y + top - i) / row_stride;
@@ -287,7 +266,7 @@ namespace decaf
           sources[n_sources++] = {gradient.at(row), kernel.at(i)};
       }
       auto const part = [&](Index ch, auto zero) {
-        Source from[MOST_TAPS];
+        Source from[MOST_ROWS];
         for (Index s = 0; s < n_sources; ++s)
           from[s] = {sources[s].gradient + ch, sources[s].kernel + ch};
         input_row<decltype(zero)>(from, n_sources, gradient, kernel, column_stride, left,

@@ -35,9 +35,9 @@ namespace decaf
             float const base = k + share * (square[ch] + square[ch + 1] + square[ch + 2] +
                                             square[ch + 3] + square[ch + 4]);
             float const root = std::sqrt(base); // base^0.75 = root * sqrt(root)
-            float const inverse = 1 / (root * std::sqrt(root));
-            power[ch] = inverse;
-            part[ch + 2] = by_output[ch] * from[ch] * inverse / base;
+            float const inverse = 1 / (root * std::sqrt(root) * base);
+            power[ch] = inverse * base;
+            part[ch + 2] = by_output[ch] * from[ch] * inverse;
           }
         } else {
           for (Index ch = 0; ch < channels; ++ch) {
