@@ -177,7 +177,7 @@ class WeightGradientKernels:
             Of the gradient, (h, w).
         gradient : ndarray of shape (h, w, f)
         tiles : ndarray of shape (n * n, t, f)
-            With n = m + r - 1.
+            With n = m + r - 1; for t see :func:`.places.tiles_apart`.
         """
         require_tiles("winograd_output_gradient", tile_rows, tiles, gradient.shape[2])
         require(

@@ -22,7 +22,7 @@ from oracles.kernel_values import (
     windows_of,
 )
 
-from sklearn_decaf._kernels.places import WINOGRAD_SIZES, TileRows
+from sklearn_decaf._kernels.places import WINOGRAD_SIZES, TileRows, tiles_apart
 from sklearn_decaf.networks.layers import Conv
 
 sides = st.tuples(st.integers(1, 20), st.integers(1, 20))
@@ -274,6 +274,14 @@ def test_winograd_gradient_is_that_of_the_convolution(kernels, m, r, beyond):
     expected = np.einsum("yuijc,yuf->ijcf", windows, gradient)
     error = np.linalg.norm(found - expected) / np.linalg.norm(expected)
     assert error < (2e-5 if r == 5 else 6e-6)
+
+
+@given(st.integers(1, 2000), st.sampled_from([1, 3, 16, 24, 32, 64, 96, 128, 256, 512, 1000]))
+def test_tiles_are_apart(n_tiles, channels):
+    room = tiles_apart(n_tiles, channels)
+    assert n_tiles <= room <= n_tiles + 2
+    if 4 * channels % 2048:  # else no number of tiles helps
+        assert 4 * room * channels % 2048
 
 
 WRONG = {
