@@ -1,8 +1,8 @@
 // Products A^T B, whose depth runs over the rows of both: gradients of the weights of convolutions.
 //
 // A tile of ROWS x (VECTORS * LANES) sums stays in registers while the kernel runs over a block of
-// the depth. The rows of A lie anywhere: they are reached through a list of pointers. Those of B
-// are copied to a panel first, which the tiles of all rows of the result read.
+// the depth. The rows of both lie anywhere: they are reached through lists of pointers. Those of B
+// are copied to a panel first where many tiles read them, or where a vector would read too far.
 //
 // Every number of the result is a sum over the depth in order, block by block, whatever the tile
 // that it stands in: parts of the result may be computed by themselves, with the same bits.
@@ -21,24 +21,28 @@ namespace decaf
 #else
     constexpr int TILE_ROWS = 6;
 #endif
+    constexpr Index FEW = 2;     // tiles that read the right matrix where it is
     constexpr Index DEPTH = 192; // of a block: its panel and the rows beside it fit the cache
 
     // What a tile computes: `columns` columns of a panel of the right matrix, from a block.
     struct Block {
-      float const *const *rows; // of the left matrix, by depth
-      float const *panel;       // (depth, VECTORS * LANES)
+      float const *const *rows;  // of the left matrix, by depth
+      float const *const *right; // of the right one
+      float const *panel;        // what is copied of it, (depth, VECTORS * LANES)
+      Index first;               // the first column
       Index depth;
       Index columns;
       bool add; // to what is there
     };
 
-    template <int ROWS, int VECTORS>
+    template <int ROWS, int VECTORS, bool PACKED>
     void tile(Block const &block, Index channel, float *out, Index step)
     {
       Vector sums[ROWS][VECTORS] = {};
       for (Index t = 0; t < block.depth; ++t) {
         float const *left = block.rows[t] + channel;
-        float const *right = block.panel + t * VECTORS * LANES;
+        float const *right =
+            PACKED ? block.panel + t * VECTORS * LANES : block.right[t] + block.first;
         Vector values[VECTORS];
         KERNEL_UNROLL for (int v = 0; v < VECTORS; ++v)
           values[v] = load<Vector>(right + v * LANES);
@@ -65,14 +69,16 @@ namespace decaf
 
     using Tile = void (*)(Block const &, Index, float *, Index);
 
-    template <int VECTORS, int... ROWS>
+    template <int VECTORS, bool PACKED, int... ROWS>
     constexpr std::array<Tile, TILE_ROWS> tiles(std::integer_sequence<int, ROWS...>)
     {
-      return {tile<ROWS + 1, VECTORS>...};
+      return {tile<ROWS + 1, VECTORS, PACKED>...};
     }
 
     constexpr auto HEIGHTS = std::make_integer_sequence<int, TILE_ROWS>();
-    constexpr std::array<Tile, TILE_ROWS> TILES[] = {tiles<1>(HEIGHTS), tiles<2>(HEIGHTS)};
+    constexpr std::array<Tile, TILE_ROWS> TILES[2][2] = {
+        {tiles<1, false>(HEIGHTS), tiles<2, false>(HEIGHTS)},
+        {tiles<1, true>(HEIGHTS), tiles<2, true>(HEIGHTS)}};
 
     // Copy columns of rows to a panel, and fill it up with zeros.
     void pack(float const *const *rows, Index depth, Index first, Index columns, Index width,
@@ -98,13 +104,15 @@ namespace decaf
       for (Index first = 0; first < filters;) {
         Index const vectors = filters - first > LANES ? 2 : 1;
         Index const columns = std::min(vectors * LANES, filters - first);
-        pack(right, depth, first, columns, vectors * LANES, panel);
-        Block const block{left, panel, depth, columns, add};
         // the rows of the result in tiles of about the same height
         Index const count = (channels + TILE_ROWS - 1) / TILE_ROWS;
+        bool const packed = count > FEW || columns < vectors * LANES;
+        if (packed)
+          pack(right, depth, first, columns, vectors * LANES, panel);
+        Block const block{left, right, panel, first, depth, columns, add};
         for (Index k = 0; k < count; ++k) {
           Index const channel = channels * k / count, end = channels * (k + 1) / count;
-          TILES[vectors - 1][end - channel - 1](block, channel, out + channel * step + first, step);
+          TILES[packed][vectors - 1][end - channel - 1](block, channel, out + channel * step + first, step);
         }
         first += columns;
       }
