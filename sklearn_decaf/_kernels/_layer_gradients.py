@@ -195,6 +195,36 @@ class LayerGradientKernels:
         constants = int(size), float(alpha), float(beta), float(k)
         return Call(self._gradients.lrn_gradient(x, gradient, *constants, *lines, powers, out))
 
+    def bind_layer_norm_gradient(
+        self, x, scale, epsilon, gradient, by_scale, by_shift, accumulate: bool = False
+    ) -> Call:
+        """Change a gradient by the output of layer normalisation to that by its input, in place.
+
+        Parameters
+        ----------
+        x, gradient : ndarray of shape (h, w, c)
+        scale : ndarray of shape (c,)
+        epsilon : float
+        by_scale, by_shift : ndarray of shape (c,)
+            The gradients by scale and shift.
+        accumulate : bool, default=False
+            For these two.
+        """
+        require(
+            x.shape == gradient.shape
+            and scale.shape == by_scale.shape == by_shift.shape == x.shape[2:],
+            "layer_norm_gradient",
+            x=x,
+            scale=scale,
+            gradient=gradient,
+            by_scale=by_scale,
+            by_shift=by_shift,
+        )
+        lines = np.empty((2, x.shape[2]), np.float32)
+        run = self._gradients.layer_norm_gradient
+        sums = by_scale, by_shift, lines
+        return Call(run(x, scale, float(epsilon), gradient, *sums, int(accumulate)))
+
     # Steps of solvers -----------------------------------------------------------------------------
 
     def bind_sgd_step(

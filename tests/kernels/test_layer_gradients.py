@@ -229,6 +229,24 @@ def test_lrn_gradient(kernels, channels, constants):
 
 
 @needs_kernels
+@pytest.mark.parametrize("channels", [1, 5, 96, 37])
+@pytest.mark.parametrize("accumulate", [False, True])
+def test_layer_norm_gradient(kernels, channels, accumulate):
+    rng = np.random.default_rng(0)
+    x, gradient = inside(rng, 4, 5, channels) + 3, inside(rng, 4, 5, channels)
+    scale, by_scale, by_shift = (normal(rng, channels) for _ in range(3))
+    layer = layers.LayerNorm("norm", epsilon=1e-3)
+    by_x, sums, _ = gradients(layer, x, gradient, scale, by_shift)
+    expected = [new + accumulate * old for new, old in zip(sums, (by_scale, by_shift))]
+    whole = gradient.base.copy()
+    arguments = x, scale, 1e-3, gradient, by_scale, by_shift, accumulate
+    run(kernels, "layer_norm_gradient", *arguments)
+    np.testing.assert_allclose(gradient, by_x, rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose([by_scale, by_shift], expected, rtol=1e-5, atol=1e-5)
+    assert is_same_around(gradient, whole)
+
+
+@needs_kernels
 @pytest.mark.parametrize("n", [1, 20, 1000])
 @pytest.mark.parametrize("nesterov", [False, True])
 def test_sgd_step(kernels, n, nesterov):
@@ -293,6 +311,12 @@ WRONG = {
     ],
     "sgd_step": [(f32(5), f32(4), f32(5), 0.1, 0.9), (f32(5), f32(5), f32(4), 0.1, 0.9)],
     "adam_step": [(f32(5), f32(5), f32(4), f32(5), 1, 0.1, (0.9, 0.99), 1e-8)],
+    "layer_norm_gradient": [
+        (f32(2, 2, 8), f32(8), 1e-5, f32(2, 1, 8), f32(8), f32(8)),
+        (f32(2, 2, 8), f32(8), 1e-5, f32(2, 2, 8), f32(7), f32(8)),
+        (f32(2, 2, 8), f32(8), 1e-5, f32(2, 2, 8), f32(8), f32(7)),
+        (f32(2, 2, 8), f32(7), 1e-5, f32(2, 2, 8), f32(8), f32(8)),
+    ],
     "lrn_gradient": [
         (f32(2, 2, 8), f32(2, 2, 7), 5, 1e-4, 0.75, 1.0, f32(2, 2, 8)),
         (f32(2, 2, 8), f32(2, 2, 8), 4, 1e-4, 0.75, 1.0, f32(2, 2, 8)),

@@ -40,6 +40,11 @@ namespace decaf
                              Index column_stride, Index top, Index left, Input<1> down,
                              Input<1> across, Output<3> out, Index accumulate);
 
+  // layer_norm.cpp
+  void layer_norm_gradient(Input<3> x, Input<1> scale, float epsilon, Output<3> gradient,
+                           Output<1> by_scale, Output<1> by_shift, Output<2> lines,
+                           Index accumulate);
+
   // lrn.cpp
   void lrn_gradient(Input<3> x, Input<3> gradient, Index size, float alpha, float beta, float k,
                     Output<1> squares, Output<1> shares, Output<1> powers, Output<3> out);

@@ -28,6 +28,7 @@ namespace
       KERNEL(winograd_kernel),
       KERNEL(max_pool_gradient),
       KERNEL(average_pool_gradient),
+      KERNEL(layer_norm_gradient),
       KERNEL(lrn_gradient),
       KERNEL(elu_gradient),
       KERNEL(sigmoid_gradient),
