@@ -272,7 +272,8 @@ class LayerGradientKernels:
         corrected = rate / (1 - beta_1**step)
         root_scale = 1 / math.sqrt(1 - beta_2**step)
         run = self._gradients.adam_step
-        numbers = 1 - rate * decay, corrected, beta_1, beta_2, root_scale, epsilon
+        shares = beta_1, 1 - beta_1, beta_2, 1 - beta_2
+        numbers = 1 - rate * decay, corrected, *shares, root_scale, epsilon
         return Call(run(values, mean, square, gradient, *map(float, numbers)))
 
 

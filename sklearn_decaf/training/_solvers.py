@@ -14,6 +14,7 @@ from numbers import Real
 import numpy as np
 from sklearn.utils import check_scalar
 
+from .. import _kernels
 from ._by_layer import ByLayer, by_parameter
 
 
@@ -118,6 +119,9 @@ class SGD(Solver):
         if "velocity" not in state:
             state["velocity"] = np.zeros_like(values)
         velocity = state["velocity"]
+        if flat := _as_kernels_take_them(values, velocity, gradient):
+            _kernels.kernels.bind_sgd_step(*flat, rate, self.momentum, self.nesterov)()
+            return
         velocity *= self.momentum
         velocity += gradient
         if self.nesterov:
@@ -151,12 +155,19 @@ class Adam(Solver):
         self.beta_1 = _share(beta_1, "beta_1")
         self.beta_2 = _share(beta_2, "beta_2")
         self.epsilon = check_scalar(epsilon, "epsilon", Real, min_val=0)
+        self._decays: dict[str, float] = {}  # what is taken away at each step, by parameters
 
     def _change(self, name, values, gradient, rate, state):
         if not state:
             state.update(step=0, mean=np.zeros_like(values), square=np.zeros_like(values))
         state["step"] += 1
         mean, square = state["mean"], state["square"]
+        decay, betas = self._decays.get(name, 0.0), (self.beta_1, self.beta_2)
+        if flat := _as_kernels_take_them(values, mean, square, gradient):
+            bind = _kernels.kernels.bind_adam_step
+            bind(*flat, state["step"], rate, betas, self.epsilon, decay)()
+            return
+        values *= 1 - rate * decay
         mean *= self.beta_1
         mean += (1 - self.beta_1) * gradient
         square *= self.beta_2
@@ -192,16 +203,11 @@ class AdamW(Adam):
     ):
         super().__init__(beta_1=beta_1, beta_2=beta_2, epsilon=epsilon, layer_rates=layer_rates)
         self.weight_decay = weight_decay
-        self._decays: dict[str, float] = {}
 
     def _begin(self, parameters):
         self._decays = by_parameter(
             self.weight_decay, parameters, "weight_decay", kernels_only=True
         )
-
-    def _change(self, name, values, gradient, rate, state):
-        values *= 1 - rate * self._decays[name]
-        super()._change(name, values, gradient, rate, state)
 
 
 class Adagrad(Solver):
@@ -233,3 +239,9 @@ class Adagrad(Solver):
 def _share(value: float, name: str) -> float:
     """Check a number in [0, 1)."""
     return check_scalar(value, name, Real, min_val=0, max_val=1, include_boundaries="left")
+
+
+def _as_kernels_take_them(*arrays: np.ndarray) -> list[np.ndarray]:
+    """Return the arrays as vectors for compiled kernels, which go over them once; [] if not."""
+    fit = all(array.dtype == np.float32 and array.flags.c_contiguous for array in arrays)
+    return [array.reshape(-1) for array in arrays] if fit and _kernels.kernels else []

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from sklearn.neural_network import _stochastic_optimizers
 
+from sklearn_decaf import _kernels
 from sklearn_decaf.training._solvers import SGD, Adagrad, Adam, AdamW
 
 STEPS = 20
@@ -167,6 +168,25 @@ def test_arrays_are_changed_in_place_and_keep_their_precision(name):
         np.testing.assert_allclose(values, expected[key], rtol=1e-5, atol=1e-6)
     states = [a for state in solver.state.values() for a in state.values() if np.ndim(a)]
     assert all(a.dtype == np.float32 for a in states)
+
+
+@every_solver
+def test_compiled_steps_are_those_of_numpy(name, monkeypatch):
+    compiled = run(make(name), start(np.float32))
+    monkeypatch.setattr(_kernels, "kernels", None)
+    plain = run(make(name), start(np.float32))
+    for parameter, values in plain.items():
+        np.testing.assert_allclose(compiled[parameter], values, rtol=1e-5, atol=5e-6)
+
+
+@every_solver
+def test_arrays_that_kernels_do_not_take(name):
+    """Those with steps between their numbers are changed as others are."""
+    apart = {n: np.repeat(p, 2, axis=-1)[..., ::2] for n, p in start(np.float32).items()}
+    expected = run(make(name), start(np.float32))
+    run(make(name), apart)
+    for parameter, values in expected.items():
+        np.testing.assert_allclose(apart[parameter], values, rtol=1e-5, atol=5e-6)
 
 
 @every_solver

@@ -64,5 +64,6 @@ namespace decaf
   void sgd_step(Output<1> values, Output<1> velocity, Input<1> gradient, float rate, float momentum,
                 Index nesterov);
   void adam_step(Output<1> values, Output<1> mean, Output<1> square, Input<1> gradient, float keep,
-                 float rate, float beta_1, float beta_2, float root_scale, float epsilon);
+                 float rate, float beta_1, float new_1, float beta_2, float new_2, float root_scale,
+                 float epsilon);
 } // namespace decaf
