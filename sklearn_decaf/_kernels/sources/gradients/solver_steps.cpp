@@ -28,7 +28,8 @@ namespace decaf
   }
 
   // values are multiplied by `keep` first; mean and square are what is remembered of gradients and
-  // their squares, beta of the old and `new` of the new, 1 - beta before it is rounded; rate and root_scale hold the corrections for both having begun at 0
+  // their squares, `beta` of the old and `new` of the new: 1 - beta, before it was rounded; rate and
+  // root_scale hold the corrections for both having begun at 0
   void adam_step(Output<1> values, Output<1> mean, Output<1> square, Input<1> gradient, float keep,
                  float rate, float beta_1, float new_1, float beta_2, float new_2, float root_scale,
                  float epsilon)

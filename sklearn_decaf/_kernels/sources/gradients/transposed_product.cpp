@@ -1,8 +1,8 @@
 // Products A^T B, whose depth runs over the rows of both: gradients of the weights of convolutions.
 //
 // A tile of ROWS x (VECTORS * LANES) sums stays in registers while the kernel runs over a block of
-// the depth. The rows of both lie anywhere: they are reached through lists of pointers. Those of B
-// are copied to a panel first where many tiles read them, or where a vector would read too far.
+// the depth. The rows of both lie anywhere: they are reached through lists of pointers. Only the last
+// columns of B are copied, where a vector would read too far.
 //
 // Every number of the result is a sum over the depth in order, block by block, whatever the tile
 // that it stands in: parts of the result may be computed by themselves, with the same bits.
@@ -21,28 +21,34 @@ namespace decaf
 #else
     constexpr int TILE_ROWS = 6;
 #endif
-    constexpr Index FEW = 2;     // tiles that read the right matrix where it is
-    constexpr Index DEPTH = 192; // of a block: its panel and the rows beside it fit the cache
+    constexpr Index DEPTH = 192; // of a block: what a tile reads of its rows fits the cache
 
-    // What a tile computes: `columns` columns of a panel of the right matrix, from a block.
+    // What a tile reads of a block.
     struct Block {
-      float const *const *rows;  // of the left matrix, by depth
-      float const *const *right; // of the right one
-      float const *panel;        // what is copied of it, (depth, VECTORS * LANES)
-      Index first;               // the first column
+      float const *const *left;  // rows of the left matrix, by depth
+      float const *const *right; // and of the right one
+      Index first;               // number in a row of the right one
       Index depth;
-      Index columns;
-      bool add; // to what is there
+      Index columns; // of the result
+      bool add;      // to what is there
     };
 
-    template <int ROWS, int VECTORS, bool PACKED>
+    // Makes a sum of addresses one register. gcc takes it apart and keeps every term of every load in
+    // a register of its own, of which there are not enough.
+    inline void keep_whole(float const *&place)
+    {
+      asm("" : "+r"(place));
+    }
+
+    template <int ROWS, int VECTORS>
     void tile(Block const &block, Index channel, float *out, Index step)
     {
       Vector sums[ROWS][VECTORS] = {};
       for (Index t = 0; t < block.depth; ++t) {
-        float const *left = block.rows[t] + channel;
-        float const *right =
-            PACKED ? block.panel + t * VECTORS * LANES : block.right[t] + block.first;
+        float const *left = block.left[t] + channel;
+        float const *right = block.right[t] + block.first;
+        keep_whole(left);
+        keep_whole(right);
         Vector values[VECTORS];
         KERNEL_UNROLL for (int v = 0; v < VECTORS; ++v)
           values[v] = load<Vector>(right + v * LANES);
@@ -58,61 +64,51 @@ namespace decaf
           }
         return;
       }
+      float lines[ROWS][VECTORS * LANES];
+      KERNEL_UNROLL for (int row = 0; row < ROWS; ++row)
+        KERNEL_UNROLL for (int v = 0; v < VECTORS; ++v)
+          store(lines[row] + v * LANES, sums[row][v]);
       for (int row = 0; row < ROWS; ++row) {
-        float line[VECTORS * LANES];
-        std::memcpy(line, sums[row], sizeof line);
         float *place = out + row * step;
         for (Index column = 0; column < block.columns; ++column)
-          place[column] = block.add ? place[column] + line[column] : line[column];
+          place[column] = block.add ? place[column] + lines[row][column] : lines[row][column];
       }
     }
 
     using Tile = void (*)(Block const &, Index, float *, Index);
 
-    template <int VECTORS, bool PACKED, int... ROWS>
+    template <int VECTORS, int... ROWS>
     constexpr std::array<Tile, TILE_ROWS> tiles(std::integer_sequence<int, ROWS...>)
     {
-      return {tile<ROWS + 1, VECTORS, PACKED>...};
+      return {tile<ROWS + 1, VECTORS>...};
     }
 
     constexpr auto HEIGHTS = std::make_integer_sequence<int, TILE_ROWS>();
-    constexpr std::array<Tile, TILE_ROWS> TILES[2][2] = {
-        {tiles<1, false>(HEIGHTS), tiles<2, false>(HEIGHTS)},
-        {tiles<1, true>(HEIGHTS), tiles<2, true>(HEIGHTS)}};
-
-    // Copy columns of rows to a panel, and fill it up with zeros.
-    void pack(float const *const *rows, Index depth, Index first, Index columns, Index width,
-              float *panel)
-    {
-      for (Index t = 0; t < depth; ++t) {
-        float const *row = rows[t] + first;
-        float *to = panel + t * width;
-        if (columns == width) {
-          for (Index v = 0; v < width; v += LANES)
-            store(to + v, load<Vector>(row + v));
-        } else {
-          for (Index column = 0; column < width; ++column)
-            to[column] = column < columns ? row[column] : 0;
-        }
-      }
-    }
+    constexpr std::array<Tile, TILE_ROWS> TILES[] = {tiles<1>(HEIGHTS), tiles<2>(HEIGHTS)};
 
     void add_block(Index channels, Index filters, float const *const *left,
                    float const *const *right, Index depth, float *out, Index step, bool add)
     {
-      alignas(64) float panel[DEPTH * 2 * LANES];
+      alignas(64) float panel[DEPTH][2 * LANES];
+      float const *copied[DEPTH];
       for (Index first = 0; first < filters;) {
         Index const vectors = filters - first > LANES ? 2 : 1;
         Index const columns = std::min(vectors * LANES, filters - first);
+        Block block{left, right, first, depth, columns, add};
+        if (columns < vectors * LANES) { // the last ones, filled up with zeros
+          for (Index t = 0; t < depth; ++t) {
+            std::copy_n(right[t] + first, columns, panel[t]);
+            std::fill(panel[t] + columns, panel[t] + vectors * LANES, 0.0f);
+            copied[t] = panel[t];
+          }
+          block.right = copied;
+          block.first = 0;
+        }
         // the rows of the result in tiles of about the same height
         Index const count = (channels + TILE_ROWS - 1) / TILE_ROWS;
-        bool const packed = count > FEW || columns < vectors * LANES;
-        if (packed)
-          pack(right, depth, first, columns, vectors * LANES, panel);
-        Block const block{left, right, panel, first, depth, columns, add};
         for (Index k = 0; k < count; ++k) {
           Index const channel = channels * k / count, end = channels * (k + 1) / count;
-          TILES[packed][vectors - 1][end - channel - 1](block, channel, out + channel * step + first, step);
+          TILES[vectors - 1][end - channel - 1](block, channel, out + channel * step + first, step);
         }
         first += columns;
       }

@@ -75,7 +75,8 @@ namespace decaf
 
 #if defined(__clang__)
 #define KERNEL_IVDEP _Pragma("clang loop vectorize(assume_safety)")
+#define KERNEL_UNROLL _Pragma("clang loop unroll(full)")
 #else
 #define KERNEL_IVDEP _Pragma("GCC ivdep")
-#endif
 #define KERNEL_UNROLL _Pragma("GCC unroll 16")
+#endif
