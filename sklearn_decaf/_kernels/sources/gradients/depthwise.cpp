@@ -38,12 +38,16 @@ namespace decaf
         Index u = 0;
         for (; u + COLUMNS <= columns; u += COLUMNS) {
           Vector values[COLUMNS];
-          KERNEL_UNROLL for (int k = 0; k < COLUMNS; ++k)
-            values[k] = load<Vector>(from + (u + k) * gradient.step[1]);
+          float const *place = from + u * gradient.step[1];
+          KERNEL_UNROLL for (int k = 0; k < COLUMNS; ++k) {
+            values[k] = load<Vector>(place);
+            place = whole(place + gradient.step[1]);
+          }
           KERNEL_UNROLL for (int i = 0; i < ROWS; ++i) {
-            float const *row = windows + i * x.step[0] + u * STRIDE * step;
+            place = whole(windows + i * x.step[0] + u * STRIDE * step);
             KERNEL_UNROLL for (int q = 0; q < (COLUMNS - 1) * STRIDE + SIZE; ++q) {
-              Vector const pixel = load<Vector>(row + q * step);
+              Vector const pixel = load<Vector>(place);
+              place = whole(place + step);
               KERNEL_UNROLL for (int j = 0; j < SIZE; ++j)
                 if (q >= j && (q - j) % STRIDE == 0 && (q - j) / STRIDE < COLUMNS)
                   total[i][j] += pixel * values[(q - j) / STRIDE];
@@ -52,10 +56,13 @@ namespace decaf
         }
         for (; u < columns; ++u) {
           Vector const value = load<Vector>(from + u * gradient.step[1]);
-          KERNEL_UNROLL for (int i = 0; i < ROWS; ++i)
-            KERNEL_UNROLL for (int j = 0; j < SIZE; ++j)
-              total[i][j] +=
-                  value * load<Vector>(windows + i * x.step[0] + (u * STRIDE + j) * step);
+          KERNEL_UNROLL for (int i = 0; i < ROWS; ++i) {
+            float const *place = whole(windows + i * x.step[0] + u * STRIDE * step);
+            KERNEL_UNROLL for (int j = 0; j < SIZE; ++j) {
+              total[i][j] += value * load<Vector>(place);
+              place = whole(place + step);
+            }
+          }
         }
       }
       KERNEL_UNROLL for (int i = 0; i < ROWS; ++i)
@@ -143,19 +150,23 @@ namespace decaf
         V weights[TAPS];
         KERNEL_UNROLL for (int e = 0; e < TAPS; ++e)
           weights[e] = load<V>(sources[s].kernel + e * kernel_step);
-        float const *row = sources[s].gradient;
+        float const *next = sources[s].gradient + from * gradient_step;
         KERNEL_UNROLL for (int q = 0; q < OUTPUTS + TAPS - 1; ++q) {
+          float const *place = next;
+          next = whole(next + gradient_step);
           if (CHECK && (from + q < 0 || from + q >= columns))
             continue;
-          V const value = load<V>(row + (from + q) * gradient_step);
+          V const value = load<V>(place);
           KERNEL_UNROLL for (int e = 0; e < TAPS; ++e)
             if (q - (TAPS - 1) + e >= 0 && q - (TAPS - 1) + e < OUTPUTS)
               sums[q - (TAPS - 1) + e] += weights[e] * value;
         }
       }
-      KERNEL_UNROLL for (int o = 0; o < OUTPUTS; ++o)
+      KERNEL_UNROLL for (int o = 0; o < OUTPUTS; ++o) {
         if (!CHECK || o < count)
-          store(out + o * out_step, sums[o]);
+          store(out, sums[o]);
+        out = whole(out + out_step);
+      }
     }
 
     // `count` values of one row and phase.

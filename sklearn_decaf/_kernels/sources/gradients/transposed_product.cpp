@@ -33,22 +33,13 @@ namespace decaf
       bool add;      // to what is there
     };
 
-    // Makes a sum of addresses one register. gcc takes it apart and keeps every term of every load in
-    // a register of its own, of which there are not enough.
-    inline void keep_whole(float const *&place)
-    {
-      asm("" : "+r"(place));
-    }
-
     template <int ROWS, int VECTORS>
     void tile(Block const &block, Index channel, float *out, Index step)
     {
       Vector sums[ROWS][VECTORS] = {};
       for (Index t = 0; t < block.depth; ++t) {
-        float const *left = block.left[t] + channel;
-        float const *right = block.right[t] + block.first;
-        keep_whole(left);
-        keep_whole(right);
+        float const *left = whole(block.left[t] + channel);
+        float const *right = whole(block.right[t] + block.first);
         Vector values[VECTORS];
         KERNEL_UNROLL for (int v = 0; v < VECTORS; ++v)
           values[v] = load<Vector>(right + v * LANES);

@@ -56,6 +56,15 @@ namespace decaf
     std::memcpy(place, &value, sizeof value);
   }
 
+  // Makes an address one register. gcc takes sums of addresses apart, and keeps every term of every
+  // load of an unrolled loop in a register of its own, of which there are not enough.
+  template <class Number>
+  Number *whole(Number *place)
+  {
+    asm("" : "+r"(place));
+    return place;
+  }
+
   // body(ch, zero) for channels [ch, ch + n), where `zero` has the type of n numbers: whole vectors
   // first, half a one where 16 numbers are a vector, one number each in the end.
   template <class Body>
