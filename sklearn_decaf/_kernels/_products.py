@@ -60,15 +60,25 @@ class MatrixProducts:
             if count <= 0:
                 continue
             tile = tiles[0][0]
-            shape = groups, count, depth, tile.vectors, tile.lanes
-            panels = aligned_zeros(shape, matrix.dtype)
-            flat = panels.reshape(groups, count, depth, width)
-            for panel in range(count):
-                part = matrix[:, :, first + panel * width : first + (panel + 1) * width]
-                flat[:, panel, :, : part.shape[2]] = part
+            panels = aligned_zeros((groups, count, depth, tile.vectors, tile.lanes), matrix.dtype)
             packed.append((first, panels))
             first += count * width
+        self.write_matrix(matrix, packed)
         return packed
+
+    @staticmethod
+    def write_matrix(matrix: np.ndarray, packed: list[Panels]) -> None:
+        """Write other numbers into a packed matrix of the same shape."""
+        groups, depth, columns = matrix.shape
+        for first, panels in packed:
+            width = panels.shape[3] * panels.shape[4]
+            flat = panels.reshape(groups, -1, depth, width)
+            whole = min(panels.shape[1], (columns - first) // width)
+            end = first + whole * width
+            parts = matrix[:, :, first:end].reshape(groups, depth, whole, width)
+            flat[:, :whole] = parts.transpose(0, 2, 1, 3)
+            if whole < panels.shape[1]:
+                flat[:, whole, :, : columns - end] = matrix[:, :, end:]
 
     @staticmethod
     def packed_width(packed: list[Panels]) -> int:

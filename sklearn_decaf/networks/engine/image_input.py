@@ -1,4 +1,4 @@
-"""Pixels of an image, preprocessed into the input of the first convolution."""
+"""Pixels of images, preprocessed into the input of the first convolution."""
 
 from __future__ import annotations
 
@@ -21,15 +21,16 @@ def swaps_pixels(architecture: Architecture, first: Conv) -> bool:
 
 
 def compile_image(builder: ProgramBuilder, pixels) -> tuple[list[Phase], np.ndarray]:
-    """Make the maps of the image, of one at a time.
+    """Make the maps of the images.
 
     Returns
     -------
     phases : list
-        They write an image, preprocessed, into the maps.
-    image : ndarray of shape (h, w * 3), of the type `pixels`
-        Where the image is expected.
+        They write the images, preprocessed, into the maps.
+    images : ndarray of shape (n, h, w * 3), of the type `pixels`
+        Where the images are expected.
     """
+    n = builder.n_images
     conv = builder.layers[0].conv  # the only layer that reads the image
     algorithm = builder.packed[conv.name].algorithm
     h, w, c = builder.shapes[INPUT]
@@ -40,30 +41,33 @@ def compile_image(builder: ProgramBuilder, pixels) -> tuple[list[Phase], np.ndar
         oh, ow, _ = builder.shapes[conv.name]
         hb, wb = oh + algorithm.r - 1, ow + algorithm.r - 1  # blocks
         below, beside = max(hb * b - top - h, 0), max(wb * b - left - w, 0)
-        padded = builder.arena.take_bordered(1, (h, w, c), ((top, below), (left, beside)))
-        blocks = builder.arena.take((1, hb, wb, b * b * c))
-        builder.maps[INPUT] = Maps(1, blocks.shape[1:], array=blocks)
-        phases = [_space_to_depth(padded[0, : hb * b, : wb * b], blocks[0], b, builder.n_parts)]
+        padded = builder.arena.take_bordered(n, (h, w, c), ((top, below), (left, beside)))
+        blocks = builder.arena.take((n, hb, wb, b * b * c))
+        builder.maps[INPUT] = Maps(n, blocks.shape[1:], array=blocks)
+        whole = padded[:, : hb * b, : wb * b]
+        phases = [_space_to_depth(*both, b, builder.n_parts) for both in zip(whole, blocks)]
     else:
-        padded = builder.arena.take_bordered(1, (h, w, c), pads)
-        builder.maps[INPUT] = Maps(1, (h, w, c), pads, array=padded)
+        padded = builder.arena.take_bordered(n, (h, w, c), pads)
+        builder.maps[INPUT] = Maps(n, (h, w, c), pads, array=padded)
         phases = []
-    inside = padded.reshape(padded.shape[1], 1, -1)  # whole rows: (h, 1, w * c)
-    inside = inside[top : top + h, :, left * c : (left + w) * c]
-    image = np.zeros((h, w * c), pixels)
-    return [_preprocess(image, inside, builder, conv), *phases], image
+    inside = padded.reshape(n, padded.shape[1], 1, -1)  # whole rows: (n, h, 1, w * c)
+    inside = inside[:, top : top + h, :, left * c : (left + w) * c]
+    images = np.zeros((n, h, w * c), pixels)
+    return [_preprocess(images, inside, builder, conv), *phases], images
 
 
-def _preprocess(image: np.ndarray, out: np.ndarray, builder: ProgramBuilder, conv: Conv) -> Phase:
-    """Subtract the mean and divide by the deviation, rows of the image at a time."""
-    h, width = image.shape
+def _preprocess(images: np.ndarray, out: np.ndarray, builder: ProgramBuilder, conv: Conv) -> Phase:
+    """Subtract the mean and divide by the deviation, rows of an image at a time."""
+    _, h, width = images.shape
     mean, std = _mean_and_std(builder.architecture, conv, width // 3)
     flip = builder.architecture.preprocessing.flip_vertical
+    bind = _kernels.kernels.bind_preprocess
     phase = []
     for a, b in builder.split(0, h):
         rows = slice(h - b, h - a) if flip else slice(a, b)
         own = mean[a:b] if len(mean) > 1 else mean
-        phase.append([_kernels.kernels.bind_preprocess(image[rows], own, std, flip, out[a:b])])
+        both = zip(images[:, rows], out[:, a:b])
+        phase += [[bind(image, own, std, flip, part)] for image, part in both]
     return phase
 
 

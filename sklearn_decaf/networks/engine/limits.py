@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 class Limits:
     """Sizes that decide how the work is cut, measured on the processors of today.
 
-    The first nine change how fast a network is, and no bit of its features. The last four choose
+    The first ten change how fast a network is, and no bit of its features. The last four choose
     between ways of computing that round differently.
 
     Parameters
@@ -35,6 +35,9 @@ class Limits:
         What reading weights costs, in multiples of reading as many numbers of maps.
     group_size : int
         Images that the grouped stage computes together, at most.
+    images_together : bool
+        Whether the Winograd tiles of several images are always multiplied together, not only where
+        the weights are large.
     winograd_min_channels : int
         With fewer channels Winograd's transforms cost more than the products they save.
     winograd_weights : int
@@ -57,6 +60,7 @@ class Limits:
     many_weights: int = 512 * 1024
     weight_cost: int = 1
     group_size: int = 8
+    images_together: bool = True
     winograd_min_channels: int = 8
     winograd_weights: int = 6 * 1024 * 1024
     smaller_tile_cost: float = 1.25

@@ -68,7 +68,11 @@ class LoweredParameters(Mapping[str, np.ndarray]):
 
     def __getitem__(self, name: str) -> np.ndarray:
         layer, _, part = name.rpartition(".")
-        return self._lowering.layer_parameters(layer, self._parameters)[part]
+        return self.of_layer(layer)[part]
+
+    def of_layer(self, name: str) -> dict[str, np.ndarray]:
+        """Make all parameters of a layer at once, by their short names."""
+        return self._lowering.layer_parameters(name, self._parameters)
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._lowering.architecture.parameter_shapes())

@@ -93,7 +93,7 @@ def compile_program(
     fused = fuse(architecture, layers, outputs)
     builder = ProgramBuilder(architecture, packed, fused, n_images, n_parts, limits)
     loading, sources = _compile_inputs(builder, inputs, pixels)
-    steps = [_compile_step(layer, builder) for layer in fused]
+    steps = [compile_step(layer, builder) for layer in fused]
     schedule = _schedule(builder, steps, outputs)
     storing, results = _compile_outputs(builder, outputs)
     phases = [*loading, *(phase for _, phase in schedule), *storing]
@@ -110,7 +110,8 @@ def compile_program(
     )
 
 
-def _compile_step(layer: Layer | FusedConv, builder: ProgramBuilder) -> Step:
+def compile_step(layer: Layer | FusedConv, builder: ProgramBuilder) -> Step:
+    """Make the step of a layer, or of layers that are computed together."""
     if isinstance(layer, FusedConv):
         return compile_convolution_step(layer, builder)
     return layer.compile_step(builder)

@@ -12,7 +12,14 @@ from .depthwise import Depthwise
 from .group_size import images_for_weights
 from .matrix_product import MatrixProduct
 from .operands import ConvAlgorithm, ConvOperands
-from .packing import PackedConv, kernel_swaps_channels, pack_convolutions
+from .packing import (
+    PackedConv,
+    kernel_swaps_channels,
+    pack_convolution,
+    pack_convolutions,
+    pack_kernel,
+    rewrite_kernel,
+)
 from .patches import DoublePatches, Patches
 from .winograd import WholeMapWinograd, Winograd
 
@@ -25,7 +32,10 @@ __all__ = [
     "compile_convolution",
     "images_for_weights",
     "kernel_swaps_channels",
+    "pack_convolution",
     "pack_convolutions",
+    "pack_kernel",
+    "rewrite_kernel",
 ]
 
 _ALGORITHMS: dict[str, type[ConvAlgorithm]] = {
@@ -41,6 +51,7 @@ def compile_convolution(operands: ConvOperands) -> ConvAlgorithm:
     kind = operands.packed.algorithm.kind
     if kind == "winograd":
         # weights that are read for several images are multiplied with the tiles of all of them
-        whole = operands.x.n > 1 or operands.images_for_weights > 1
+        together = operands.x.n > 1 and operands.limits.images_together
+        whole = together or operands.images_for_weights > 1
         return (WholeMapWinograd if whole else Winograd)(operands)
     return _ALGORITHMS[kind](operands)

@@ -122,7 +122,7 @@ class _WinogradCalls(ConvAlgorithm):
 
 
 class Winograd(_WinogradCalls):
-    """A few rows of tiles of one image at a time, while they are in the cache."""
+    """A few rows of tiles of an image at a time, while they are in the cache."""
 
     def __init__(self, operands: ConvOperands):
         super().__init__(operands)
@@ -144,20 +144,23 @@ class Winograd(_WinogradCalls):
         grid = self._grid
         start, stop = grid.n_rows(first) if first else 0, grid.n_rows(end)
         parts = self._written_parts(start, stop)
-        phase = [self._part(a, b, *scratch) for (a, b), scratch in zip(parts, self._scratch())]
-        return [phase, *self._add_residual(first, end)]
+        phases = [
+            [self._part(i, a, b, *scratch) for (a, b), scratch in zip(parts, self._scratch())]
+            for i in range(self.operands.x.n)
+        ]
+        return [*phases, *self._add_residual(first, end)]
 
-    def _part(self, a: int, b: int, tiles: np.ndarray, products: np.ndarray) -> Task:
-        """Rows of tiles of the one image, a few after another."""
+    def _part(self, i: int, a: int, b: int, tiles: np.ndarray, products: np.ndarray) -> Task:
+        """Rows of tiles of image i, a few after another."""
         grid = self._grid
         task: Task = []
         for row in range(a, b, self._n_rows):
             n = min(self._n_rows, b - row)
             own, made = (_first_tiles(array, n * grid.across) for array in (tiles, products))
             rows = grid.tile_rows(row, n)
-            task.append(self._transform(0, own, rows))
+            task.append(self._transform(i, own, rows))
             task += self._multiply(own, made, 0, grid.n_products)
-            task.append(self._transform_back(0, made, rows))
+            task.append(self._transform_back(i, made, rows))
         return task
 
 
