@@ -1,21 +1,36 @@
 """Runs a network forward and backward, a group of images at a time.
 
 Images do not depend on each other, so a group goes forward and backward at once, and of its maps
-nothing is kept but the gradients of the parameters. Memory does not grow with the batch. The
-gradients of the groups are added in their order: the bits do not depend on the threads.
+nothing is kept but the gradients of the parameters. Memory does not grow with the batch. Threads
+take groups; the gradients of the groups are added in their order, and the size of a group depends
+on the network alone: the bits do not depend on the threads.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
 
 import numpy as np
 
+from .... import _kernels
+from ...._utils.parallel import run_in_threads, single_threaded_blas
 from ...architecture import INPUT, Architecture
-from ...reference import layer_parameters, preprocess
+from ..image_input import swaps_pixels
+from ..limits import Limits
+from .dropout import draw_factors, dropout_name, insert_dropout
+from .group_program import GroupProgram
+from .numpy_passes import NumpyPasses
+from .ordered_sum import OrderedSum
+from .trained_network import TrainedNetwork, layers_between
 
 # (scores of a group, which images of the batch they are of) -> sum of losses, gradient by scores
 Loss = Callable[[np.ndarray, slice], tuple[float, np.ndarray]]
+
+MAX_GROUP_SIZE = 16
+GROUP_BYTES = 64 * 1024 * 1024  # of all maps of a group, about
 
 
 class TrainingPlan:
@@ -36,8 +51,9 @@ class TrainingPlan:
     dropout : dict of str to float, default={}
         Layers whose output is dropped in training, with its probability; what is left is scaled
         up.
-    group_size : int, default=16
-        Images that go forward and backward together.
+    group_size : int, optional
+        Images that go forward and backward together. Default: as many as have maps of some 64 MB,
+        a power of two, at most 16.
     exact : bool, default=False
         Compute convolutions and their gradients by plain sums only.
     """
@@ -51,7 +67,7 @@ class TrainingPlan:
         start: str = INPUT,
         trainable: Collection[str] | None = None,
         dropout: Mapping[str, float] | None = None,
-        group_size: int = 16,
+        group_size: int | None = None,
         exact: bool = False,
     ):
         self.architecture = architecture
@@ -59,22 +75,41 @@ class TrainingPlan:
         self.output = output
         self.start = start
         self.dropout = dict(dropout or {})
-        self.group_size = group_size
         self.exact = exact
-        self.layers = _between(architecture, start, output)
+        self.layers = layers_between(architecture, start, output)
         if trainable is None:
             trainable = [
                 one.name for one in self.layers if architecture.layer_parameter_shapes(one.name)
             ]
         self.trainable = tuple(trainable)
-        # what lies between the trainable layers and the output
-        self._needed = set(self.trainable)
-        for layer in self.layers:
-            if not self._needed.isdisjoint(architecture.inputs(layer.name)):
-                self._needed.add(layer.name)
+        self.group_size = group_size or self._choose_group_size()
+        self._network = self._numpy = None
+        if _kernels.KERNEL_SET is None or not self.layers:
+            if self.layers:
+                _kernels.warn_if_missing()
+            self._numpy = NumpyPasses(architecture, parameters, start, output, self.trainable)
+            return
+        self._limits = replace(Limits(), images_together=False)
+        self._network = TrainedNetwork(
+            insert_dropout(architecture, {k: v for k, v in self.dropout.items() if k != output}),
+            parameters,
+            start,
+            output,
+            self.trainable,
+            exact=exact,
+            limits=self._limits,
+        )
+        self._swaps_pixels = start == INPUT and swaps_pixels(
+            self._network.architecture, self._network.layers[0]
+        )
+        # programs that nobody is using, by the type of their input
+        self._idle: dict[np.dtype, list[GroupProgram]] = {}
+        self._sums: OrderedSum | None = None
 
     def refresh(self) -> None:
         """Take over parameters that have changed."""
+        if self._network is not None:
+            self._network.refresh()
 
     def forward(self, inputs: np.ndarray, *, n_threads: int = 1) -> np.ndarray:
         """Compute the output without dropout.
@@ -89,10 +124,21 @@ class TrainingPlan:
         -------
         ndarray of shape (n, oh, ow, oc) or (n, oc), float32
         """
-        shape = self.architecture.shapes()[self.output]
-        found = np.empty((len(inputs), *shape), np.float32)
-        for part in self._groups(len(inputs)):
-            found[part] = self._values(inputs[part], {})[self.output]
+        shapes = {INPUT: self.architecture.input_shape, **self.architecture.shapes()}
+        found = np.empty((len(inputs), *shapes[self.output]), np.float32)
+        groups = self._groups(len(inputs))
+
+        def run(i: int) -> None:
+            part = groups[i]
+            if self._numpy is not None:
+                found[part] = self._numpy.forward(inputs[part], {})[self.output]
+                return
+            with self._borrow(inputs.dtype) as program:
+                scores = program.forward(self._prepared(inputs[part]), {})
+                found[part] = scores.reshape(len(scores), *shapes[self.output])
+
+        with single_threaded_blas():
+            run_in_threads(run, len(groups), n_threads)
         return found
 
     def gradients(
@@ -119,79 +165,59 @@ class TrainingPlan:
             The same of the gradients, by the full names of the parameters. The arrays are valid
             until the next call.
         """
-        total, sums = 0.0, {}
-        for part in self._groups(len(inputs)):
-            masks = self._masks(part, seed)
-            values = self._values(inputs[part], masks)
-            value, gradient = loss(values[self.output], part)
-            found = self._backward(values, masks, gradient)
-            total += value
-            for name, own in found.items():
-                sums[name] = sums[name] + own if name in sums else own
-        return total, sums
+        groups = self._groups(len(inputs))
+        if self._sums is None:
+            self._sums = OrderedSum()
+        sums = self._sums
+        sums.restart()
+        if not groups:
+            sums.clear()
 
-    def _groups(self, n: int) -> Iterator[slice]:
-        for first in range(0, n, self.group_size):
-            yield slice(first, min(first + self.group_size, n))
+        def run(i: int) -> None:
+            part = groups[i]
+            factors = draw_factors(self.architecture.shapes(), self.dropout, part, seed)
+            if self._numpy is not None:
+                values = self._numpy.forward(inputs[part], factors)
+                value, gradient = loss(values[self.output], part)
+                found = self._numpy.backward(values, factors, gradient)
+                sums.add(i, value, {"": found})
+                return
+            with self._borrow(inputs.dtype) as program:
+                named = {dropout_name(name): own for name, own in factors.items()}
+                value, gradient = loss(program.forward(self._prepared(inputs[part]), named), part)
+                program.backward(gradient)
+                sums.add(i, value, program.gradients)
 
-    def _masks(self, part: slice, seed: int) -> dict[str, np.ndarray]:
-        """0, or 1 / (1 - p), for each value of each layer with dropout."""
+        with single_threaded_blas():
+            run_in_threads(sums.guard(run), len(groups), n_threads)
+        if self._numpy is not None:
+            return sums.value, sums.arrays.get("", {})
+        return sums.value, self._network.original_gradients(sums.arrays)
+
+    def _groups(self, n: int) -> list[slice]:
+        return [
+            slice(first, min(first + self.group_size, n)) for first in range(0, n, self.group_size)
+        ]
+
+    def _choose_group_size(self) -> int:
         shapes = self.architecture.shapes()
-        masks = {}
-        for place, (name, p) in enumerate(sorted(self.dropout.items())):
-            rows = [
-                np.random.default_rng((seed, image, place)).random(shapes[name], np.float32) >= p
-                for image in range(part.start, part.stop)
-            ]
-            masks[name] = np.stack(rows) / np.float32(1 - p)
-        return masks
+        nbytes = sum(4 * math.prod(shapes[layer.name]) for layer in self.layers)
+        size = min(MAX_GROUP_SIZE, max(1, GROUP_BYTES // max(1, nbytes)))
+        return 1 << (size.bit_length() - 1)
 
-    def _values(self, inputs, masks) -> dict[str, np.ndarray]:
-        """Outputs of all layers, those with dropout before it."""
-        net = self.architecture
-        if self.start == INPUT:
-            inputs = preprocess(inputs, net.preprocessing, np.float32)
-        values = {self.start: inputs}
-        for layer in self.layers:
-            own = layer_parameters(net, layer.name, self.parameters, np.float32)
-            read = [
-                values[name] * masks.get(name, np.float32(1)) for name in net.inputs(layer.name)
-            ]
-            values[layer.name] = layer.forward(read, list(own.values()))
-        return values
+    def _prepared(self, inputs: np.ndarray) -> np.ndarray:
+        return inputs[..., ::-1] if self._swaps_pixels else inputs
 
-    def _backward(self, values, masks, gradient) -> dict[str, np.ndarray]:
-        net, found, sums = self.architecture, {}, {self.output: gradient}
-        for layer in reversed(self.layers):
-            if layer.name not in self._needed or layer.name not in sums:
-                continue
-            gradient = sums.pop(layer.name)
-            if layer.name in masks:
-                gradient = gradient * masks[layer.name]
-            sources = net.inputs(layer.name)
-            read = [values[name] * masks.get(name, np.float32(1)) for name in sources]
-            own = layer_parameters(net, layer.name, self.parameters, np.float32)
-            by_inputs, by_parameters = layer.backward(
-                read, list(own.values()), values[layer.name], gradient
-            )
-            if layer.name in self.trainable:
-                names = dict(zip(own, by_parameters))
-                for statistic in layer.statistics:
-                    del names[f"{layer.name}.{statistic}"]
-                found.update(names)
-            for source, by_input in zip(sources, by_inputs):
-                if source in self._needed:
-                    sums[source] = sums[source] + by_input if source in sums else by_input
-        return found
-
-
-def _between(architecture: Architecture, start: str, output: str) -> tuple:
-    """The layers on the way from one to another, in order."""
-    needed, found = {output}, []
-    for layer in reversed(architecture.ancestors([output])):
-        if layer.name in needed and layer.name != start:
-            found.append(layer)
-            needed.update(architecture.inputs(layer.name))
-    if INPUT in needed and start != INPUT:
-        raise ValueError(f"layer {output!r} depends on more than {start!r}")
-    return tuple(found[::-1])
+    @contextmanager
+    def _borrow(self, dtype: np.dtype) -> Iterator[GroupProgram]:
+        """A program for the time of a ``with`` statement; then others may use it."""
+        pixels = np.dtype(np.uint8 if dtype == np.uint8 else np.float32)
+        idle = self._idle.setdefault(pixels, [])
+        try:
+            program = idle.pop()  # atomic, as append is
+        except IndexError:
+            program = GroupProgram(self._network, self.group_size, pixels, self._limits)
+        try:
+            yield program
+        finally:
+            idle.append(program)
