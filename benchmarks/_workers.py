@@ -172,7 +172,9 @@ class _Commands:
         return [self._timed() for _ in range(calls)]
 
     def peak_memory(self):
-        return peak_memory()
+        """Megabytes; what an engine says that the process had before does not count."""
+        most = peak_memory()
+        return None if most is None else most - getattr(self._engine, "memory_before", 0)
 
     def _timed(self) -> float:
         start = time.perf_counter()
