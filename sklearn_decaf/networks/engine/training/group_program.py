@@ -7,6 +7,8 @@ by the methods of the layer.
 
 from __future__ import annotations
 
+import math
+from collections.abc import Collection
 from dataclasses import replace
 
 import numpy as np
@@ -28,7 +30,7 @@ from .dropout import Dropout
 from .gradient_maps import GradientMaps, whole
 from .group_builder import GroupBuilder
 from .layer_backward import Backward, add_backward, mask, sum_channels
-from .tape import Tape
+from .tape import Seconds, Tape
 from .trained_network import TrainedNetwork
 
 FEW_IMAGES = 2  # of so many, a chain's strips of rows are still high enough
@@ -40,6 +42,10 @@ class GroupProgram:
     Parameters
     ----------
     network : TrainedNetwork
+    layers : tuple of Layer
+        Those of the network that are computed, in order.
+    output : str
+        The one of them whose value is wanted, and whose gradient is given.
     n : int
     pixels : dtype
         Of the images, uint8 or float32; of no meaning where the network begins at a layer.
@@ -51,12 +57,23 @@ class GroupProgram:
         By layer and parameter, in the form in which they are summed up.
     """
 
-    def __init__(self, network: TrainedNetwork, n: int, pixels: np.dtype, limits: Limits):
+    def __init__(
+        self,
+        network: TrainedNetwork,
+        layers: tuple[Layer, ...],
+        output: str,
+        n: int,
+        pixels: np.dtype,
+        limits: Limits,
+    ):
         self.network = network
+        self.layers = layers
+        self.output = output
         self.n = n
         self._limits = limits if n <= FEW_IMAGES else replace(limits, small_map=1 << 62)
-        fused = fuse(network.architecture, network.layers, self._kept())
-        self._fused = fused
+        self._fused = fused = fuse(
+            network.architecture, layers, kept_layers(network, layers, output)
+        )
         self._builder = GroupBuilder(
             network.architecture, network.packed, fused, n, 1, self._limits
         )
@@ -65,17 +82,22 @@ class GroupProgram:
                 name: np.zeros(shape, np.float32)
                 for name, shape in network.parameter_shapes(layer).items()
             }
-            for layer in network.layers
+            for layer in layers
             if layer.name in network.trained
         }
-        self._in_numpy = {layer.name for layer in network.layers if self._is_in_numpy(layer)}
+        self._in_numpy = {layer.name for layer in layers if self._is_in_numpy(layer)}
         self._forward = Tape()
         self._inputs = self._compile_inputs(pixels)
         self._compile_forward()
         self._backward: Tape | None = None
         self._output_gradient: np.ndarray | None = None
 
-    def forward(self, inputs: np.ndarray, factors: dict[str, np.ndarray]) -> np.ndarray:
+    def forward(
+        self,
+        inputs: np.ndarray,
+        factors: dict[str, np.ndarray],
+        seconds: Seconds | None = None,
+    ) -> np.ndarray:
         """Compute the output of at most n images.
 
         Parameters
@@ -83,6 +105,8 @@ class GroupProgram:
         inputs : ndarray of shape (m, h, w, c) or (m, c)
         factors : dict of str to ndarray
             Of dropout layers; without any, all values stay as they are.
+        seconds : dict, optional
+            The time of each step is added, by its layers and "forward".
 
         Returns
         -------
@@ -91,36 +115,31 @@ class GroupProgram:
         m = len(inputs)
         self._inputs[:m] = inputs.reshape(m, *self._inputs.shape[1:])
         self._inputs[m:] = 0
-        for layer in self.network.layers:
+        for layer in self.layers:
             if isinstance(layer, Dropout):
                 array = self._builder.factors(layer.name)
                 if layer.name in factors:
                     array[:m] = factors[layer.name].reshape(m, *array.shape[1:])
                 else:
                     array[...] = 1
-        self._forward.run()
-        return self._values(self.network.output)[:m].copy()
+        self._forward.run(seconds)
+        return self._values(self.output)[:m].copy()
 
-    def backward(self, gradient: np.ndarray) -> None:
-        """Compute the gradients by the parameters, after :meth:`forward`, from its output's."""
+    def backward(self, gradient: np.ndarray, seconds: Seconds | None = None) -> None:
+        """Compute the gradients by the parameters, after :meth:`forward`, from its output's.
+
+        Times are added by layers, and "activation", "weights" or "input": what the gradient is
+        of.
+        """
         if self._backward is None:
             self._compile_backward()
         m = len(gradient)
         target = self._output_gradient
         target[:m] = np.asarray(gradient).reshape(m, *target.shape[1:])
         target[m:] = 0
-        self._backward.run()
+        self._backward.run(seconds)
 
     # What is computed how -------------------------------------------------------------------------
-
-    def _kept(self) -> set[str]:
-        """What may not be fused away: activations other than ReLU want their inputs again."""
-        network = self.network
-        kept = {network.output}
-        for layer in network.layers:
-            if isinstance(layer, Activation) and not isinstance(layer, ReLU):
-                kept.update(network.architecture.inputs(layer.name))
-        return kept
 
     def _is_in_numpy(self, layer: Layer) -> bool:
         """Tell whether a layer is computed forward by NumPy: the engine has no step for it."""
@@ -148,6 +167,7 @@ class GroupProgram:
         builder, start = self._builder, self.network.start
         if start == INPUT:
             phases, images = compile_image(builder, pixels)
+            self._forward.topic = (), "forward"
             self._forward.phases(phases)
             return images
         maps = builder.new_maps(start)
@@ -174,7 +194,9 @@ class GroupProgram:
         kept = {step.output for step in steps}
         for chain in split_chains(steps, self._limits):
             schedule = schedule_chain(chain, kept, self._builder.arena, self._limits)
-            self._forward.phases([phase for _, phase in schedule])
+            for step, phase in schedule:
+                self._forward.topic = step.layers, "forward"
+                self._forward.phases([phase])
             self._builder.workspace.release()
 
     def _compute_in_numpy(self, layer: Layer) -> None:
@@ -184,6 +206,7 @@ class GroupProgram:
         def run() -> None:
             out[...] = layer.forward(sources, network.packed[layer.name])
 
+        self._forward.topic = (layer.name,), "forward"
         self._forward.function(run)
 
     def _sources(self, layer: Layer) -> list[np.ndarray]:
@@ -202,13 +225,14 @@ class GroupProgram:
         gradients = GradientMaps(tape, builder.arena, self.n, network.shapes, borders)
         convolutions = ConvolutionBackward(tape, gradients, builder.workspace, self._limits)
         given = Backward(tape, gradients, self.gradients, network, builder)
-        first = gradients.plain(builder.maps[network.output].shape)
+        first = gradients.plain(builder.maps[self.output].shape)
         self._output_gradient = whole(first)  # never given back: it is written to from outside
-        gradients.pass_on(network.output, first)
+        gradients.pass_on(self.output, first)
         for item in reversed(self._fused):
             inner = item.layers if isinstance(item, FusedConv) else (item.name,)
             if network.needed.isdisjoint(inner):
                 continue
+            tape.topic = inner, "activation"
             by_output = gradients.take(item.name)
             if isinstance(item, FusedConv):
                 self._convolution_backward(item, by_output, given, convolutions)
@@ -230,10 +254,12 @@ class GroupProgram:
             given.gradients.pass_on(item.residual, by_output)
         packed = network.packed[conv.name]
         if conv.name in network.trained:
+            given.tape.topic = item.layers, "weights"
             own, x = self.gradients[conv.name], self._builder.maps[source]
             backward.by_kernel(conv, packed.algorithm, x, by_output, own["kernel"])
         if conv.name not in network.needed or source not in network.needed:
             return
+        given.tape.topic = item.layers, "input"
         if conv.name in network.data_gradients:
             backward.by_input(network.data_gradients[conv.name], source, by_output)
         elif packed.algorithm.kind == "depthwise":
@@ -254,3 +280,18 @@ class GroupProgram:
             given.tape.function(run)
 
         given.gradients.add(source, write)
+
+
+def kept_layers(network: TrainedNetwork, layers: Collection[Layer], output: str) -> set[str]:
+    """What may not be fused away: activations other than ReLU want their inputs again."""
+    kept = {output}
+    for layer in layers:
+        if isinstance(layer, Activation) and not isinstance(layer, ReLU):
+            kept.update(network.architecture.inputs(layer.name))
+    return kept
+
+
+def map_bytes(network: TrainedNetwork, layers: tuple[Layer, ...], output: str) -> int:
+    """The size of all maps that are kept, of one image."""
+    fused = fuse(network.architecture, layers, kept_layers(network, layers, output))
+    return sum(4 * math.prod(network.shapes[item.name]) for item in fused)

@@ -19,6 +19,7 @@ from ...layers import (
     Add,
     AveragePool,
     Concat,
+    Dense,
     GlobalAveragePool,
     GlobalMaxPool,
     Layer,
@@ -245,6 +246,30 @@ def _lrn(layer: LRN, by_output: Maps, given: Backward) -> None:
     _add(layer, by_output, given)
 
 
+def _dense(layer: Dense, by_output: Maps, given: Backward) -> None:
+    (source,) = given.network.architecture.inputs(layer.name)
+    x, gradient = given.values(source), given.view(by_output, layer.name)
+    x, own = x.reshape(len(x), -1), given.by_parameters.get(layer.name)
+    if own is not None:
+        given.tape.topic = (layer.name,), "weights"
+        product = _kernels.kernels.bind_transposed_product(x, gradient, own["kernel"])
+        given.tape.calls([product])
+        sum_channels(by_output, own["bias"], given)
+    for name in given.needed(layer):
+
+        def write(out: Maps, _) -> None:
+            target = whole(out).reshape(x.shape)
+
+            def run() -> None:
+                kernel, _ = given.network.packed[layer.name]
+                np.dot(gradient, kernel.T, out=target)
+
+            given.tape.topic = (layer.name,), "input"
+            given.tape.function(run)
+
+        given.gradients.add(name, write, bordered=False)
+
+
 def _in_numpy(layer: Layer, by_output: Maps, given: Backward) -> None:
     """Call the layer's own method, and hand its results on."""
     network = given.network
@@ -276,6 +301,7 @@ _KINDS: dict[type[Layer], Callable[[Layer, Maps, Backward], None]] = {
     Add: _add,
     AveragePool: _average_pool,
     Concat: _concat,
+    Dense: _dense,
     Dropout: _dropout,
     GlobalAveragePool: _average_pool,
     GlobalMaxPool: _max_pool,

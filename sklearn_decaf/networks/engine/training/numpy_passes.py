@@ -6,41 +6,93 @@ from collections.abc import Collection, Mapping
 
 import numpy as np
 
+from ...._utils.parallel import run_in_threads, single_threaded_blas
 from ...architecture import INPUT, Architecture
 from ...reference import layer_parameters, preprocess
+from .compiled_passes import Loss, cut
+from .dropout import draw_factors
+from .ordered_sum import OrderedSum
 from .trained_network import layers_between, needed_layers
 
 Arrays = dict[str, np.ndarray]
 
 
+GROUP_SIZE = 16
+
+
 class NumpyPasses:
-    """Forward and backward through a network, for any number of images at a time.
+    """Forward and backward through a network, for batches of any size.
 
     Parameters
     ----------
-    architecture : Architecture
-    parameters : dict of str to ndarray
-    start, output : str
-    trainable : collection of str
+    architecture, parameters, output, start, trainable, dropout, group_size, exact
+        As of :class:`~.plan.TrainingPlan`; all sums are plain here.
+
+    Attributes
+    ----------
+    group_size : int
     """
 
     def __init__(
         self,
         architecture: Architecture,
         parameters: Mapping[str, np.ndarray],
-        start: str,
         output: str,
+        *,
+        start: str,
         trainable: Collection[str],
+        dropout: Mapping[str, float],
+        group_size: int | None,
+        exact: bool,
     ):
+        self.group_size = group_size or GROUP_SIZE
         self._architecture = architecture
         self._parameters = parameters
         self._start = start
         self._output = output
         self._trainable = trainable
+        self._dropout = dropout
         self._layers = layers_between(architecture, start, output)
         self._needed = needed_layers(architecture, self._layers, trainable)
+        self._sums = OrderedSum()
 
-    def forward(self, inputs: np.ndarray, factors: Arrays) -> Arrays:
+    def refresh(self) -> None:
+        """Do nothing: the parameters are read where they are."""
+
+    def forward(self, inputs: np.ndarray, n_threads: int) -> np.ndarray:
+        """Compute the output without dropout."""
+        shapes = {INPUT: self._architecture.input_shape, **self._architecture.shapes()}
+        found = np.empty((len(inputs), *shapes[self._output]), np.float32)
+        groups = cut(slice(0, len(inputs)), self.group_size)
+
+        def run(i: int) -> None:
+            found[groups[i]] = self._values(inputs[groups[i]], {})[self._output]
+
+        with single_threaded_blas():
+            run_in_threads(run, len(groups), n_threads)
+        return found
+
+    def gradients(
+        self, inputs: np.ndarray, loss: Loss, seed: int, n_threads: int
+    ) -> tuple[float, Arrays]:
+        """Compute a loss and its gradients by the trainable parameters."""
+        groups, shapes = cut(slice(0, len(inputs)), self.group_size), self._architecture.shapes()
+        self._sums.restart()
+        if not groups:
+            self._sums.clear()
+
+        def run(i: int) -> None:
+            factors = draw_factors(shapes, self._dropout, groups[i], seed)
+            values = self._values(inputs[groups[i]], factors)
+            value, gradient = loss(values[self._output], groups[i])
+            found = self._backward(values, factors, gradient)
+            self._sums.add(i, value, {"": found})
+
+        with single_threaded_blas():
+            run_in_threads(self._sums.guard(run), len(groups), n_threads)
+        return self._sums.value, self._sums.arrays.get("", {})
+
+    def _values(self, inputs: np.ndarray, factors: Arrays) -> Arrays:
         """Compute the outputs of all layers; those with dropout before it.
 
         Parameters
@@ -59,7 +111,7 @@ class NumpyPasses:
             values[layer.name] = layer.forward(read, list(own.values()))
         return values
 
-    def backward(self, values: Arrays, factors: Arrays, gradient: np.ndarray) -> Arrays:
+    def _backward(self, values: Arrays, factors: Arrays, gradient: np.ndarray) -> Arrays:
         """Compute the gradients by the trainable parameters from one by the output."""
         net, found, sums = self._architecture, {}, {self._output: gradient}
         for layer in reversed(self._layers):

@@ -1,0 +1,217 @@
+"""Passes on compiled kernels: groups of images on threads, large last layers on blocks of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
+
+import numpy as np
+
+from ...._utils.parallel import run_in_threads, single_threaded_blas
+from ...architecture import INPUT, Architecture
+from ..image_input import swaps_pixels
+from ..limits import Limits
+from .dropout import draw_factors, dropout_name, insert_dropout
+from .group_program import GroupProgram, map_bytes
+from .head import Head, head_layers
+from .ordered_sum import OrderedSum
+from .trained_network import TrainedNetwork
+
+Arrays = dict[str, np.ndarray]
+# (scores of a group, which images of the batch they are of) -> sum of losses, gradient by scores
+Loss = Callable[[np.ndarray, slice], tuple[float, np.ndarray]]
+
+MAX_GROUP_SIZE = 16
+GROUP_BYTES = 64 * 1024 * 1024  # of the maps that a group keeps, about
+BLOCK_SIZE = 32  # images that a head with large weights is computed for
+
+
+class CompiledPasses:
+    """Forward and backward through a network, for batches of any size.
+
+    Parameters
+    ----------
+    architecture, parameters, output, start, trainable, dropout, group_size, exact
+        As of :class:`~.plan.TrainingPlan`.
+
+    Attributes
+    ----------
+    group_size : int
+    """
+
+    def __init__(
+        self,
+        architecture: Architecture,
+        parameters: Mapping[str, np.ndarray],
+        output: str,
+        *,
+        start: str,
+        trainable: Collection[str],
+        dropout: Mapping[str, float],
+        group_size: int | None,
+        exact: bool,
+    ):
+        self._architecture = architecture
+        self._output = output
+        self._dropout = dict(dropout)
+        self._limits = replace(Limits(), images_together=False)
+        inside = {name: p for name, p in dropout.items() if name != output}
+        self.network = network = TrainedNetwork(
+            insert_dropout(architecture, inside),
+            parameters,
+            start,
+            output,
+            trainable,
+            exact=exact,
+            limits=self._limits,
+        )
+        head = head_layers(network)
+        self._head = Head(network, head) if head else None
+        self._layers = network.layers[: len(network.layers) - len(head)]
+        self._end = self._head.source if self._head else network.output
+        self.group_size = group_size or self._choose_group_size()
+        self._block_size = self.group_size * max(1, BLOCK_SIZE // self.group_size)
+        self._swaps_pixels = start == INPUT and swaps_pixels(
+            network.architecture, network.layers[0]
+        )
+        # programs that nobody is using, by the type of their input
+        self._idle: dict[np.dtype, list[GroupProgram]] = {}
+        self._sums = OrderedSum()
+
+    def refresh(self) -> None:
+        """Take over parameters that have changed."""
+        self.network.refresh()
+
+    def forward(self, inputs: np.ndarray, n_threads: int) -> np.ndarray:
+        """Compute the output without dropout."""
+        shapes = self._architecture.shapes()
+        n, shape = len(inputs), self.network.shapes[self._end]
+        ends = np.empty((n, *shape), np.float32)
+        groups = cut(slice(0, n), self.group_size)
+
+        def run(i: int) -> None:
+            part = groups[i]
+            with self._borrow(inputs.dtype) as program:
+                ends[part] = program.forward(self._prepared(inputs[part]), {})
+
+        with single_threaded_blas():
+            run_in_threads(run, len(groups), n_threads)
+            if self._head is None:
+                return ends.reshape(n, *shapes[self._output])
+            found = np.empty((n, *shapes[self._output]), np.float32)
+            for block in cut(slice(0, n), self._block_size):
+                values = self._head.forward(ends[block], {}, n_threads)
+                found[block] = values[self.network.output].reshape(found[block].shape)
+        return found
+
+    def gradients(
+        self, inputs: np.ndarray, loss: Loss, seed: int, n_threads: int
+    ) -> tuple[float, Arrays]:
+        """Compute a loss and its gradients by the trainable parameters."""
+        self._sums.restart()
+        if not len(inputs):
+            self._sums.clear()
+        compute = self._by_groups if self._head is None else self._by_blocks
+        with single_threaded_blas():
+            compute(inputs, loss, seed, n_threads)
+        return self._sums.value, self.network.original_gradients(self._sums.arrays)
+
+    # Groups, each by one thread -------------------------------------------------------------------
+
+    def _by_groups(self, inputs: np.ndarray, loss: Loss, seed: int, n_threads: int) -> None:
+        groups = cut(slice(0, len(inputs)), self.group_size)
+
+        def run(i: int) -> None:
+            part = groups[i]
+            factors = self._factors(part, seed)
+            with self._borrow(inputs.dtype) as program:
+                scores = program.forward(self._prepared(inputs[part]), factors)
+                value, gradient = loss(self._shaped(scores), part)
+                program.backward(gradient)
+                self._sums.add(i, value, program.gradients)
+
+        run_in_threads(self._sums.guard(run), len(groups), n_threads)
+
+    # Blocks of groups, whose last layers all threads compute together -----------------------------
+
+    def _by_blocks(self, inputs: np.ndarray, loss: Loss, seed: int, n_threads: int) -> None:
+        n_groups = 0
+        for block in cut(slice(0, len(inputs)), self._block_size):
+            groups = cut(block, self.group_size)
+            with ExitStack() as stack:
+                programs = [stack.enter_context(self._borrow(inputs.dtype)) for _ in groups]
+                self._block(block, groups, programs, n_groups, inputs, loss, seed, n_threads)
+            n_groups += len(groups)
+
+    def _block(self, block, groups, programs, first_turn, inputs, loss, seed, n_threads) -> None:
+        """Forward by groups, through the head and back at once, and backward by groups."""
+        ends = np.empty((block.stop - block.start, *self.network.shapes[self._end]), np.float32)
+        places = [slice(g.start - block.start, g.stop - block.start) for g in groups]
+        factors = self._factors(block, seed)
+
+        def forward(i: int) -> None:
+            own = {name: values[places[i]] for name, values in factors.items()}
+            ends[places[i]] = programs[i].forward(self._prepared(inputs[groups[i]]), own)
+
+        run_in_threads(forward, len(groups), n_threads)
+        values = self._head.forward(ends, factors, n_threads)
+        value, gradient = loss(self._shaped(values[self.network.output]).copy(), block)
+        self._sums.value += value
+        by_ends = self._head.backward(
+            values,
+            factors,
+            np.asarray(gradient, np.float32).reshape(values[self.network.output].shape),
+            self._sums.arrays,
+            first=first_turn == 0,
+            n_threads=n_threads,
+        )
+        if by_ends is None:  # nothing before the head is trained
+            return
+
+        def backward(i: int) -> None:
+            programs[i].backward(by_ends[places[i]])
+            self._sums.add(first_turn + i, 0.0, programs[i].gradients)
+
+        run_in_threads(self._sums.guard(backward), len(groups), n_threads)
+
+    # Both -----------------------------------------------------------------------------------------
+
+    def _factors(self, part: slice, seed: int) -> Arrays:
+        """The factors of dropout, by the layers that apply it."""
+        drawn = draw_factors(self._architecture.shapes(), self._dropout, part, seed)
+        return {dropout_name(name): factors for name, factors in drawn.items()}
+
+    def _shaped(self, scores: np.ndarray) -> np.ndarray:
+        return scores.reshape(len(scores), *self._architecture.shapes()[self._output])
+
+    def _prepared(self, inputs: np.ndarray) -> np.ndarray:
+        return inputs[..., ::-1] if self._swaps_pixels else inputs
+
+    def _choose_group_size(self) -> int:
+        """A power of two, which depends on the network alone."""
+        nbytes = map_bytes(self.network, self._layers, self._end)
+        size = min(MAX_GROUP_SIZE, max(1, round(GROUP_BYTES / nbytes)))
+        return 1 << (size.bit_length() - 1)
+
+    @contextmanager
+    def _borrow(self, dtype: np.dtype) -> Iterator[GroupProgram]:
+        """A program for the time of a ``with`` statement; then others may use it."""
+        pixels = np.dtype(np.uint8 if dtype == np.uint8 else np.float32)
+        idle = self._idle.setdefault(pixels, [])
+        try:
+            program = idle.pop()  # atomic, as append is
+        except IndexError:
+            program = GroupProgram(
+                self.network, self._layers, self._end, self.group_size, pixels, self._limits
+            )
+        try:
+            yield program
+        finally:
+            idle.append(program)
+
+
+def cut(part: slice, size: int) -> list[slice]:
+    """Cut a range into parts of a size; the last may be smaller."""
+    starts = range(part.start, part.stop, size)
+    return [slice(first, min(first + size, part.stop)) for first in starts]
