@@ -8,6 +8,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from ...._utils.locks import Lock
 from ...._utils.parallel import run_in_threads, single_threaded_blas
 from ...architecture import INPUT, Architecture
 from ..image_input import swaps_pixels
@@ -78,13 +79,21 @@ class CompiledPasses:
         # programs that nobody is using, by the type of their input
         self._idle: dict[np.dtype, list[GroupProgram]] = {}
         self._sums = OrderedSum()
+        self._packing, self._is_stale = Lock(), False
 
     def refresh(self) -> None:
-        """Take over parameters that have changed."""
-        self.network.refresh()
+        """Take over parameters that have changed, when they are next needed: threads share that."""
+        self._is_stale = True
+
+    def _pack(self, n_threads: int) -> None:
+        with self._packing:
+            if self._is_stale:
+                self.network.refresh(n_threads)
+                self._is_stale = False
 
     def forward(self, inputs: np.ndarray, n_threads: int) -> np.ndarray:
         """Compute the output without dropout."""
+        self._pack(n_threads)
         shapes = self._architecture.shapes()
         n, shape = len(inputs), self.network.shapes[self._end]
         ends = np.empty((n, *shape), np.float32)
@@ -109,6 +118,7 @@ class CompiledPasses:
         self, inputs: np.ndarray, loss: Loss, seed: int, n_threads: int
     ) -> tuple[float, Arrays]:
         """Compute a loss and its gradients by the trainable parameters."""
+        self._pack(n_threads)
         self._sums.restart()
         if not len(inputs):
             self._sums.clear()

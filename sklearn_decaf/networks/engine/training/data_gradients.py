@@ -136,20 +136,28 @@ class DataGradient:
 
     def _kernel(self, kernel: np.ndarray, taps) -> tuple[np.ndarray, np.ndarray]:
         """The kernel of a part, (kh, kw, filters / groups, c), and its bias, zeros."""
-        groups = self.conv.groups
-        if self.conv.is_depthwise(self.in_shape[-1]):
-            turned = kernel
-        else:
-            turned = np.concatenate(
-                [part.swapaxes(2, 3) for part in np.split(kernel, groups, axis=-1)], axis=-1
-            )
         for axis, numbers in enumerate(taps):
-            index = np.array(numbers)
-            turned = turned.take(index, axis=axis)
-            if np.any(index < 0):
-                is_there = (index >= 0).reshape(tuple(-1 if i == axis else 1 for i in range(4)))
-                turned = turned * is_there
-        return turned, np.zeros(self.in_shape[-1], np.float32)
+            kernel = _select(kernel, numbers, axis)
+        if not self.conv.is_depthwise(self.in_shape[-1]):
+            parts = np.split(kernel, self.conv.groups, axis=-1)
+            turned = [part.swapaxes(2, 3) for part in parts]
+            kernel = turned[0] if len(turned) == 1 else np.concatenate(turned, axis=-1)
+        return kernel, np.zeros(self.in_shape[-1], np.float32)
+
+
+def _select(kernel: np.ndarray, numbers: tuple[int, ...], axis: int) -> np.ndarray:
+    """Some rows or columns of a kernel, at even distances backward, after zeros for -1."""
+    zeros = numbers.count(-1)
+    there = numbers[zeros:]
+    step = there[0] - there[1] if len(there) > 1 else 1
+    stop = there[-1] - step
+    places = [slice(None)] * axis + [slice(there[0], None if stop < 0 else stop, -step)]
+    part = kernel[tuple(places)]
+    if not zeros:
+        return part
+    border = [(0, 0)] * kernel.ndim
+    border[axis] = (zeros, 0)
+    return np.pad(part, border)
 
 
 def _phases(k: int, s: int, d: int, pads: tuple[int, int], length: int, count: int) -> list[_Axis]:
@@ -176,16 +184,14 @@ def _phases(k: int, s: int, d: int, pads: tuple[int, int], length: int, count: i
         found.append((first, taps[::-1], len(range(first, length, s)), begin, last))
     if not found:
         return []
-    # all parts read the same rows around a place, some of them with zeros in the kernel
-    begin, last = min(axis[3] for axis in found), max(axis[4] for axis in found)
-    size = last - begin + 1
-    parts = []
-    n_most = max(n for _, _, n, _, _ in found)
-    for first, taps, n, start, _ in found:
-        zeros = start - begin
-        padded = (-1,) * zeros + tuple(taps) + (-1,) * (size - zeros - len(taps))
-        parts.append(_Axis(first, padded, n, -begin, n_most + size - 1 + begin - count))
-    return parts
+    # all parts begin at the same row, some of them with zeros in the kernel, so that the gradient
+    # lies inside one border for all
+    begin = min(axis[3] for axis in found)
+    end = max(n - 1 + last + 1 for _, _, n, _, last in found)
+    return [
+        _Axis(first, (-1,) * (start - begin) + tuple(taps), n, -begin, end - count)
+        for first, taps, n, start, _ in found
+    ]
 
 
 def supports_data_gradient(conv: Conv, in_shape: Shape, out_shape: Shape) -> bool:

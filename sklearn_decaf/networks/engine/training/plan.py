@@ -88,7 +88,7 @@ class TrainingPlan:
         self.group_size = self._passes.group_size
 
     def refresh(self) -> None:
-        """Take over parameters that have changed."""
+        """Take over parameters that have changed, before the next pass."""
         self._passes.refresh()
 
     def forward(self, inputs: np.ndarray, *, n_threads: int = 1) -> np.ndarray:

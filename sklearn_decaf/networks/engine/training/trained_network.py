@@ -12,6 +12,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from ...._utils.parallel import run_in_threads
 from ...architecture import INPUT, Architecture
 from ...layers import BatchNorm, Conv, Dense, Layer
 from ...layers._windows import pair
@@ -97,21 +98,23 @@ class TrainedNetwork:
             self._pack(layer)
         self.refresh()  # the same bits as after any change
 
-    def refresh(self) -> None:
+    def refresh(self, n_threads: int = 1) -> None:
         """Pack the parameters again, in place."""
-        for layer in self.layers:
-            weights = self.weights(layer)
-            if isinstance(layer, Conv):
-                kernel, bias = weights
-                turned = kernel[:, :, ::-1] if self._turns_channels(layer) else kernel
-                rewrite_kernel(self.packed[layer.name], layer, turned, bias)
-                if layer.name in self.data_gradients:
-                    self.data_gradients[layer.name].refresh(kernel)
-            elif isinstance(layer, Dense):
-                self.packed[layer.name] = weights
-            else:
-                for own, values in zip(self.packed[layer.name], weights):
-                    own[...] = values
+        run_in_threads(lambda i: self._refresh_layer(self.layers[i]), len(self.layers), n_threads)
+
+    def _refresh_layer(self, layer: Layer) -> None:
+        weights = self.weights(layer)
+        if isinstance(layer, Conv):
+            kernel, bias = weights
+            turned = kernel[:, :, ::-1] if self._turns_channels(layer) else kernel
+            rewrite_kernel(self.packed[layer.name], layer, turned, bias)
+            if layer.name in self.data_gradients:
+                self.data_gradients[layer.name].refresh(kernel)
+        elif isinstance(layer, Dense):
+            self.packed[layer.name] = weights
+        else:
+            for own, values in zip(self.packed[layer.name], weights):
+                own[...] = values
 
     def source(self, layer: Layer) -> str:
         """The one layer that a layer reads."""
