@@ -139,11 +139,16 @@ class Ours(Engine):
 class TorchChannelsLast(Engine):
     channels_last = True
 
+    def __init__(self, threads):
+        super().__init__(threads)
+        import torch  # its memory is no part of a network's
+
+        torch.set_num_threads(threads)
+
     def step(self, architecture, start, output, n):
         import torch
         from torch.nn import functional
 
-        torch.set_num_threads(self.threads)
         parameters = initial_parameters(architecture, start)
         inputs, labels = batch_of(architecture, start, n)
         if start == "data":

@@ -23,12 +23,12 @@ class OrderedSum:
     """
 
     def __init__(self):
-        self._turns = threading.Condition()
         self.arrays: dict[str, dict[str, np.ndarray]] = {}
         self.restart()
 
     def restart(self) -> None:
         """Begin a new sum."""
+        self._turns = threading.Condition()  # a new one: a fork may have copied a locked one
         self.value = 0.0
         self._next = 0
         self._failed = False
