@@ -13,6 +13,7 @@ from ...._utils.parallel import run_in_threads, single_threaded_blas
 from ...architecture import INPUT, Architecture
 from ..image_input import swaps_pixels
 from ..limits import Limits
+from .batch_norm import RunningStatistics, with_group_norms
 from .dropout import draw_factors, dropout_name, insert_dropout
 from .group_program import GroupProgram, map_bytes
 from .head import Head, head_layers
@@ -35,6 +36,10 @@ class CompiledPasses:
     ----------
     architecture, parameters, output, start, trainable, dropout, group_size, exact
         As of :class:`~.plan.TrainingPlan`.
+    norms : collection of str
+        Batch normalisations that take the statistics of groups.
+    momentum : float
+        Of their running statistics.
 
     Attributes
     ----------
@@ -52,6 +57,8 @@ class CompiledPasses:
         dropout: Mapping[str, float],
         group_size: int | None,
         exact: bool,
+        norms: Collection[str],
+        momentum: float,
     ):
         self._architecture = architecture
         self._output = output
@@ -59,7 +66,7 @@ class CompiledPasses:
         self._limits = replace(Limits(), images_together=False)
         inside = {name: p for name, p in dropout.items() if name != output}
         self.network = network = TrainedNetwork(
-            insert_dropout(architecture, inside),
+            insert_dropout(with_group_norms(architecture, norms), inside),
             parameters,
             start,
             output,
@@ -76,9 +83,10 @@ class CompiledPasses:
         self._swaps_pixels = start == INPUT and swaps_pixels(
             network.architecture, network.layers[0]
         )
-        # programs that nobody is using, by the type of their input
-        self._idle: dict[np.dtype, list[GroupProgram]] = {}
+        # programs that nobody is using, by the type of their input and their images
+        self._idle: dict[tuple[np.dtype, int], list[GroupProgram]] = {}
         self._sums = OrderedSum()
+        self._statistics = RunningStatistics(parameters, norms, momentum)
         self._packing, self._is_stale = Lock(), False
 
     def refresh(self) -> None:
@@ -125,6 +133,7 @@ class CompiledPasses:
         compute = self._by_groups if self._head is None else self._by_blocks
         with single_threaded_blas():
             compute(inputs, loss, seed, n_threads)
+        self._is_stale |= bool(self._statistics.names)
         return self._sums.value, self.network.original_gradients(self._sums.arrays)
 
     # Groups, each by one thread -------------------------------------------------------------------
@@ -135,11 +144,11 @@ class CompiledPasses:
         def run(i: int) -> None:
             part = groups[i]
             factors = self._factors(part, seed)
-            with self._borrow(inputs.dtype) as program:
-                scores = program.forward(self._prepared(inputs[part]), factors)
+            with self._borrow(inputs.dtype, part) as program:
+                scores = program.forward(self._prepared(inputs[part]), factors, training=True)
                 value, gradient = loss(self._shaped(scores), part)
                 program.backward(gradient)
-                self._sums.add(i, value, program.gradients)
+                self._add(i, value, program)
 
         run_in_threads(self._sums.guard(run), len(groups), n_threads)
 
@@ -150,7 +159,9 @@ class CompiledPasses:
         for block in cut(slice(0, len(inputs)), self._block_size):
             groups = cut(block, self.group_size)
             with ExitStack() as stack:
-                programs = [stack.enter_context(self._borrow(inputs.dtype)) for _ in groups]
+                programs = [
+                    stack.enter_context(self._borrow(inputs.dtype, part)) for part in groups
+                ]
                 self._block(block, groups, programs, n_groups, inputs, loss, seed, n_threads)
             n_groups += len(groups)
 
@@ -162,7 +173,9 @@ class CompiledPasses:
 
         def forward(i: int) -> None:
             own = {name: values[places[i]] for name, values in factors.items()}
-            ends[places[i]] = programs[i].forward(self._prepared(inputs[groups[i]]), own)
+            ends[places[i]] = programs[i].forward(
+                self._prepared(inputs[groups[i]]), own, training=True
+            )
 
         run_in_threads(forward, len(groups), n_threads)
         values = self._head.forward(ends, factors, n_threads)
@@ -181,9 +194,15 @@ class CompiledPasses:
 
         def backward(i: int) -> None:
             programs[i].backward(by_ends[places[i]])
-            self._sums.add(first_turn + i, 0.0, programs[i].gradients)
+            self._add(first_turn + i, 0.0, programs[i])
 
         run_in_threads(self._sums.guard(backward), len(groups), n_threads)
+
+    def _add(self, turn: int, value: float, program: GroupProgram) -> None:
+        """Add what a group found, in its turn."""
+        self._sums.add(
+            turn, value, program.gradients, lambda: self._statistics.follow(program.measured())
+        )
 
     # Both -----------------------------------------------------------------------------------------
 
@@ -205,16 +224,20 @@ class CompiledPasses:
         return 1 << (size.bit_length() - 1)
 
     @contextmanager
-    def _borrow(self, dtype: np.dtype) -> Iterator[GroupProgram]:
-        """A program for the time of a ``with`` statement; then others may use it."""
+    def _borrow(self, dtype: np.dtype, part: slice | None = None) -> Iterator[GroupProgram]:
+        """A program for the time of a ``with`` statement; then others may use it.
+
+        It is one for whole groups, which the last one is filled up to; for exactly the images of
+        `part` where statistics are those of a group.
+        """
         pixels = np.dtype(np.uint8 if dtype == np.uint8 else np.float32)
-        idle = self._idle.setdefault(pixels, [])
+        exactly = part is not None and self._statistics.names
+        n = part.stop - part.start if exactly else self.group_size
+        idle = self._idle.setdefault((pixels, n), [])
         try:
             program = idle.pop()  # atomic, as append is
         except IndexError:
-            program = GroupProgram(
-                self.network, self._layers, self._end, self.group_size, pixels, self._limits
-            )
+            program = GroupProgram(self.network, self._layers, self._end, n, pixels, self._limits)
         try:
             yield program
         finally:

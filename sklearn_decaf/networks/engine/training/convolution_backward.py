@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from .... import _kernels
-from ...._kernels.places import UNBOUNDED
+from ...._kernels.places import UNBOUNDED, tiles_apart
 from ...layers import Conv, Pads
 from ...layers._windows import pair
 from ..convolutions import Algorithm, ConvOperands, compile_convolution
@@ -161,8 +161,12 @@ class ConvolutionBackward:
         row_bytes = 4 * grid.n_products * grid.across * (c + filters)
         n_rows = max(1, max(self.limits.tile_bytes, 2 * sums.nbytes) // row_bytes)
         n_rows = min(n_rows, x.n * grid.down)
-        shape = grid.n_products, n_rows * grid.across
-        of_x, of_gradient = self.workspace.take((*shape, c)), self.workspace.take((*shape, filters))
+        of_x, of_gradient = (
+            self.workspace.take(
+                (grid.n_products, tiles_apart(n_rows * grid.across, channels), channels)
+            )
+            for channels in (c, filters)
+        )
         kernels, gradient = _kernels.kernels, whole(by_output)
         rows = [(i, row) for i in range(x.n) for row in range(grid.down)]
         for first in range(0, len(rows), n_rows):

@@ -25,6 +25,7 @@ from ..memory import Maps
 from ..program import compile_step
 from ..schedule import schedule_chain
 from ..steps import Step
+from .batch_norm import GroupNorm, GroupNormCalls
 from .convolution_backward import ConvolutionBackward
 from .dropout import Dropout
 from .gradient_maps import GradientMaps, whole
@@ -86,6 +87,7 @@ class GroupProgram:
             if layer.name in network.trained
         }
         self._in_numpy = {layer.name for layer in layers if self._is_in_numpy(layer)}
+        self._norms: dict[str, GroupNormCalls] = {}
         self._forward = Tape()
         self._inputs = self._compile_inputs(pixels)
         self._compile_forward()
@@ -96,6 +98,8 @@ class GroupProgram:
         self,
         inputs: np.ndarray,
         factors: dict[str, np.ndarray],
+        *,
+        training: bool = False,
         seconds: Seconds | None = None,
     ) -> np.ndarray:
         """Compute the output of at most n images.
@@ -105,6 +109,8 @@ class GroupProgram:
         inputs : ndarray of shape (m, h, w, c) or (m, c)
         factors : dict of str to ndarray
             Of dropout layers; without any, all values stay as they are.
+        training : bool, default=False
+            Whether group norms take the statistics of these images, of which there are n then.
         seconds : dict, optional
             The time of each step is added, by its layers and "forward".
 
@@ -113,6 +119,8 @@ class GroupProgram:
         ndarray of shape (m, ...)
         """
         m = len(inputs)
+        for calls in self._norms.values():
+            calls.is_training = training
         self._inputs[:m] = inputs.reshape(m, *self._inputs.shape[1:])
         self._inputs[m:] = 0
         for layer in self.layers:
@@ -138,6 +146,10 @@ class GroupProgram:
         target[:m] = np.asarray(gradient).reshape(m, *target.shape[1:])
         target[m:] = 0
         self._backward.run(seconds)
+
+    def measured(self) -> dict[str, tuple[np.ndarray, np.ndarray, int]]:
+        """Mean, variance and number of values that each group norm found."""
+        return {name: (one.mean, one.variance, one.n) for name, one in self._norms.items()}
 
     # What is computed how -------------------------------------------------------------------------
 
@@ -187,7 +199,11 @@ class GroupProgram:
             steps = []
             out = self._builder.new_maps(item.name)
             out.allocate(self._builder.arena)
-            self._compute_in_numpy(item)
+            self._forward.topic = (item.name,), "forward"
+            if isinstance(item, GroupNorm):
+                self._normalise(item, whole(out))
+            else:
+                self._compute_in_numpy(item)
         self._schedule(steps)
 
     def _schedule(self, steps: list[Step]) -> None:
@@ -206,8 +222,13 @@ class GroupProgram:
         def run() -> None:
             out[...] = layer.forward(sources, network.packed[layer.name])
 
-        self._forward.topic = (layer.name,), "forward"
         self._forward.function(run)
+
+    def _normalise(self, layer: GroupNorm, out: np.ndarray) -> None:
+        calls = GroupNormCalls(layer, self.network.packed[layer.name])
+        self._norms[layer.name] = calls
+        x = self._builder.maps[self.network.source(layer)]
+        calls.add_forward(self._forward, whole(x), out)
 
     def _sources(self, layer: Layer) -> list[np.ndarray]:
         return [self._values(name) for name in self.network.architecture.inputs(layer.name)]
@@ -236,6 +257,8 @@ class GroupProgram:
             by_output = gradients.take(item.name)
             if isinstance(item, FusedConv):
                 self._convolution_backward(item, by_output, given, convolutions)
+            elif isinstance(item, GroupNorm):
+                self._normalise_backward(item, by_output, given)
             else:
                 add_backward(item, by_output, given)
             gradients.give_back(by_output)
@@ -266,6 +289,20 @@ class GroupProgram:
             backward.by_depthwise_input(conv, packed.kernels[0], source, by_output)
         else:
             self._input_in_numpy(conv, by_output, given)
+
+    def _normalise_backward(self, layer: GroupNorm, by_output: Maps, given: Backward) -> None:
+        calls, source = self._norms[layer.name], self.network.source(layer)
+        own = self.gradients.get(layer.name)
+
+        def write(out: Maps, _) -> None:
+            calls.add_backward(given.tape, given.maps(source), by_output, out, own)
+
+        if source in self.network.needed:
+            given.gradients.add(source, write)
+        else:
+            aside = given.gradients.plain(by_output.shape)
+            write(aside, None)
+            given.gradients.give_back(aside)
 
     def _input_in_numpy(self, conv: Conv, by_output: Maps, given: Backward) -> None:
         """Steps, dilations or borders that are rare: by the layer's own method."""

@@ -14,6 +14,7 @@ import numpy as np
 from ...._utils.parallel import run_in_threads
 from ...layers import Dense, Layer
 from ..batch_stage import split_batch_layers
+from .batch_norm import GroupNorm
 from .dropout import Dropout
 from .trained_network import TrainedNetwork
 
@@ -35,7 +36,12 @@ def head_layers(network: TrainedNetwork) -> tuple[Layer, ...]:
     nbytes = sum(
         network.packed[layer.name][0].nbytes for layer in layers if isinstance(layer, Dense)
     )
-    pays = nbytes >= HEAD_BYTES and network.output in names and len(read - names) == 1
+    pays = (
+        nbytes >= HEAD_BYTES
+        and network.output in names
+        and len(read - names) == 1
+        and not any(isinstance(layer, GroupNorm) for layer in layers)
+    )
     return layers if pays and len(layers) < len(network.layers) else ()
 
 

@@ -23,6 +23,7 @@ from ...layers import (
     GlobalAveragePool,
     GlobalMaxPool,
     Layer,
+    LayerNorm,
     MaxPool,
     PReLU,
     ReLU,
@@ -175,6 +176,16 @@ def _scale(layer: Scale, by_output: Maps, given: Backward) -> None:
     _add(layer, by_output, given)
 
 
+def _layer_norm(layer: LayerNorm, by_output: Maps, given: Backward) -> None:
+    (source,) = given.network.architecture.inputs(layer.name)
+    scale, _ = given.network.packed[layer.name]
+    sums = [given.sums(layer, name, len(scale)) for name in ("scale", "shift")]
+    bind = _kernels.kernels.bind_layer_norm_gradient
+    both = enumerate(zip(given.maps(source), whole(by_output)))
+    given.tape.calls([bind(x, scale, layer.epsilon, g, *sums, i > 0) for i, (x, g) in both])
+    _add(layer, by_output, given)
+
+
 def _dropout(layer: Dropout, by_output: Maps, given: Backward) -> None:
     multiply, factors = _kernels.kernels.bind_multiply, given.builder.factors(layer.name)
     both = zip(whole(by_output), factors)
@@ -306,6 +317,7 @@ _KINDS: dict[type[Layer], Callable[[Layer, Maps, Backward], None]] = {
     GlobalAveragePool: _average_pool,
     GlobalMaxPool: _max_pool,
     LRN: _lrn,
+    LayerNorm: _layer_norm,
     MaxPool: _max_pool,
     PReLU: _prelu,
     ReLU: _relu,

@@ -8,7 +8,9 @@ import numpy as np
 
 from ...._utils.parallel import run_in_threads, single_threaded_blas
 from ...architecture import INPUT, Architecture
+from ...layers import Layer
 from ...reference import layer_parameters, preprocess
+from .batch_norm import GroupNorm, RunningStatistics, with_group_norms
 from .compiled_passes import Loss, cut
 from .dropout import draw_factors
 from .ordered_sum import OrderedSum
@@ -25,8 +27,8 @@ class NumpyPasses:
 
     Parameters
     ----------
-    architecture, parameters, output, start, trainable, dropout, group_size, exact
-        As of :class:`~.plan.TrainingPlan`; all sums are plain here.
+    architecture, parameters, output, start, trainable, dropout, group_size, exact, norms, momentum
+        As of :class:`~.compiled_passes.CompiledPasses`; all sums are plain here.
 
     Attributes
     ----------
@@ -44,6 +46,8 @@ class NumpyPasses:
         dropout: Mapping[str, float],
         group_size: int | None,
         exact: bool,
+        norms: Collection[str],
+        momentum: float,
     ):
         self.group_size = group_size or GROUP_SIZE
         self._architecture = architecture
@@ -53,6 +57,9 @@ class NumpyPasses:
         self._trainable = trainable
         self._dropout = dropout
         self._layers = layers_between(architecture, start, output)
+        training = with_group_norms(architecture, norms)
+        self._training_layers = layers_between(training, start, output)
+        self._statistics = RunningStatistics(parameters, norms, momentum)
         self._needed = needed_layers(architecture, self._layers, trainable)
         self._sums = OrderedSum()
 
@@ -66,7 +73,7 @@ class NumpyPasses:
         groups = cut(slice(0, len(inputs)), self.group_size)
 
         def run(i: int) -> None:
-            found[groups[i]] = self._values(inputs[groups[i]], {})[self._output]
+            found[groups[i]] = self._values(inputs[groups[i]], {}, self._layers)[self._output]
 
         with single_threaded_blas():
             run_in_threads(run, len(groups), n_threads)
@@ -83,16 +90,26 @@ class NumpyPasses:
 
         def run(i: int) -> None:
             factors = draw_factors(shapes, self._dropout, groups[i], seed)
-            values = self._values(inputs[groups[i]], factors)
+            values = self._values(inputs[groups[i]], factors, self._training_layers)
             value, gradient = loss(values[self._output], groups[i])
             found = self._backward(values, factors, gradient)
-            self._sums.add(i, value, {"": found})
+            measured = self._measured(values, factors)
+            self._sums.add(i, value, {"": found}, lambda: self._statistics.follow(measured))
 
         with single_threaded_blas():
             run_in_threads(self._sums.guard(run), len(groups), n_threads)
         return self._sums.value, self._sums.arrays.get("", {})
 
-    def _values(self, inputs: np.ndarray, factors: Arrays) -> Arrays:
+    def _measured(self, values: Arrays, factors: Arrays) -> dict:
+        """Mean, variance and number of values that each group norm found."""
+        found = {}
+        for layer in self._training_layers:
+            if isinstance(layer, GroupNorm):
+                (x,) = self._read(layer.name, values, factors)
+                found[layer.name] = (*layer.measure(x), x.size // x.shape[-1])
+        return found
+
+    def _values(self, inputs: np.ndarray, factors: Arrays, layers: Collection[Layer]) -> Arrays:
         """Compute the outputs of all layers; those with dropout before it.
 
         Parameters
@@ -100,12 +117,14 @@ class NumpyPasses:
         inputs : ndarray of shape (n, h, w, c) or (n, c)
         factors : dict of str to ndarray
             What the outputs of layers with dropout are multiplied by.
+        layers : collection of Layer
+            With batch normalisations of training, or not.
         """
         net = self._architecture
         if self._start == INPUT:
             inputs = preprocess(inputs, net.preprocessing, np.float32)
         values = {self._start: inputs}
-        for layer in self._layers:
+        for layer in layers:
             own = layer_parameters(net, layer.name, self._parameters, np.float32)
             read = self._read(layer.name, values, factors)
             values[layer.name] = layer.forward(read, list(own.values()))
@@ -114,7 +133,7 @@ class NumpyPasses:
     def _backward(self, values: Arrays, factors: Arrays, gradient: np.ndarray) -> Arrays:
         """Compute the gradients by the trainable parameters from one by the output."""
         net, found, sums = self._architecture, {}, {self._output: gradient}
-        for layer in reversed(self._layers):
+        for layer in reversed(self._training_layers):
             if layer.name not in self._needed:
                 continue
             gradient = sums.pop(layer.name)

@@ -39,8 +39,14 @@ class OrderedSum:
             for sums in own.values():
                 sums[...] = 0
 
-    def add(self, turn: int, value: float, arrays: Gradients) -> None:
-        """Add what group number `turn` found, once all before it are there."""
+    def add(
+        self,
+        turn: int,
+        value: float,
+        arrays: Gradients,
+        then: Callable[[], None] | None = None,
+    ) -> None:
+        """Add what group number `turn` found, once all before it are there, and call `then`."""
         with self._turns:
             self._turns.wait_for(lambda: self._next == turn or self._failed)
             if self._failed:
@@ -55,6 +61,8 @@ class OrderedSum:
                     np.copyto(sums[name], part)
                 else:
                     sums[name] += part
+        if then is not None:
+            then()
         with self._turns:
             self._next += 1
             self._turns.notify_all()

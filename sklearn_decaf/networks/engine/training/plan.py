@@ -14,6 +14,7 @@ import numpy as np
 
 from .... import _kernels
 from ...architecture import INPUT, Architecture
+from ...layers import BatchNorm
 from .compiled_passes import CompiledPasses, Loss
 from .numpy_passes import NumpyPasses
 from .trained_network import layers_between
@@ -43,6 +44,12 @@ class TrainingPlan:
         network are computed for several groups at once, some 32 images.
     exact : bool, default=False
         Compute convolutions and their gradients by plain sums only.
+    batch_norm : {"frozen", "group"}, default="frozen"
+        The statistics of the batch normalisations that are trained: the running ones, which stay as
+        they are, or those of the images of a group. With "group", :meth:`gradients` changes the
+        running ones, in `parameters`, after each group.
+    batch_norm_momentum : float, default=0.1
+        How far the running statistics go towards those of a group.
     """
 
     def __init__(
@@ -56,6 +63,8 @@ class TrainingPlan:
         dropout: Mapping[str, float] | None = None,
         group_size: int | None = None,
         exact: bool = False,
+        batch_norm: str = "frozen",
+        batch_norm_momentum: float = 0.1,
     ):
         self.architecture = architecture
         self.parameters = parameters
@@ -69,6 +78,14 @@ class TrainingPlan:
                 one.name for one in self.layers if architecture.layer_parameter_shapes(one.name)
             ]
         self.trainable = tuple(trainable)
+        if batch_norm not in ("frozen", "group"):
+            raise ValueError(f"batch_norm={batch_norm!r} must be 'frozen' or 'group'")
+        self.batch_norm = batch_norm
+        norms = [
+            layer.name
+            for layer in self.layers
+            if isinstance(layer, BatchNorm) and layer.name in self.trainable
+        ]
         if _kernels.KERNEL_SET is None or not self.layers:
             if self.layers:
                 _kernels.warn_if_missing()
@@ -84,6 +101,8 @@ class TrainingPlan:
             dropout=self.dropout,
             group_size=group_size,
             exact=exact,
+            norms=norms if batch_norm == "group" else (),
+            momentum=batch_norm_momentum,
         )
         self.group_size = self._passes.group_size
 

@@ -127,6 +127,8 @@ class TrainedNetwork:
             name.rpartition(".")[2]: shape
             for name, shape in self.architecture.layer_parameter_shapes(layer.name).items()
         }
+        for statistic in layer.statistics:
+            del shapes[statistic]
         if isinstance(layer, Conv):
             algorithm = self.packed[layer.name].algorithm
             shapes["kernel"] = kernel_form(algorithm, shapes["kernel"])
