@@ -25,7 +25,8 @@ Arrays = dict[str, np.ndarray]
 Loss = Callable[[np.ndarray, slice], tuple[float, np.ndarray]]
 
 MAX_GROUP_SIZE = 16
-GROUP_BYTES = 64 * 1024 * 1024  # of the maps that a group keeps, about
+GROUP_BYTES = 48 * 1024 * 1024  # of the maps that a group keeps, about
+FULL_GROUP_BYTES = 16 * 1024 * 1024  # the same of a group of more than half the most images
 BLOCK_SIZE = 32  # images that a head with large weights is computed for
 
 
@@ -220,7 +221,9 @@ class CompiledPasses:
     def _choose_group_size(self) -> int:
         """A power of two, which depends on the network alone."""
         nbytes = map_bytes(self.network, self._layers, self._end)
-        size = min(MAX_GROUP_SIZE, max(1, round(GROUP_BYTES / nbytes)))
+        size = MAX_GROUP_SIZE
+        if size * nbytes > FULL_GROUP_BYTES:
+            size = min(size // 2, max(1, round(GROUP_BYTES / nbytes)))
         return 1 << (size.bit_length() - 1)
 
     @contextmanager

@@ -39,7 +39,7 @@ class TrainingPlan:
         Layers whose output is dropped in training, with its probability; what is left is scaled
         up.
     group_size : int, optional
-        Images that go forward and backward together. Default: as many as keep maps of some 64 MB,
+        Images that go forward and backward together. Default: as many as keep maps of some 48 MB,
         a power of two, at most 16. Fully connected layers with large weights at the end of a
         network are computed for several groups at once, some 32 images.
     exact : bool, default=False
