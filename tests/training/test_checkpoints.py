@@ -1,0 +1,96 @@
+"""Trainings that are killed and go on: the same bytes at the end."""
+
+import os
+import sys
+
+import numpy as np
+import pytest
+
+from sklearn_decaf.networks.engine.training import TrainingPlan
+from sklearn_decaf.training._averaging import AveragedParameters
+from sklearn_decaf.training._checkpoints import Checkpoint, CheckpointError
+from sklearn_decaf.training._schedules import Adaptive
+from sklearn_decaf.training._solvers import Adam
+from sklearn_decaf.training._validation import Validation
+
+
+class Stop(Exception):
+    pass
+
+
+def test_stopped_at_any_step_it_ends_with_the_same_bytes(make_loop, tmp_path):
+    def make(stop_at, checkpoint=None):
+        class Stopping(TrainingPlan):
+            step = 0
+
+            def gradients(self, *args, **options):
+                self.step += 1
+                if self.step == stop_at:
+                    raise Stop
+                return super().gradients(*args, **options)
+
+        return make_loop(
+            plan_class=Stopping,
+            solver=Adam(),
+            schedule=Adaptive(0.01, tol=1, n_iter_no_change=0),
+            average=AveragedParameters(0.9),
+            validation=Validation(np.arange(4), lambda outputs: float(outputs[0, 0])),
+            validate_first=True,
+            dropout={"pool1": 0.2},
+            checkpoint=checkpoint,
+        )
+
+    expected = make(0)
+    result = expected.run()
+    described = {"max_iter": "3", "data": "abc"}
+    for step in range(1, 16, 3):
+        folder = tmp_path / str(step)
+        with Checkpoint(folder, described, every=0) as checkpoint, pytest.raises(Stop):
+            make(step, checkpoint).run()
+        for _ in range(2):  # and once more when it is done
+            with Checkpoint(folder, described, every=0) as checkpoint:
+                loop = make(0, checkpoint)
+                found = loop.run()
+            for name, values in result.items():
+                assert found[name].tobytes() == values.tobytes()
+            for name in ("losses", "validation_scores", "learning_rates", "step_losses"):
+                assert getattr(loop.state, name) == getattr(expected.state, name)
+            assert loop.state.stopped == expected.state.stopped
+        assert sorted(os.listdir(folder)) == ["training.lock", "training.npz"]
+
+
+def test_another_training_is_refused(make_loop, tmp_path):
+    with Checkpoint(tmp_path, {"max_iter": "3", "data": "a" * 64}) as checkpoint:
+        make_loop(checkpoint=checkpoint).run()
+    other = {"max_iter": "4", "data": "a" * 64, "alpha": "0.1"}
+    with Checkpoint(tmp_path, other) as checkpoint:
+        message = "max_iter is 3 there, and 4 here, and alpha differ.*training.npz"
+        with pytest.raises(CheckpointError, match=message):
+            make_loop(checkpoint=checkpoint).run()
+
+
+def test_a_damaged_file_is_named(make_loop, tmp_path):
+    with Checkpoint(tmp_path, {}) as checkpoint:
+        make_loop(checkpoint=checkpoint).run()
+        content = checkpoint.path.read_bytes()
+        for damaged in (content[: len(content) // 2], b"", b"no archive"):
+            checkpoint.path.write_bytes(damaged)
+            with pytest.raises(CheckpointError, match=r"training\.npz cannot be read.*remove it"):
+                make_loop(checkpoint=checkpoint).run()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there are no such locks")
+def test_two_at_a_time_are_refused(tmp_path):
+    with (
+        Checkpoint(tmp_path, {}),
+        pytest.raises(CheckpointError, match="another process"),
+        Checkpoint(tmp_path, {}),
+    ):
+        pass
+
+
+def test_files_are_written_now_and_then(make_loop, tmp_path):
+    with Checkpoint(tmp_path, {}, every=1e6) as checkpoint:
+        assert not checkpoint.is_due()
+        make_loop(checkpoint=checkpoint).run()
+        assert checkpoint.path.exists()  # at the end in any case
