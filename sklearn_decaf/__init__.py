@@ -37,6 +37,7 @@ __all__ = [
     "model_selection",
     "networks",
     "show_versions",
+    "training",
     "transformers",
 ]
 
@@ -54,6 +55,7 @@ if TYPE_CHECKING:
         metrics,
         model_selection,
         networks,
+        training,
         transformers,
     )
     from ._extraction.to_files import extract

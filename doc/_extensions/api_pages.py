@@ -13,7 +13,7 @@ import sklearn_decaf
 # in this order; public modules that are not listed follow
 ORDER = (
     *("datasets", "adaptation", "model_selection", "metrics", "inspection", "descriptors"),
-    *("images", "networks", "exceptions"),
+    *("training", "images", "networks", "exceptions"),
 )
 # everything public in it is public one level higher
 LEFT_OUT = {"transformers"}

@@ -34,6 +34,12 @@ class ImageInputs(Sequence):
             return self._items.ndim == 1
         return isinstance(self._items, list | tuple)
 
+    @property
+    def array(self) -> np.ndarray | None:
+        """The one array that holds all images, if there is one."""
+        whole = isinstance(self._items, np.ndarray) and self._items.ndim == 4
+        return self._items if whole else None
+
     def __len__(self) -> int:
         return len(self._items)
 

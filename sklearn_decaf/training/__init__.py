@@ -1,16 +1,20 @@
-"""Training of networks: losses, penalties, fillers, solvers and schedules.
+"""Networks that learn: trained from the beginning, as scikit-learn estimators.
 
-Nothing here is public yet: these are the parts that estimators which train networks are made of,
-in modules of their own.
-
-- `_losses`, what is to be made small, and its gradient by the scores; `_penalties` on parameters.
-- `_fillers`, with what parameters begin.
-- `_solvers`, how a gradient changes parameters; `_schedules`, at which learning rate;
-  `_averaging`, the mean of parameters over steps; `_clipping` of gradients;
-  `_lbfgs`, for all images at once.
-- `_by_layer`, numbers that differ from layer to layer.
-
-Parameters and gradients are dictionaries of arrays by full names, such as ``"conv1.kernel"``.
+:class:`ConvNetClassifier` and :class:`ConvNetRegressor` train a convolutional network on images of
+any kind, or on rows of numbers. :class:`Mirror` and the other kinds of :class:`Augmentation` change
+images a little each time they are learned from.
 """
 
-__all__: list[str] = []
+from ._augmentation import Augmentation, ColourShift, Mirror, RandomCrop, RandomResizedCrop
+from ._classifier import ConvNetClassifier
+from ._regressor import ConvNetRegressor
+
+__all__ = [
+    "Augmentation",
+    "ColourShift",
+    "ConvNetClassifier",
+    "ConvNetRegressor",
+    "Mirror",
+    "RandomCrop",
+    "RandomResizedCrop",
+]

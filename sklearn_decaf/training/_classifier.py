@@ -1,0 +1,359 @@
+"""Classifier that trains a network from the beginning."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from numbers import Real
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+from scipy.special import log_softmax, softmax
+from sklearn.base import ClassifierMixin, _fit_context
+from sklearn.metrics import accuracy_score
+from sklearn.utils import column_or_1d, compute_sample_weight
+from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils.metaestimators import available_if
+from sklearn.utils.multiclass import check_classification_targets, unique_labels
+from sklearn.utils.validation import _check_sample_weight, check_is_fitted
+
+from .._utils.docstrings import fill_docstring
+from .._utils.labels import shown
+from . import _docs
+from ._augmentation import Augmentation
+from ._base import BaseConvNet, has_steps
+from ._by_layer import ByLayer
+from ._loop import Objective
+from ._losses import multinomial_logistic
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
+    from typing_extensions import Self
+
+    from .._utils.types import FilePath, Images, ImageShape, RandomState
+    from ..networks.architecture import Architecture
+    from ..networks.layers import Layer
+
+
+@fill_docstring(
+    network=_docs.NETWORK,
+    training=_docs.TRAINING,
+    attributes=_docs.ATTRIBUTES,
+    notes=_docs.NOTES,
+)
+class ConvNetClassifier(ClassifierMixin, BaseConvNet):
+    """Train a convolutional network to tell classes apart.
+
+    It is for convolutional networks what :class:`~sklearn.neural_network.MLPClassifier` is for
+    fully connected ones, with its parameters and attributes where both have them.
+
+    Parameters
+    ----------
+    %(network)s
+    label_smoothing : float, default=0.0
+        Share of each label that is spread over all classes, in [0, 1].
+    class_weight : dict, "balanced" or None, default=None
+        Weights of the classes, as scikit-learn has them: they multiply those of the images.
+    %(training)s
+
+    Attributes
+    ----------
+    classes_ : ndarray of shape (n_classes,)
+        Class labels.
+    %(attributes)s
+
+    See Also
+    --------
+    ConvNetRegressor : The same for numbers.
+    sklearn_decaf.DeCAFTransformer : Features of networks that were trained on a million images,
+        which are better where there are few.
+
+    Notes
+    -----
+    The validation split of `early_stopping` has the same shares of the classes, and the score is
+    the accuracy.
+
+    %(notes)s
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_digits
+    >>> from sklearn_decaf.training import ConvNetClassifier
+    >>> X, y = load_digits(return_X_y=True)
+    >>> net = ConvNetClassifier(image_shape=(8, 8), max_iter=3, random_state=0)
+    >>> net = net.fit(X[:1000], y[:1000])
+    >>> bool(net.score(X[1000:1200], y[1000:1200]) > 0.9)
+    True
+    """
+
+    classes_: np.ndarray
+    _parameter_constraints: dict = {
+        **BaseConvNet._parameter_constraints,
+        "label_smoothing": [Interval(Real, 0, 1, closed="both")],
+        "class_weight": [dict, StrOptions({"balanced"}), None],
+    }
+
+    def __init__(
+        self,
+        network: str | Architecture | Sequence[Layer] | None = None,
+        *,
+        image_shape: ImageShape | None = None,
+        image_size: int | tuple[int, int] | None = None,
+        resize: Literal["warp", "crop"] | None = "warp",
+        augmentation: str | Augmentation | Sequence[str | Augmentation] | None = None,
+        dropout: float | Mapping[str, float] = 0.25,
+        label_smoothing: float = 0.0,
+        class_weight: Mapping[Any, float] | Literal["balanced"] | None = None,
+        solver: Literal["adamw", "adam", "sgd", "adagrad", "lbfgs"] = "adamw",
+        alpha: ByLayer = 1e-4,
+        l1: ByLayer = 0.0,
+        batch_size: int | Literal["auto"] = "auto",
+        learning_rate: Literal["cosine", "constant", "step", "invscaling", "adaptive"] = "cosine",
+        learning_rate_init: float = 0.001,
+        layer_rates: ByLayer = 1.0,
+        warm_up: float = 0.1,
+        step_epochs: int = 10,
+        step_factor: float = 0.1,
+        power_t: float = 0.5,
+        max_iter: int = 30,
+        shuffle: bool = True,
+        random_state: RandomState = None,
+        tol: float = 1e-4,
+        verbose: bool | int = False,
+        warm_start: bool = False,
+        momentum: float = 0.9,
+        nesterovs_momentum: bool = True,
+        early_stopping: bool = False,
+        validation_fraction: float = 0.1,
+        beta_1: float = 0.9,
+        beta_2: float = 0.999,
+        epsilon: float = 1e-8,
+        n_iter_no_change: int = 10,
+        max_fun: int = 15000,
+        max_norm: float | None = None,
+        ema: float | None = None,
+        checkpoint: FilePath | None = None,
+        exact: bool = False,
+        n_jobs: int | None = None,
+    ) -> None:
+        self.network = network
+        self.image_shape = image_shape
+        self.image_size = image_size
+        self.resize = resize
+        self.augmentation = augmentation
+        self.dropout = dropout
+        self.label_smoothing = label_smoothing
+        self.class_weight = class_weight
+        self.solver = solver
+        self.alpha = alpha
+        self.l1 = l1
+        self.batch_size = batch_size
+        self.learning_rate = learning_rate
+        self.learning_rate_init = learning_rate_init
+        self.layer_rates = layer_rates
+        self.warm_up = warm_up
+        self.step_epochs = step_epochs
+        self.step_factor = step_factor
+        self.power_t = power_t
+        self.max_iter = max_iter
+        self.shuffle = shuffle
+        self.random_state = random_state
+        self.tol = tol
+        self.verbose = verbose
+        self.warm_start = warm_start
+        self.momentum = momentum
+        self.nesterovs_momentum = nesterovs_momentum
+        self.early_stopping = early_stopping
+        self.validation_fraction = validation_fraction
+        self.beta_1 = beta_1
+        self.beta_2 = beta_2
+        self.epsilon = epsilon
+        self.n_iter_no_change = n_iter_no_change
+        self.max_fun = max_fun
+        self.max_norm = max_norm
+        self.ema = ema
+        self.checkpoint = checkpoint
+        self.exact = exact
+        self.n_jobs = n_jobs
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    def fit(self, X: Images, y: ArrayLike, sample_weight: ArrayLike | None = None) -> Self:
+        """Train the network.
+
+        Parameters
+        ----------
+        X : images, or array-like of shape (n_samples, n_features) with `image_shape`
+            Images as :class:`~sklearn_decaf.DeCAFTransformer` takes them.
+        y : array-like of shape (n_samples,)
+            Class labels.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Weights of the images. Those of weight 0 are left out.
+
+        Returns
+        -------
+        self : object
+            Fitted classifier.
+
+        Raises
+        ------
+        ImageError
+            If an image cannot be read.
+        FloatingPointError
+            If the training diverges before the end of the first epoch.
+        """
+        y = self._check_y(y)
+        classes = np.unique(y)
+        if self._goes_on(False) and not np.array_equal(classes, self.classes_):
+            raise ValueError(
+                f"warm_start=True goes on with the classes of the last fit, "
+                f"{self.classes_.tolist()}; y has {classes.tolist()}"
+            )
+        self.classes_ = classes
+        return self._fit_labels(X, y, sample_weight, incremental=False)
+
+    @available_if(has_steps)
+    @_fit_context(prefer_skip_nested_validation=True)
+    def partial_fit(
+        self,
+        X: Images,
+        y: ArrayLike,
+        classes: ArrayLike | None = None,
+        sample_weight: ArrayLike | None = None,
+    ) -> Self:
+        """Train the network for one epoch of these images.
+
+        The solver goes on where it was. Schedules that depend on the length of the training,
+        "cosine" and "step", keep `learning_rate_init`.
+
+        Parameters
+        ----------
+        X : images, or array-like of shape (n_samples, n_features) with `image_shape`
+            The first ones say what mean and scale the network's input has.
+        y : array-like of shape (n_samples,)
+            Class labels.
+        classes : array-like of shape (n_classes,), default=None
+            All classes that will come, needed in the first call.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Weights of the images.
+
+        Returns
+        -------
+        self : object
+            Trained classifier.
+        """
+        y = self._check_y(y)
+        if not hasattr(self, "weights_"):
+            if classes is None:
+                raise ValueError("classes must be passed on the first call to partial_fit.")
+            self.classes_ = unique_labels(np.asarray(classes))
+        elif classes is not None and not np.array_equal(
+            self.classes_, unique_labels(np.asarray(classes))
+        ):
+            raise ValueError(
+                f"classes={np.asarray(classes).tolist()} is not the same as in the call before: "
+                f"{self.classes_.tolist()}"
+            )
+        unknown = np.setdiff1d(y, self.classes_)
+        if len(unknown):
+            raise ValueError(
+                f"y has the label {shown(unknown[0])}, which is none of the classes "
+                f"{self.classes_.tolist()}"
+            )
+        if self.class_weight == "balanced":
+            raise ValueError(
+                "class_weight='balanced' is not for partial_fit, which does not see all labels: "
+                "pass a dict, or sample_weight"
+            )
+        return self._fit_labels(X, y, sample_weight, incremental=True)
+
+    def _check_y(self, y: Any) -> np.ndarray:
+        if y is None:
+            raise ValueError(
+                f"{type(self).__name__} requires y to be passed, but the target y is None."
+            )
+        y = column_or_1d(y, warn=True)
+        check_classification_targets(y)
+        return y
+
+    def _fit_labels(self, X: Any, y: np.ndarray, sample_weight: Any, *, incremental: bool) -> Self:
+        weights = None
+        if sample_weight is not None:
+            weights = _check_sample_weight(sample_weight, y, ensure_non_negative=True)
+        if self.class_weight is not None:
+            own = compute_sample_weight(self.class_weight, y)
+            weights = own if weights is None else weights * own
+        targets = np.searchsorted(self.classes_, y)
+        self._train(X, targets, weights, len(self.classes_), incremental=incremental)
+        return self
+
+    def _objective(self, targets: np.ndarray, sample_weight: np.ndarray | None) -> Objective:
+        loss = partial(multinomial_logistic, label_smoothing=self.label_smoothing)
+        return Objective(loss, targets, sample_weight)
+
+    def _scorer(
+        self, targets: np.ndarray, sample_weight: np.ndarray | None
+    ) -> Callable[[np.ndarray], float]:
+        def score(outputs: np.ndarray) -> float:
+            found = outputs.argmax(axis=1)
+            return float(accuracy_score(targets, found, sample_weight=sample_weight))
+
+        return score
+
+    def _labels(self, targets: np.ndarray) -> np.ndarray | None:
+        return targets
+
+    def decision_function(self, X: Images) -> np.ndarray:
+        """Compute the scores of the classes, before the softmax.
+
+        Parameters
+        ----------
+        X : images, or array-like of shape (n_samples, n_features) with `image_shape`
+
+        Returns
+        -------
+        scores : ndarray of shape (n_samples, n_classes), or (n_samples,) with two classes
+            With two classes, how much larger that of the second one is.
+        """
+        scores = self._outputs(X)
+        return scores[:, 1] - scores[:, 0] if len(self.classes_) == 2 else scores
+
+    def predict_proba(self, X: Images) -> np.ndarray:
+        """Estimate the probabilities of the classes.
+
+        Parameters
+        ----------
+        X : images, or array-like of shape (n_samples, n_features) with `image_shape`
+
+        Returns
+        -------
+        probabilities : ndarray of shape (n_samples, n_classes)
+        """
+        return softmax(self._outputs(X).astype(np.float64), axis=1)
+
+    def predict_log_proba(self, X: Images) -> np.ndarray:
+        """Estimate the logarithms of the probabilities of the classes.
+
+        Parameters
+        ----------
+        X : images, or array-like of shape (n_samples, n_features) with `image_shape`
+
+        Returns
+        -------
+        logarithms : ndarray of shape (n_samples, n_classes)
+        """
+        return log_softmax(self._outputs(X).astype(np.float64), axis=1)
+
+    def predict(self, X: Images) -> np.ndarray:
+        """Predict classes.
+
+        Parameters
+        ----------
+        X : images, or array-like of shape (n_samples, n_features) with `image_shape`
+
+        Returns
+        -------
+        y : ndarray of shape (n_samples,)
+            Class labels.
+        """
+        check_is_fitted(self)
+        return self.classes_[self._outputs(X).argmax(axis=1)]
