@@ -27,6 +27,7 @@ from sklearn.utils.metadata_routing import get_routing_for_object
 import sklearn_decaf
 from sklearn_decaf import DeCAFTransformer
 from sklearn_decaf.datasets import load_sample_photos
+from sklearn_decaf.training import ConvNetClassifier, ConvNetRegressor
 
 pytest.importorskip("polars")
 matplotlib = pytest.importorskip("matplotlib")
@@ -59,6 +60,8 @@ def make(cls):
     parameters = {name: value for name, value in PARAMETERS.items() if name in names}
     if issubclass(cls, DeCAFTransformer):
         parameters = {**CHEAP, "random_state": 0, "dropout": True}
+    if issubclass(cls, ConvNetClassifier | ConvNetRegressor):
+        parameters = {"network": [], "image_shape": (2, 3), "max_iter": 3, "random_state": 0}
     return cls(**parameters)
 
 
@@ -116,7 +119,9 @@ def results(cls, prepare=lambda estimator: estimator):
     if hasattr(estimator, "get_feature_names_out"):
         found["names"] = as_array(estimator.get_feature_names_out())
     for name, value in vars(estimator).items():
-        if name.endswith("_") and not hasattr(value, "fit"):
+        if name.endswith("_") and not hasattr(value, "fit") and value is not None:
+            value = getattr(value, "digest", value)  # of weights
+            value = np.array(value) if isinstance(value, list) else value
             assert isinstance(value, np.ndarray | int | float | str | bool), name
             found[name] = as_array(value)
     return found

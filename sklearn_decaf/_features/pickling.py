@@ -15,13 +15,14 @@ import copy
 import multiprocessing
 import os
 import warnings
-from pathlib import Path, PurePath
+from pathlib import PurePath
 from typing import Any
 
 from sklearn.base import BaseEstimator, clone
 
 from .. import _kernels
 from .._utils.locks import Lock
+from .._utils.path_pickling import paths_as_text, paths_from_text
 from ..exceptions import KernelError, KernelWarning, WeightsError
 from ..networks.architecture import Architecture
 from ..networks.architectures import ARCHITECTURES, get_architecture
@@ -239,11 +240,7 @@ class PickledByReference(BaseEstimator):
         folders = self._known_folders()
         if folders:
             state["_folders"] = folders
-        state["_paths"] = [name for name, value in state.items() if isinstance(value, PurePath)]
-        for name, value in state.items():
-            if isinstance(value, os.PathLike):
-                state[name] = _text(value)
-        return state
+        return paths_as_text(state)
 
     def _describe_origin(self) -> dict[str, Any]:
         origin = {
@@ -264,9 +261,7 @@ class PickledByReference(BaseEstimator):
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         state = {"_origin": {}, **state}  # pickles of earlier versions have none
-        for name in state.pop("_paths", ()):
-            state[name] = Path(state[name])
-        super().__setstate__(state)
+        super().__setstate__(paths_from_text(state))
 
 
 def _registered_only(origin: dict[str, Any]) -> dict[str, Any]:

@@ -204,13 +204,16 @@ def _between(bounds: tuple[float, float], number: float) -> float:
 
 def _resize(image: np.ndarray, box: tuple, size: tuple[int, int]) -> np.ndarray:
     """Resize a part (left, upper, right, lower) of an image to a size (height, width)."""
-    options = {"size": size[::-1], "resample": Image.Resampling.BILINEAR, "box": box}
     if image.dtype == np.uint8:
-        return np.asarray(Image.fromarray(np.ascontiguousarray(image)).resize(**options))
+        return np.asarray(_resized(image, box, size))
     # of floats, Pillow knows one channel at a time
-    channels = [np.ascontiguousarray(image[..., c], np.float32) for c in range(image.shape[-1])]
-    resized = [np.asarray(Image.fromarray(channel).resize(**options)) for channel in channels]
-    return np.stack(resized, axis=-1)
+    channels = [image[..., c].astype(np.float32) for c in range(image.shape[-1])]
+    return np.stack([np.asarray(_resized(channel, box, size)) for channel in channels], axis=-1)
+
+
+def _resized(pixels: np.ndarray, box: tuple, size: tuple[int, int]) -> Image.Image:
+    image = Image.fromarray(np.ascontiguousarray(pixels))
+    return image.resize(size[::-1], Image.Resampling.BILINEAR, box=box)
 
 
 #: Kinds of changes by name, as they are without any options.
@@ -234,9 +237,9 @@ def check_augmentation(
     """
     if augmentation is None:
         return ()
-    several = isinstance(augmentation, tuple | list)
+    items = (augmentation,) if isinstance(augmentation, str | Augmentation) else tuple(augmentation)
     changes = []
-    for item in augmentation if several else (augmentation,):
+    for item in items:
         if isinstance(item, str) and item in NAMES:
             item = NAMES[item]()
         if not isinstance(item, Augmentation):
@@ -254,20 +257,19 @@ def check_augmentation(
     return tuple(sorted(changes, key=lambda change: not change.cuts))
 
 
-def principal_colours(images: np.ndarray) -> tuple[tuple[float, ...], ...]:
-    """Compute the principal components of the colours of images, as :class:`ColourShift` has them.
+def principal_colours(pixels: np.ndarray) -> tuple[tuple[float, ...], ...]:
+    """Compute the principal components of colours, as :class:`ColourShift` has them.
 
     Parameters
     ----------
-    images : ndarray of shape (n, h, w, 3)
+    pixels : ndarray of shape (n, 3)
 
     Returns
     -------
     tuple of three tuples
         The components, each as long as its standard deviation.
     """
-    pixels = images.reshape(-1, images.shape[-1]).astype(np.float64)
-    values, vectors = np.linalg.eigh(np.cov(pixels, rowvar=False))
+    values, vectors = np.linalg.eigh(np.cov(pixels.astype(np.float64), rowvar=False, bias=True))
     # eigh leaves the signs open
     vectors *= np.sign(vectors[np.abs(vectors).argmax(axis=0), range(len(values))])
     rows = np.sqrt(values.clip(min=0))[:, np.newaxis] * vectors.T

@@ -19,6 +19,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from .._utils.doc_link import doc_link_template
 from .._utils.parallel import effective_n_threads
+from .._utils.path_pickling import paths_as_text, paths_from_text
 from .._utils.validation import is_integer
 from ..images._inputs import ImageInputs
 from ..networks.architecture import Architecture
@@ -37,7 +38,7 @@ from ._full_batch import run_lbfgs
 from ._images import HELD, ImageData, common_size, digest_of, open_images
 from ._inputs import TrainingInputMixin
 from ._loop import Objective, TrainingLoop
-from ._network import TrainedNetwork, build_network
+from ._network import TrainedNetwork, build_network, dropout_by_layer
 from ._prediction import predictor
 from ._solvers import SGD, Solver
 from ._state import TrainingState
@@ -46,8 +47,6 @@ from ._validation import Validation, split_rows
 if TYPE_CHECKING:
     from .._utils.types import FilePath, RandomState
 
-#: Images whose pixels say what the colours of all are.
-_SAMPLE = 1000
 #: Parameters that change how a result comes about, and not the result.
 _NO_MATTER = ("checkpoint", "n_jobs", "verbose")
 
@@ -152,7 +151,7 @@ class BaseConvNet(TrainingInputMixin, BaseEstimator):
     _network: TrainedNetwork
     _state: TrainingState
     _sees_pixels: bool
-    _colours: tuple[tuple[float, ...], ...]
+    _colours: tuple[tuple[float, ...], ...] | None = None
     #: Of trainings by partial_fit, which go on with their solver.
     _last: Session | None = None
     #: Bytes of pixels that are held in memory, and seconds between two checkpoints.
@@ -200,6 +199,8 @@ class BaseConvNet(TrainingInputMixin, BaseEstimator):
             )
         random_state = check_random_state(self.random_state)
         if not goes_on:
+            if hasattr(self, "weights_"):  # of another network
+                del self.weights_
             self._network = build_network(
                 self.network,
                 n_outputs,
@@ -207,15 +208,13 @@ class BaseConvNet(TrainingInputMixin, BaseEstimator):
                 found_size=(
                     images.shape[1:3] if isinstance(images, np.ndarray) else common_size(images)
                 ),
-                dropout=self.dropout,
             )
         self._check_outputs(n_outputs)
         changes = check_augmentation(self.augmentation)
         data = self._open(images, changes, n_threads)
         if not goes_on:
             self._look_at(data)
-            self._sees_pixels = data.is_8_bit
-        data.changes = tuple(map(self._with_colours, changes))
+        data.changes = self._with_colours(changes, data, anew=not goes_on)
         session = self._session(random_state, goes_on=goes_on, incremental=incremental)
         rows, validation = self._split(targets, sample_weight, random_state)
         batch_size = min(32 if self.batch_size == "auto" else self.batch_size, len(rows))
@@ -242,7 +241,7 @@ class BaseConvNet(TrainingInputMixin, BaseEstimator):
                 loop.checkpoint = stack.enter_context(
                     Checkpoint(self.checkpoint, described, every=self._checkpoint_every)
                 )
-            parameters = self._run(loop)
+            parameters = self._run(loop, incremental=incremental)
         self._remember(loop, parameters)
         self._last = session if incremental else None
 
@@ -273,7 +272,12 @@ class BaseConvNet(TrainingInputMixin, BaseEstimator):
             )
 
     def _open(
-        self, images: ImageInputs | np.ndarray, changes: Sequence[Augmentation], n_threads: int
+        self,
+        images: ImageInputs | np.ndarray,
+        changes: Sequence[Augmentation],
+        n_threads: int,
+        *,
+        held: int | None = None,
     ) -> ImageData:
         """The pixels of images, as the network wants them."""
         preprocessing = self._network.architecture.preprocessing
@@ -284,7 +288,7 @@ class BaseConvNet(TrainingInputMixin, BaseEstimator):
                 resize=self.resize,
                 changes=changes,
                 n_threads=n_threads,
-                held=self._held,
+                held=self._held if held is None else held,
             )
         size = preprocessing.crop_sides
         if images.shape[1:3] != size:
@@ -295,12 +299,11 @@ class BaseConvNet(TrainingInputMixin, BaseEstimator):
         return ImageData(images, size, changes, n_threads)
 
     def _look_at(self, data: ImageData) -> None:
-        """Learn from the images what the network subtracts, and along which lines colours vary."""
-        sample = data.sample(_SAMPLE)
-        self._colours = principal_colours(sample)
+        """Learn from the images what the network subtracts, and whether they are pixels."""
+        self._sees_pixels = data.is_8_bit
         if isinstance(self.network, str | Architecture):
-            return  # which has its own
-        pixels = sample.reshape(-1, 3).astype(np.float64)
+            return  # which has its own mean
+        pixels = data.sample().astype(np.float64)
         mean, std = pixels.mean(axis=0), pixels.std(axis=0)
         std[std < 1e-6 * (1 + np.abs(mean))] = 1.0  # a channel that is the same everywhere
         net = self._network.architecture
@@ -311,10 +314,18 @@ class BaseConvNet(TrainingInputMixin, BaseEstimator):
             self._network, architecture=replace(net, preprocessing=preprocessing)
         )
 
-    def _with_colours(self, change: Augmentation) -> Augmentation:
-        if isinstance(change, ColourShift) and change.components is None:
-            return replace(change, components=self._colours)
-        return change
+    def _with_colours(
+        self, changes: tuple[Augmentation, ...], data: ImageData, *, anew: bool
+    ) -> tuple[Augmentation, ...]:
+        """Tell changes of colours along which lines those of the first images vary."""
+        found = []
+        for change in changes:
+            if isinstance(change, ColourShift) and change.components is None:
+                if anew or self._colours is None:
+                    self._colours = principal_colours(data.sample())
+                change = replace(change, components=self._colours)
+            found.append(change)
+        return tuple(found)
 
     def _session(
         self, random_state: np.random.RandomState, *, goes_on: bool, incremental: bool
@@ -340,7 +351,7 @@ class BaseConvNet(TrainingInputMixin, BaseEstimator):
             network.architecture,
             parameters,
             network.output,
-            dropout=network.dropout,
+            dropout=dropout_by_layer(network, self.dropout),
             exact=self.exact,
         )
 
@@ -365,7 +376,7 @@ class BaseConvNet(TrainingInputMixin, BaseEstimator):
         weights = None if sample_weight is None else sample_weight[held_back]
         return rows[train], Validation(held_back, self._scorer(targets[held_back], weights))
 
-    def _run(self, loop: TrainingLoop) -> dict[str, np.ndarray]:
+    def _run(self, loop: TrainingLoop, *, incremental: bool) -> dict[str, np.ndarray]:
         if self.solver == "lbfgs":
             parameters, found = run_lbfgs(
                 loop, max_iter=self.max_iter, max_evaluations=self.max_fun, tol=self.tol
@@ -373,8 +384,8 @@ class BaseConvNet(TrainingInputMixin, BaseEstimator):
             converged = found.converged
         else:
             parameters = loop.run()
-            is_timed = self.learning_rate in TIMED or loop.validation is not None
-            converged = loop.state.stopped != "max_iter" or is_timed or loop.options.max_epochs == 1
+            is_timed = incremental or self.learning_rate in TIMED or loop.validation is not None
+            converged = is_timed or loop.state.stopped != "max_iter"
         if not converged:
             warnings.warn(
                 f"Maximum iterations ({self.max_iter}) reached and the optimization hasn't "
@@ -433,7 +444,7 @@ class BaseConvNet(TrainingInputMixin, BaseEstimator):
         check_is_fitted(self)
         images = self._check_X(X, reset=False)
         n_threads = effective_n_threads(self.n_jobs)
-        data = self._open(images, (), n_threads)
+        data = self._open(images, (), n_threads, held=0)
         return predictor(self.weights_, self._network.output, self.exact).run(data, n_threads)
 
     def to_transformer(self, layer: int | str | tuple = 7, **parameters: Any) -> DeCAFTransformer:
@@ -472,6 +483,15 @@ class BaseConvNet(TrainingInputMixin, BaseEstimator):
         weights = self.weights_
         defaults = {"resize": self.resize, "dropout": False}
         return DeCAFTransformer(layer, weights=weights, **{**defaults, **parameters})
+
+    def __getstate__(self) -> dict[str, Any]:
+        return paths_as_text(super().__getstate__())
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(paths_from_text(state))
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return hasattr(self, "weights_")
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()

@@ -9,7 +9,7 @@ import zipfile
 from collections.abc import Mapping
 from dataclasses import fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
@@ -109,7 +109,7 @@ class Checkpoint:
         arrays["text"] = np.frombuffer(json.dumps(text).encode(), np.uint8)
         # always the same name, so that a process that is killed leaves no more than one
         with atomic_write(self.path, unfinished=self.folder / f"{FILE}.part") as stream:
-            np.savez(stream, **arrays)
+            np.savez(stream, **cast(Any, arrays))
         self._last = time.monotonic()
 
     def restore(self, loop: TrainingLoop) -> bool:

@@ -18,6 +18,9 @@ from ._augmentation import Augmentation, centre
 
 #: Pixels of all images together that are held in memory, in bytes.
 HELD = 2**30
+#: What says how bright and how colourful the pixels of all images are.
+_SAMPLED_IMAGES = 1000
+_SAMPLED_PIXELS = 2**20
 
 
 class ImageData:
@@ -47,11 +50,6 @@ class ImageData:
         self.n_threads = n_threads
 
     @property
-    def is_held(self) -> bool:
-        """Whether the pixels are in memory."""
-        return isinstance(self.source, np.ndarray)
-
-    @property
     def is_8_bit(self) -> bool:
         """Whether there are pixels from 0 to 255, and not numbers of any range."""
         return not isinstance(self.source, np.ndarray) or self.source.dtype == np.uint8
@@ -59,7 +57,8 @@ class ImageData:
     @property
     def is_slow(self) -> bool:
         """Whether making a batch is work that is worth a thread."""
-        return not self.is_held or (bool(self.changes) and min(self.size) > 64)
+        is_read = not isinstance(self.source, np.ndarray)
+        return is_read or (bool(self.changes) and min(self.size) > 64)
 
     def __len__(self) -> int:
         return len(self.source)
@@ -68,15 +67,16 @@ class ImageData:
         self, rows: np.ndarray, epoch: int | None = None, rng: np.random.Generator | None = None
     ) -> np.ndarray:
         """Return the pixels of some images, changed if they are learned from."""
+        source = self.source
         changes = () if rng is None else self.changes
-        if self.is_held and not changes:
-            return np.ascontiguousarray(centre(self.source[rows], self.size))
-        numbers = [change.draw(rng, len(rows)) for change in changes]
-        dtype = self.source.dtype if self.is_held else np.uint8
+        if isinstance(source, np.ndarray) and not changes:
+            return np.ascontiguousarray(centre(source[rows], self.size))
+        numbers = [] if rng is None else [change.draw(rng, len(rows)) for change in changes]
+        dtype = np.uint8 if self.is_8_bit else np.float32
         batch = np.empty((len(rows), *self.size, 3), dtype)
 
         def make(i: int) -> None:
-            image = self.pixels(rows[i])
+            image = self.pixels(int(rows[i]))
             if not any(change.cuts for change in changes):
                 image = centre(image, self.size)
             for change, own in zip(changes, numbers):
@@ -91,21 +91,21 @@ class ImageData:
         if isinstance(self.source, np.ndarray):
             return self.source[row]
         image = self.source.new_batch(1)
-        self.source.failures([self.source.fill(image, 0, int(row))])
+        self.source.failures([self.source.fill(image, 0, row)])
         return image[0]
 
-    def sample(self, n: int) -> np.ndarray:
-        """Return the pixels of n images, or of all if they are fewer, evenly spaced."""
-        n = min(n, len(self))
-        rows = np.arange(n) * len(self) // n
-        return np.stack([self.pixels(row) for row in rows])
+    def sample(self) -> np.ndarray:
+        """Return some pixels (m, 3) of some images, evenly spaced: all of them if they are few."""
+        n = min(_SAMPLED_IMAGES, len(self))
+        step = -(-n * self.size[0] * self.size[1] // _SAMPLED_PIXELS)
+        rows = (i * len(self) // n for i in range(n))
+        return np.concatenate([self.pixels(row).reshape(-1, 3)[::step] for row in rows])
 
     def digest(self) -> str:
         """Digest of the content of all images."""
         digest = hashlib.sha256()
         if isinstance(self.source, np.ndarray):
-            digest.update(f"{self.source.dtype} {self.source.shape}".encode())
-            digest.update(np.ascontiguousarray(self.source))
+            digest.update(digest_of(self.source).encode())
         else:
             for image in self.source.images:
                 content, _ = identify(image, exif_transpose=True)
@@ -151,6 +151,9 @@ def open_images(
         crop=preprocessing.resize if wide else size,
         resize=resize,
     )
+    whole = images.array
+    if resize is None and whole is not None and whole.dtype == np.uint8 and whole.shape[3] == 3:
+        return ImageData(whole, size, changes, n_threads)  # nothing is to be done
     shape = reader.new_batch(0).shape[1:]
     source: Any = reader
     if len(images) * int(np.prod(shape)) <= held:
@@ -179,16 +182,10 @@ def _size(image: object) -> tuple[int, int] | None:
     return None
 
 
-def digest_of(*arrays: np.ndarray | None) -> str:
-    """Digest of arrays, or of None in their place."""
-    digest = hashlib.sha256()
-    for array in arrays:
-        if array is None:
-            digest.update(b"none")
-            continue
-        array = np.asarray(array)
-        digest.update(f"{array.dtype} {array.shape}".encode())
-        digest.update(
-            repr(array.tolist()).encode() if array.dtype == object else np.ascontiguousarray(array)
-        )
+def digest_of(array: np.ndarray | None) -> str:
+    """Digest of an array, or of None."""
+    if array is None:
+        return "none"
+    digest = hashlib.sha256(f"{array.dtype} {array.shape}\n".encode())
+    digest.update(np.ascontiguousarray(array).data.cast("B"))
     return digest.hexdigest()

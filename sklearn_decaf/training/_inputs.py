@@ -53,13 +53,13 @@ class TrainingInputMixin:
     def _row_shape(self, n_features: int) -> tuple[int, int, int]:
         """Height, width and channels of the image that a row of so many numbers holds."""
         shape = self.image_shape
-        good = isinstance(shape, tuple | list) and len(shape) in (2, 3)
-        if not good or not all(is_integer(side) and side > 0 for side in shape):
+        sides = tuple(shape) if isinstance(shape, tuple | list) else ()
+        if len(sides) not in (2, 3) or not all(is_integer(n) and n > 0 for n in sides):
             raise ValueError(
                 f"image_shape={shape!r}: it must be (height, width) or (height, width, channels), "
                 "positive integers"
             )
-        h, w, *channels = (int(side) for side in shape)
+        h, w, *channels = map(int, sides)
         (c,) = channels or [1]
         if c not in (1, 3):
             raise ValueError(f"image_shape={shape!r}: an image has 1 or 3 channels, not {c}")

@@ -296,11 +296,13 @@ class TrainingLoop:
         state.step_losses.append(loss)
         state.learning_rates.append(rate)
 
-    def _raise_diverged(self, problem: str, inputs: np.ndarray, gradients: Arrays) -> None:
+    def _raise_diverged(
+        self, problem: str, inputs: np.ndarray, gradients: Arrays, *, after: int = 1
+    ) -> None:
         state = self.state
         where = find_layer(self.plan, inputs, gradients)
         raise Diverged(
-            f"the training diverged at step {state.n_steps + 1} (epoch {state.epoch + 1} of "
+            f"the training diverged at step {state.n_steps + after} (epoch {state.epoch + 1} of "
             f"{self._last_epoch}): {problem}; {where}. {ADVICE}"
         )
 
@@ -309,7 +311,7 @@ class TrainingLoop:
         state, options = self.state, self.options
         for name, values in self.trained.items():
             if not np.isfinite(values).all():
-                self._raise_diverged(f"{name!r} is not finite", np.zeros(1), {})
+                self._raise_diverged(f"{name!r} is not finite after it", np.zeros(1), {}, after=0)
         state.epoch += 1
         state.step, state.epoch_loss = 0, 0.0
         state.losses.append(loss)

@@ -26,13 +26,10 @@ class TrainedNetwork:
     architecture : Architecture
     output : str
         The layer whose outputs are scores or numbers, (n, n_outputs).
-    dropout : dict of str to float
-        Layers that are dropped, with the probability.
     """
 
     architecture: Architecture
     output: str
-    dropout: Mapping[str, float]
 
 
 def small_layers(size: tuple[int, int]) -> list[Layer]:
@@ -69,7 +66,6 @@ def build_network(
     *,
     image_size: int | tuple[int, int] | None,
     found_size: tuple[int, int] | None,
-    dropout: float | Mapping[str, float] = 0.0,
 ) -> TrainedNetwork:
     """Make the network of a parameter `network`, for so many classes or numbers.
 
@@ -83,8 +79,6 @@ def build_network(
         Height and width that the network sees; None takes its own, or those of the images.
     found_size : (int, int) or None
         Height and width of the images, where all have the same.
-    dropout : float or dict of str to float, default=0.0
-        Of hidden fully connected layers, or by names of layers.
 
     Raises
     ------
@@ -114,7 +108,7 @@ def build_network(
             )
         layers = small_layers(size) if network is None else list(network)
         net, output = _with_head(layers, n_outputs, size), HEAD
-    return TrainedNetwork(net, output, _dropout(net, output, dropout))
+    return TrainedNetwork(net, output)
 
 
 def _sides(image_size: int | tuple[int, int] | None) -> tuple[int, int] | None:
@@ -175,9 +169,23 @@ def _with_head(layers: Sequence[Layer], n_outputs: int, size: tuple[int, int]) -
     )
 
 
-def _dropout(
-    net: Architecture, output: str, dropout: float | Mapping[str, float]
+def dropout_by_layer(
+    network: TrainedNetwork, dropout: float | Mapping[str, float]
 ) -> dict[str, float]:
+    """Return the layers that are dropped, with the probability.
+
+    Parameters
+    ----------
+    network : TrainedNetwork
+    dropout : float or dict of str to float
+        Of hidden fully connected layers, or by names of layers.
+
+    Raises
+    ------
+    ValueError
+        If there is no such layer, or no such probability.
+    """
+    net = network.architecture
     if isinstance(dropout, Mapping):
         for name, p in dropout.items():
             if name not in net.layer_names:
@@ -188,7 +196,7 @@ def _dropout(
             _check_share(p, f"dropout[{name!r}]")
         return {name: float(p) for name, p in dropout.items() if p}
     _check_share(dropout, "dropout")
-    return dict.fromkeys(_hidden_layers(net, output), float(dropout)) if dropout else {}
+    return dict.fromkeys(_hidden_layers(net), float(dropout)) if dropout else {}
 
 
 def _check_share(p: float, name: str) -> None:
@@ -196,7 +204,7 @@ def _check_share(p: float, name: str) -> None:
         raise ValueError(f"{name}={p!r} must be in [0, 1)")
 
 
-def _hidden_layers(net: Architecture, output: str) -> list[str]:
+def _hidden_layers(net: Architecture) -> list[str]:
     """The outputs of the fully connected layers on the way to the head, after their activations."""
     found, name = [], net.inputs(head(net))[0]
     while name != INPUT:

@@ -1,12 +1,18 @@
 """Trainings that are killed and go on: the same bytes at the end."""
 
 import os
+import random
 import sys
 
 import numpy as np
 import pytest
+from oracles.killed_training import kill_until_done, learn_undisturbed
+from PIL import Image
+from sklearn.base import clone
 
 from sklearn_decaf.networks.engine.training import TrainingPlan
+from sklearn_decaf.networks.layers import Dense
+from sklearn_decaf.training import ConvNetClassifier
 from sklearn_decaf.training._averaging import AveragedParameters
 from sklearn_decaf.training._checkpoints import Checkpoint, CheckpointError
 from sklearn_decaf.training._schedules import Adaptive
@@ -94,3 +100,80 @@ def test_files_are_written_now_and_then(make_loop, tmp_path):
         assert not checkpoint.is_due()
         make_loop(checkpoint=checkpoint).run()
         assert checkpoint.path.exists()  # at the end in any case
+
+
+@pytest.mark.slow
+def test_killed_trainings_end_with_the_same_bytes(tmp_path):
+    expected = learn_undisturbed(tmp_path / "whole")
+    killed, found = kill_until_done(tmp_path / "killed", random.Random(0), 4)
+    assert killed >= 2 and found == expected
+    assert learn_undisturbed(tmp_path / "killed") == expected  # once more, when all is done
+
+
+def test_ctrl_c_keeps_the_file(make_loop, tmp_path):
+    """The same training goes on where it was, and not where the interrupted one ended."""
+
+    class Interrupted(TrainingPlan):
+        step = 0
+
+        def gradients(self, inputs, loss, **options):
+            self.step += 1
+            if self.step == 8:
+                raise KeyboardInterrupt
+            return super().gradients(inputs, loss, **options)
+
+    expected = make_loop().run()
+    with Checkpoint(tmp_path, {}, every=0) as checkpoint:
+        with pytest.warns(UserWarning, match="interrupted"):
+            make_loop(plan_class=Interrupted, checkpoint=checkpoint).run()
+        found = make_loop(checkpoint=checkpoint).run()
+    for name, values in expected.items():
+        assert found[name].tobytes() == values.tobytes()
+
+
+def test_an_estimator_refuses_what_is_of_another(stripes, tmp_path):
+    images, labels = stripes
+    net = ConvNetClassifier([Dense("fc", units=2)], max_iter=2, random_state=0, checkpoint=tmp_path)
+    net.fit(images, labels)
+    expected = net.weights_.parameters["fc.kernel"].tobytes()
+    assert clone(net).fit(images, labels).weights_.parameters["fc.kernel"].tobytes() == expected
+    clone(net).set_params(n_jobs=1, verbose=True).fit(images, labels)
+    for options, message in (
+        ({"max_iter": 3}, "max_iter is 2 there, and 3 here"),
+        ({"random_state": 1}, "random_state is 0 there, and 1 here"),
+        ({"network": [Dense("fc", units=3)]}, "network is"),
+    ):
+        with pytest.raises(CheckpointError, match=message):
+            clone(net).set_params(**options).fit(images, labels)
+    for X, y, message in (
+        (images[::-1], labels, "X is .* there"),
+        (images, labels[::-1], "y is .* there"),
+    ):
+        with pytest.raises(CheckpointError, match=message):
+            clone(net).fit(X, y)
+    with pytest.raises(CheckpointError, match="sample_weight is none there"):
+        clone(net).fit(images, labels, sample_weight=np.ones(40))
+    with pytest.raises(ValueError, match="partial_fit does not support checkpoint"):
+        clone(net).partial_fit(images, labels, classes=[0, 1])
+
+
+def test_photographs_of_a_checkpoint_are_known_by_their_content(stripes, tmp_path):
+    images, labels = stripes
+    paths = [tmp_path / f"{i}.png" for i in range(40)]
+    for path, image in zip(paths, images):
+        Image.fromarray(image).save(path)
+    net = ConvNetClassifier(
+        [Dense("fc", units=2)],
+        image_size=6,
+        max_iter=1,
+        random_state=0,
+        checkpoint=tmp_path / "training",
+    )
+    for held in (0, 2**20):  # read each time, or held in memory
+        net._held = held
+        net.set_params(checkpoint=tmp_path / str(held)).fit(paths, labels)
+        Image.fromarray(images[1]).save(paths[0])
+        with pytest.raises(CheckpointError, match="X is"):
+            net.fit(paths, labels)
+        Image.fromarray(images[0]).save(paths[0])
+        net.fit(paths, labels)

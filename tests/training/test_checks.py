@@ -24,10 +24,13 @@ class AnyRegressor(_RowsOfAnyWidth, ConvNetRegressor):
 
 
 SMALL = {
-    "network": [Conv("conv", filters=16, kernel_size=(1, 9), padding=(0, 4)), ReLU("relu")],
+    "network": [Conv("conv", filters=8, kernel_size=(1, 9), padding=(0, 4)), ReLU("relu")],
     "image_shape": (1, 1),
-    "learning_rate_init": 0.02,
-    "max_iter": 40,
+    "learning_rate_init": 0.03,
+    "batch_size": 64,
+    "learning_rate": "constant",
+    "tol": 0.01,
+    "max_iter": 30,
     "dropout": 0,
     "n_jobs": 1,
 }
@@ -38,6 +41,7 @@ MINI_BATCHES = {
 
 if "expected_failed_checks" in parametrize_with_checks.__code__.co_varnames:
 
+    @pytest.mark.slow
     @parametrize_with_checks(
         [AnyClassifier(**SMALL), AnyRegressor(**SMALL)],
         expected_failed_checks=lambda estimator: MINI_BATCHES,

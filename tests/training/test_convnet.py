@@ -280,7 +280,8 @@ def test_the_solver_goes_on_in_partial_fit(stripes):
     whole = ConvNetClassifier(**{**options, "learning_rate": "constant", "max_iter": 1})
     whole.network = get_small_architecture()
     halves = clone(whole)
-    whole.fit(images, labels)
+    with pytest.warns(ConvergenceWarning):
+        whole.fit(images, labels)
     for part in (slice(0, 20), slice(20, 40)):
         halves.partial_fit(images[part], labels[part], classes=[0, 1])
     assert halves.n_steps_ == whole.n_steps_ == 2
@@ -325,6 +326,16 @@ def test_features_of_the_network(fitted, stripes, tmp_path):
     net = ConvNetClassifier(**FAST, image_shape=(6, 6)).fit(grey, fitted.predict(images))
     with pytest.raises(ValueError, match="rows of floats"):
         net.to_transformer()
+
+
+def test_a_fit_that_fails_leaves_nothing_of_the_one_before(stripes):
+    images, labels = stripes
+    net = ConvNetClassifier(**FAST).fit(images, labels)
+    net.set_params(solver="sgd", learning_rate_init=1e20)
+    with pytest.raises(Diverged):
+        net.fit(images, labels)
+    with pytest.raises(NotFittedError):
+        net.predict(images)
 
 
 def test_divergence_is_named(stripes):

@@ -8,13 +8,13 @@ import pytest
 from sklearn_decaf.networks import Architecture, Preprocessing, get_architecture
 from sklearn_decaf.networks.layers import Conv, Dense, ReLU, Softmax
 from sklearn_decaf.networks.mean_image import MeanImage
-from sklearn_decaf.training._network import build_network
+from sklearn_decaf.training._network import build_network, dropout_by_layer
 
 LAYERS = (Conv("a", filters=4, kernel_size=3), ReLU("b"), Dense("c", units=6), ReLU("d"))
 
 
-def build(network, n=3, image_size=None, found_size=(8, 8), dropout=0.0):
-    return build_network(network, n, image_size=image_size, found_size=found_size, dropout=dropout)
+def build(network, n=3, image_size=None, found_size=(8, 8)):
+    return build_network(network, n, image_size=image_size, found_size=found_size)
 
 
 @pytest.mark.parametrize(
@@ -27,12 +27,11 @@ def build(network, n=3, image_size=None, found_size=(8, 8), dropout=0.0):
     ],
 )
 def test_a_known_network_gets_another_head(name, output, dropped):
-    found = build(name, 7, dropout=0.5)
+    found = build(name, 7)
     assert found.output == output
     assert found.architecture.shapes()[output] == (7,)
     assert found.architecture.preprocessing == get_architecture(name).preprocessing
-    assert [found.architecture[d].name for d in found.dropout] == dropped
-    assert set(found.dropout.values()) <= {0.5}
+    assert dropout_by_layer(found, 0.5) == dict.fromkeys(dropped, 0.5)
 
 
 def test_a_known_network_at_another_size():
@@ -46,12 +45,13 @@ def test_a_known_network_at_another_size():
 
 
 def test_layers_get_a_head():
-    found = build(LAYERS, dropout=0.25)
+    found = build(LAYERS)
     net = found.architecture
     assert net.layer_names == ("a", "b", "c", "d", "scores") and found.output == "scores"
     assert net.input_shape == (8, 8, 3) and net.shapes()["scores"] == (3,)
     assert net.decaf_layers == {8: "scores", 7: "d", 6: "b"}
-    assert found.dropout == {"d": 0.25}
+    assert dropout_by_layer(found, 0.25) == {"d": 0.25}
+    assert dropout_by_layer(found, {"b": 0.5, "d": 0}) == {"b": 0.5}
 
 
 @pytest.mark.parametrize(
@@ -82,8 +82,6 @@ def test_an_architecture_keeps_a_head_that_fits():
         ({"network": [Dense("scores", units=2)]}, "is for the head"),
         ({"network": None, "found_size": None}, "pass image_size="),
         ({"network": None, "image_size": (3, 0)}, "image_size="),
-        ({"network": LAYERS, "dropout": {"z": 0.5}}, "'z', which is no layer of .*a, b, c, d"),
-        ({"network": LAYERS, "dropout": {"d": 1.5}}, r"dropout\['d'\]=1.5"),
         (
             {"network": Architecture("own", LAYERS[:2], Preprocessing(crop=8), {})},
             r"has the shape \(6, 6, 3\).*Dense\(units=3\)",
@@ -93,3 +91,11 @@ def test_an_architecture_keeps_a_head_that_fits():
 def test_what_cannot_be_is_named(arguments, message):
     with pytest.raises(ValueError, match=message):
         build(**arguments)
+
+
+def test_dropout_that_cannot_be_is_named():
+    network = build(LAYERS)
+    with pytest.raises(ValueError, match=r"'z', which is no layer of .*a, b, c, d"):
+        dropout_by_layer(network, {"z": 0.5})
+    with pytest.raises(ValueError, match=r"dropout\['d'\]=1.5"):
+        dropout_by_layer(network, {"d": 1.5})
