@@ -389,14 +389,12 @@ class TrainingLoop:
 
 
 def trained_parameters(plan: TrainingPlan) -> Arrays:
-    """Return the parameters that a plan trains, statistics left out."""
-    found = {}
-    for name in plan.trainable:
-        measured = {f"{name}.{key}" for key in plan.architecture[name].statistics}
-        for key in plan.architecture.layer_parameter_shapes(name):
-            if key not in measured:
-                found[key] = plan.parameters[key]
-    return found
+    """Return the parameters that change while a plan is trained, by steps or by measuring."""
+    return {
+        key: plan.parameters[key]
+        for name in plan.trainable
+        for key in plan.architecture.layer_parameter_shapes(name)
+    }
 
 
 def _copies(arrays: Arrays) -> Arrays:

@@ -23,6 +23,7 @@ from sklearn_decaf.images import find_unreadable, iter_batches, read_image
 from sklearn_decaf.inspection import EmbeddingDisplay, layer_times
 from sklearn_decaf.metrics import target_accuracy_score
 from sklearn_decaf.model_selection import PerClassShuffleSplit
+from sklearn_decaf.training import ConvNetClassifier, ConvNetRegressor, Mirror, RandomCrop
 
 # images in all their forms
 photos = load_sample_photos(subset="train")
@@ -62,6 +63,24 @@ assert_type(weights.architecture.name, str)
 weights.parameters["conv1.kernel"].mean()
 assert_type(len(layer_times("squeezenet1_1", layer=7)), int)
 sklearn_decaf.show_versions()
+
+# networks that learn
+net = ConvNetClassifier(
+    "resnet18",
+    augmentation=(RandomCrop(), Mirror(0.5), "colour"),
+    learning_rate="cosine",
+    alpha={"conv1": 1e-3},
+    checkpoint=Path("training"),
+    random_state=0,
+)
+net.fit(paths, target, sample_weight=np.ones(len(target)))
+net.partial_fit(photos.images, target, classes=[0, 1])
+assert_type(net.predict_proba(paths), np.ndarray)
+assert_type(net.weights_, sklearn_decaf.networks.Weights)
+assert_type(net.to_transformer(layer=6, cache="cache"), DeCAFTransformer)
+layers = [sklearn_decaf.networks.layers.Conv("conv", filters=8, kernel_size=3)]
+ConvNetRegressor(layers, image_shape=(8, 8)).fit([[0.0] * 64], [1.0]).predict([[0.0] * 64])
+ConvNetClassifier(solver="newton")  # type: ignore[arg-type]
 
 # domain adaptation
 domains = [1, 1, -2]

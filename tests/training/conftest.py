@@ -46,6 +46,7 @@ def make_loop(stripes):
 
     def make(
         *,
+        network=TINY,
         data=None,
         targets=labels,
         sample_weight=None,
@@ -61,7 +62,9 @@ def make_loop(stripes):
         checkpoint=None,
         **options,
     ):
-        plan = plan_class(TINY, initial_parameters(TINY, 0), "fc", dropout=dropout, group_size=4)
+        plan = plan_class(
+            network, initial_parameters(network, 0), "fc", dropout=dropout, group_size=4
+        )
         return TrainingLoop(
             plan,
             ArrayData(images) if data is None else data,

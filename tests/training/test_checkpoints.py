@@ -3,6 +3,7 @@
 import os
 import random
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ from PIL import Image
 from sklearn.base import clone
 
 from sklearn_decaf.networks.engine.training import TrainingPlan
-from sklearn_decaf.networks.layers import Dense
+from sklearn_decaf.networks.layers import BatchNorm, Dense
 from sklearn_decaf.training import ConvNetClassifier
 from sklearn_decaf.training._averaging import AveragedParameters
 from sklearn_decaf.training._checkpoints import Checkpoint, CheckpointError
@@ -63,6 +64,33 @@ def test_stopped_at_any_step_it_ends_with_the_same_bytes(make_loop, tmp_path):
                 assert getattr(loop.state, name) == getattr(expected.state, name)
             assert loop.state.stopped == expected.state.stopped
         assert sorted(os.listdir(folder)) == ["training.lock", "training.npz"]
+
+
+def test_what_is_measured_while_it_learns_goes_on_too(make_loop, tmp_path):
+    net = make_loop().plan.architecture
+    net = replace(net, layers=(net.layers[0], BatchNorm("norm"), *net.layers[1:]))
+
+    def make(stop_at, checkpoint=None):
+        class Measuring(TrainingPlan):
+            step = 0
+
+            def gradients(self, inputs, loss, **options):
+                self.step += 1
+                if self.step == stop_at:
+                    raise Stop
+                self.parameters["norm.mean"] += 0.1 * inputs.mean() / 255
+                return super().gradients(inputs, loss, **options)
+
+        return make_loop(network=net, plan_class=Measuring, checkpoint=checkpoint)
+
+    expected = make(0).run()
+    with Checkpoint(tmp_path, {}, every=0) as checkpoint, pytest.raises(Stop):
+        make(9, checkpoint).run()
+    with Checkpoint(tmp_path, {}, every=0) as checkpoint:
+        found = make(0, checkpoint).run()
+    assert found["norm.mean"][0] > 0.5
+    for name, values in expected.items():
+        assert found[name].tobytes() == values.tobytes()
 
 
 def test_another_training_is_refused(make_loop, tmp_path):
