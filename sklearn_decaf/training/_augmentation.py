@@ -105,15 +105,20 @@ class RandomCrop(Augmentation):
         border = self.padding
         if border is None:
             border = 0 if image.shape[:2] != size else max(1, round(max(size) / 8))
-        if border:
-            sides = [(border if length > 1 else 0,) * 2 for length in size]
-            image = np.pad(image, (*sides, (0, 0)), mode="edge")
-        # each place is as likely as any other
-        y, x = (
-            int(number * (length - wanted + 1))
+        rows, columns = (
+            _shifted(number, length, wanted, border if length > 1 else 0)
             for number, length, wanted in zip(numbers, image.shape, size)
         )
-        return image[y : y + size[0], x : x + size[1]]
+        return image[rows[:, np.newaxis], columns]
+
+
+def _shifted(number: float, length: int, wanted: int, border: int) -> np.ndarray:
+    """Places of a part, of which those in a border are the first or the last one of the whole.
+
+    Each shift is as likely as any other.
+    """
+    first = int(number * (length + 2 * border - wanted + 1)) - border
+    return np.arange(first, first + wanted).clip(0, length - 1)
 
 
 @dataclass(frozen=True)
