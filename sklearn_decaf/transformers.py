@@ -11,7 +11,7 @@ from sklearn.base import BaseEstimator, TransformerMixin, _fit_context
 from sklearn.utils._param_validation import Interval, StrOptions
 
 from ._cache.activation_cache import ActivationCache
-from ._cache.cached_rows import cached_rows
+from ._cache.rows import compute_rows
 from ._features.dropout import ActivationDropout
 from ._features.network import NetworkFeatures
 from ._utils.doc_link import DOC_LINK_TEMPLATE
@@ -396,19 +396,8 @@ class DeCAFTransformer(NetworkFeatures, ImageInputMixin, TransformerMixin, BaseE
 
     def _compute(self, images, count) -> tuple[np.ndarray, list[tuple[int, str]]]:
         """Features, with NaN for what failed, and the failures: (row, message)."""
-        recipe = self._recipe()
-        if self.cache is not None:
-            cache = self.cache
-            if not isinstance(cache, ActivationCache):
-                cache = ActivationCache(self._located(cache))
-            return cached_rows(images, recipe, cache, count=count, **self._run_options())
-        features = np.empty((len(images), recipe.n_features), np.float32)
-        failures: list[tuple[int, str]] = []
-        for start, rows, failed in recipe.iter_rows(images, **self._run_options()):
-            features[start : start + len(rows)] = rows
-            failures += failed
-            count(len(rows))
-        return features, failures
+        recipe, cache = self._recipe(), self._located(self.cache)
+        return compute_rows(images, recipe, cache, count=count, **self._run_options())
 
     def _run_options(self) -> dict:
         """Parameters that change speed and memory, but no feature."""

@@ -10,7 +10,7 @@ import numpy as np
 
 from .._features.recipe import Recipe
 from .._utils.parallel import run_in_threads
-from ..images._inputs import ImageInputs
+from ..images._inputs import ImageInputs, SelectedImages
 from ..images._warnings import warn_of_ignored_transparency
 from .activation_cache import ActivationCache
 from .key_locks import KeyLocks
@@ -211,23 +211,16 @@ class CachedComputation:
             )
 
 
-class _IdentifiedImages(ImageInputs):
+class _IdentifiedImages(SelectedImages):
     """Some of the images, identified as they are read: the digest is of what gets decoded."""
 
     def __init__(self, images: ImageInputs, rows: Sequence[int], exif_transpose: bool):
-        super().__init__(rows)
-        self._images = images
+        super().__init__(images, rows)
         self._exif_transpose = exif_transpose
         self.digests: list[bytes | None] = [None] * len(rows)
 
-    @property
-    def is_cheap(self) -> bool:
-        return False
-
     def __getitem__(self, i):
-        image = self._images[self._items[i]]
-        self.digests[i], image = identify(image, exif_transpose=self._exif_transpose)
+        self.digests[i], image = identify(
+            super().__getitem__(i), exif_transpose=self._exif_transpose
+        )
         return image
-
-    def name_row(self, i):
-        return self._images.name_row(self._items[i])

@@ -13,7 +13,7 @@ from .._utils.work_ahead import work_ahead
 from ..images._batches import BatchReader
 from ..images._inputs import ImageInputs
 from ..images._warnings import warn_of_ignored_transparency
-from ..networks.features import FeatureExtractor, feature_blocks, get_extractor
+from ..networks.features import FeatureExtractor, Pooling, feature_blocks, get_extractor
 from ..networks.weights.weights import Weights
 
 # Batches a thread whose features wait to be taken, at most: so long may the other side be busy.
@@ -24,31 +24,38 @@ _AHEAD = 2
 class Recipe:
     """All that decides the features of an image, the image itself aside.
 
-    The parameters are those of :class:`~sklearn_decaf.DeCAFTransformer`.
+    The parameters are those of :class:`~sklearn_decaf.DeCAFTransformer`, but for `pooling`, which
+    may be a tuple with one for each layer, and `with_mirror`: the columns are then followed by as
+    many, the features of the image's mirror image, left to right.
     """
 
     weights: Weights
     layers: tuple[int | str, ...]
-    pooling: str | None
+    pooling: Pooling
     resize: str | None = "warp"
     ten_crop: bool = False
     exif_transpose: bool = True
     exact: bool = False
     draft: bool = False
     max_pixels: int | None = None
+    with_mirror: bool = False
 
     def extractor(self) -> FeatureExtractor:
         """The network, ready to run; the same object for the same recipe."""
         return get_extractor(self.weights, self.layers, self.pooling, self.exact)
 
     def output_columns(self) -> dict[str, slice]:
-        """Find the columns of each output, which is a layer or a pooling of it."""
-        columns = {}
+        """Find the columns of each output: a layer or a pooling of it, of a mirror image or not."""
+        columns: dict[str, slice] = {}
         for block in feature_blocks(self.weights.architecture, self.layers, self.pooling)[1]:
             width = block.width // len(block.outputs)
             for i, output in enumerate(block.outputs):
                 start = block.columns.start + i * width
                 columns[output] = slice(start, start + width)
+        if self.with_mirror:
+            width = max(own.stop for own in columns.values())
+            for output, own in list(columns.items()):
+                columns[f"{output}|mirror"] = slice(own.start + width, own.stop + width)
         return columns
 
     @property
@@ -60,16 +67,44 @@ class Recipe:
         """The same with all numbered layers within reach, if one of them is wanted.
 
         The layers of a network are computed one from another, so the others cost little more,
-        and a search over layers then needs one pass for all of them.
+        and a search over layers then needs one pass for all of them. Those of mirror images are
+        wanted by nobody else.
         """
+        if self.with_mirror:
+            return self
         architecture = self.weights.architecture
         wanted = {architecture.resolve(layer) for layer in self.layers}
         numbered = architecture.decaf_layers.values()
         if wanted.isdisjoint(numbered):
             return self
         reachable = self.weights.available_layers()
-        others = (name for name in numbered if name in reachable and name not in wanted)
-        return replace(self, layers=(*self.layers, *others))
+        others = tuple(name for name in numbered if name in reachable and name not in wanted)
+        pooling = self.pooling
+        if isinstance(pooling, tuple):
+            pooling += ("auto",) * len(others)
+        return replace(self, layers=self.layers + others, pooling=pooling)
+
+    def reader(
+        self, images: ImageInputs, on_error: str = "raise", *, uncropped: bool = False
+    ) -> BatchReader:
+        """What reads images as the network sees them, or with the borders that are cut off.
+
+        Photographs that are not resized have a border of any width, which is always cut off.
+        """
+        preprocessing = self.weights.architecture.preprocessing
+        whole = uncropped and self.resize is not None
+        return BatchReader(
+            images,
+            size=preprocessing.resize,
+            crop=preprocessing.resize if whole else preprocessing.crop,
+            resize=self.resize,
+            ten_crop=self.ten_crop,
+            upside_down=preprocessing.flip_vertical,
+            exif_transpose=self.exif_transpose,
+            on_error=on_error,
+            draft=self.draft,
+            max_pixels=self.max_pixels,
+        )
 
     def iter_rows(
         self,
@@ -97,19 +132,7 @@ class Recipe:
             NaN for an image that failed.
         failed : list of (row, message)
         """
-        preprocessing = self.weights.architecture.preprocessing
-        reader = BatchReader(
-            images,
-            size=preprocessing.resize,
-            crop=preprocessing.crop,
-            resize=self.resize,
-            ten_crop=self.ten_crop,
-            upside_down=preprocessing.flip_vertical,
-            exif_transpose=self.exif_transpose,
-            on_error=on_error,
-            draft=self.draft,
-            max_pixels=self.max_pixels,
-        )
+        reader = self.reader(images, on_error)
         if opaque is not None:
             reader.opaque = opaque
         with closing(self._iter_read(reader, batch_size, n_threads)) as batches:
@@ -132,6 +155,8 @@ class Recipe:
             rows = extractor(batch.reshape(-1, *batch.shape[-3:]), n_threads)
             if self.ten_crop:
                 rows = rows.reshape(len(batch), -1, rows.shape[1]).mean(axis=1)
+            if self.with_mirror:
+                rows = np.hstack([rows, extractor(batch[..., ::-1, :], n_threads)])
             rows[[row - start for row, _ in failed]] = np.nan
             return start, rows, failed
 

@@ -17,10 +17,10 @@ if TYPE_CHECKING:
 
 
 class ImageInputMixin:
-    """Mixin of transformers with the parameters `image_shape` and `on_error`.
+    """Mixin of estimators with the parameters `image_shape` and `on_error`.
 
-    They need no fit. `_fit_attribute` names what is there after a fit that saw a data frame: from
-    then on others are compared with it.
+    Transformers need no fit. `_fit_attribute` names what is there after a fit that saw a data
+    frame: from then on others are compared with it.
     """
 
     image_shape: ImageShape | None
@@ -61,5 +61,6 @@ class ImageInputMixin:
         tags.requires_fit = False
         tags.input_tags.two_d_array = self.image_shape is not None
         tags.input_tags.allow_nan = self.on_error == "nan"
-        tags.transformer_tags.preserves_dtype = []
+        if tags.transformer_tags is not None:
+            tags.transformer_tags.preserves_dtype = []
         return tags

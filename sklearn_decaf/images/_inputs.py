@@ -55,6 +55,24 @@ class ImageInputs(Sequence):
         return f"row {row} (index {label!r})"
 
 
+class SelectedImages(ImageInputs):
+    """Some of the images, which messages name by their rows among all."""
+
+    def __init__(self, images: ImageInputs, rows: Sequence[int]) -> None:
+        super().__init__(rows)
+        self._images = images
+
+    @property
+    def is_cheap(self) -> bool:
+        return False
+
+    def __getitem__(self, i: Any) -> Any:
+        return self._images[self._items[i]]
+
+    def name_row(self, i: int) -> str:
+        return self._images.name_row(self._items[i])
+
+
 class FileContent(bytes):
     """The bytes of a file that was read already, with its `path` for messages."""
 

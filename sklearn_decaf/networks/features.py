@@ -16,6 +16,9 @@ from .weights.weights import Weights
 
 _POOLING_LAYERS = {"avg": GlobalAveragePool, "max": GlobalMaxPool}
 
+# How maps become vectors: one way for all wanted layers, or one for each of them.
+Pooling = str | None | tuple[str | None, ...]
+
 
 @dataclass(frozen=True)
 class FeatureBlock:
@@ -45,9 +48,11 @@ class FeatureBlock:
 
 
 def feature_blocks(
-    architecture: Architecture, layers: tuple[int | str, ...], pooling: str | None
+    architecture: Architecture, layers: tuple[int | str, ...], pooling: Pooling
 ) -> tuple[Architecture, tuple[FeatureBlock, ...]]:
     """Add the poolings that the wanted layers need, and lay out the columns.
+
+    A network that has such a layer already, under the same name, is left as it is.
 
     Returns
     -------
@@ -65,17 +70,19 @@ def feature_blocks(
     extra: list[Layer] = []
     blocks: list[FeatureBlock] = []
     start = 0
-    for layer in layers:
+    kinds = pooling if isinstance(pooling, tuple) else (pooling,) * len(layers)
+    for layer, kind in zip(layers, kinds, strict=True):
         name = architecture.resolve(layer)
         if any(block.name == name for block in blocks):
             raise ValueError(f"layer={layers!r} asks twice for layer {name!r}; name it once")
-        kind = architecture.default_pooling(name) if pooling == "auto" else pooling
+        if kind == "auto":
+            kind = architecture.default_pooling(name)
         if len(shapes[name]) == 1 or kind is None:
             outputs, width = (name,), math.prod(shapes[name])
         else:
             parts = kind.split("+")
             pools = [_POOLING_LAYERS[part](f"{name}:{part}", (name,)) for part in parts]
-            extra += pools
+            extra += [pool for pool in pools if pool not in architecture.layers]
             outputs = tuple(pool.name for pool in pools)
             width = shapes[name][-1] * len(pools)
         blocks.append(FeatureBlock(layer, name, outputs, slice(start, start + width)))
@@ -112,9 +119,9 @@ class FeatureExtractor:
     weights : Weights
     layers : tuple of int or str
         Numbers or names; their columns stand in this order.
-    pooling : {"auto", "avg", "max", "avg+max", None}
+    pooling : {"auto", "avg", "max", "avg+max", None}, or a tuple of these
         How maps become vectors: "auto" as the architecture says; None flattens them in
-        (h, w, c) order.
+        (h, w, c) order. A tuple has one for each layer.
     exact : bool, default=False
         Compute convolutions by plain sums only; see :class:`Plan`.
 
@@ -130,7 +137,7 @@ class FeatureExtractor:
         self,
         weights: Weights,
         layers: tuple[int | str, ...],
-        pooling: str | None,
+        pooling: Pooling,
         exact: bool = False,
     ):
         architecture, self.blocks = feature_blocks(weights.architecture, layers, pooling)
@@ -163,7 +170,7 @@ class FeatureExtractor:
 
 @lru_cache(maxsize=8)
 def get_extractor(
-    weights: Weights, layers: tuple[int | str, ...], pooling: str | None, exact: bool = False
+    weights: Weights, layers: tuple[int | str, ...], pooling: Pooling, exact: bool = False
 ) -> FeatureExtractor:
     """A feature extractor, the same one for the same arguments in this process."""
     return FeatureExtractor(weights, layers, pooling, exact)
