@@ -67,7 +67,7 @@ def find_blocks(layers: Mapping[str, Layer], shapes: Mapping[str, Shape], scores
     if that takes channels away. The layer of the scores is no block.
     """
     found: list[Block] = []
-    for layer, meets in _in_common(layers, scores):
+    for layer, meets in layers_in_common(layers, scores):
         if isinstance(layer, Conv | Dense) or (meets and isinstance(layer, Add | Concat)):
             found.append(Block(layer, layer.name, [layer.name]))
         elif isinstance(layer, GlobalAveragePool | GlobalMaxPool):
@@ -86,8 +86,8 @@ def find_blocks(layers: Mapping[str, Layer], shapes: Mapping[str, Shape], scores
     return [block.end for block in _merged(blocks[:own], shapes)]
 
 
-def _in_common(layers: Mapping[str, Layer], scores: str) -> list[tuple[Layer, bool]]:
-    """Layers on all paths to the scores, and whether branches meet in them."""
+def layers_in_common(layers: Mapping[str, Layer], scores: str) -> list[tuple[Layer, bool]]:
+    """Layers on all paths from the image to the scores, and whether branches meet in them."""
     needed, order = {scores}, []
     for layer in reversed(list(layers.values())):
         if layer.name in needed:

@@ -50,6 +50,9 @@ class LRN(Layer):
 
     def _sum_window(self, x: np.ndarray, before: int) -> np.ndarray:
         """Sum over `size` channels, of which `before` are before the channel itself."""
+        others = x.shape[-1] - 1
+        if min(before, self.size - 1 - before) >= others:  # every window holds all channels
+            return np.broadcast_to(x.sum(axis=-1, keepdims=True), x.shape)
         border = ((0, 0),) * (x.ndim - 1) + ((before, self.size - 1 - before),)
         padded = np.pad(x, border)  # zeros beyond the first and the last channel
         return sliding_window_view(padded, self.size, axis=-1).sum(axis=-1)
