@@ -1,12 +1,14 @@
-"""Networks that learn: trained from the beginning, as scikit-learn estimators.
+"""Networks that learn: trained from the beginning, or further, as scikit-learn estimators.
 
 :class:`ConvNetClassifier` and :class:`ConvNetRegressor` train a convolutional network on images of
-any kind, or on rows of numbers. :class:`Mirror` and the other kinds of :class:`Augmentation` change
-images a little each time they are learned from.
+any kind, or on rows of numbers. :class:`FineTunedClassifier` trains the last layers of a known
+network further. :class:`Mirror` and the other kinds of :class:`Augmentation` change images a little
+each time they are learned from.
 """
 
 from ._augmentation import Augmentation, ColourShift, Mirror, RandomCrop, RandomResizedCrop
 from ._classifier import ConvNetClassifier
+from ._fine_tuned import FineTunedClassifier
 from ._regressor import ConvNetRegressor
 
 __all__ = [
@@ -14,6 +16,7 @@ __all__ = [
     "ColourShift",
     "ConvNetClassifier",
     "ConvNetRegressor",
+    "FineTunedClassifier",
     "Mirror",
     "RandomCrop",
     "RandomResizedCrop",

@@ -154,10 +154,39 @@ def open_images(
     whole = images.array
     if resize is None and whole is not None and whole.dtype == np.uint8 and whole.shape[3] == 3:
         return ImageData(whole, size, changes, n_threads)  # nothing is to be done
+    return read_images(reader, size, changes, n_threads, held=held)
+
+
+def read_images(
+    reader: BatchReader,
+    size: tuple[int, int],
+    changes: Sequence[Augmentation] = (),
+    n_threads: int = 1,
+    *,
+    held: int = HELD,
+) -> ImageData:
+    """Make the data of a training from what reads images; read them now if they can be held.
+
+    Parameters
+    ----------
+    reader : BatchReader
+    size : (int, int)
+        Height and width of the network's input.
+    changes : sequence of Augmentation
+    n_threads : int, default=1
+    held : int
+        Bytes of pixels that may be held in memory.
+
+    Raises
+    ------
+    ImageError
+        If an image cannot be read.
+    """
     shape = reader.new_batch(0).shape[1:]
     source: Any = reader
-    if len(images) * int(np.prod(shape)) <= held:
-        source = np.empty((len(images), *shape), np.uint8)
+    n = len(reader)
+    if n * int(np.prod(shape)) <= held:
+        source = np.empty((n, *shape), np.uint8)
         for start, batch, _ in reader.batches(32, n_threads):
             source[start : start + len(batch)] = batch
     return ImageData(source, size, changes, n_threads)
