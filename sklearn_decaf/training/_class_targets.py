@@ -90,7 +90,7 @@ def image_weights(
         if not (np.isfinite(weights) & (weights >= 0)).all():
             raise ValueError("sample_weight has numbers that are negative or not finite.")
         if not weights.any():
-            raise ValueError("all sample weights are 0: there is nothing to learn from.")
+            raise ValueError("all sample weights are zero: there is nothing to learn from.")
     if class_weight is None:
         return weights
     by_class = compute_sample_weight(class_weight, classes[targets])

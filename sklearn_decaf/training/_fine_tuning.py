@@ -128,11 +128,14 @@ class FineTuning(NetworkOnImages, ImageInputMixin, BaseEstimator):
     def _tuned(self) -> TunedNetwork:
         """The network as it is now."""
         check_is_fitted(self)
-        if "_network_now" not in vars(self):
-            weights, tuning = self._network(), self._tuning()
-            made = with_head(weights.architecture, self._head, len(self.classes_))
-            self._network_now = tuned_network(weights, tuning, made, self.parameters_)
+        if "_network_now" not in vars(self):  # it comes out of a pickle
+            self._network_now = self._make_network()
         return self._network_now
+
+    def _make_network(self) -> TunedNetwork:
+        weights, tuning = self._network(), self._tuning()
+        made = with_head(weights.architecture, self._head, len(self.classes_))
+        return tuned_network(weights, tuning, made, self.parameters_)
 
     @property
     def _head(self) -> Head:
@@ -178,7 +181,7 @@ class FineTuning(NetworkOnImages, ImageInputMixin, BaseEstimator):
             f"{made.scores}.kernel": frozen.kernel,
             f"{made.scores}.bias": frozen.bias,
         }
-        vars(self).pop("_network_now", None)
+        self._network_now = self._make_network()
 
     def _train(
         self,
@@ -245,7 +248,7 @@ class FineTuning(NetworkOnImages, ImageInputMixin, BaseEstimator):
         of_head = net.layer_parameter_shapes(network.scores)
         kept = of_head if self.best_epoch_ == 0 else network.trained
         self.parameters_ = {name: result[name] for name in kept}
-        del self._network_now
+        self._network_now = self._make_network()
 
     def _dropout(self, network: TunedNetwork) -> dict[str, float]:
         p = 0.5 if self.dropout == "auto" else float(self.dropout)
