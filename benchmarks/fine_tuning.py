@@ -84,7 +84,7 @@ def per_class(labels, seed):
 DATA = {"birds": birds, "office": office, "caltech": caltech, "flowers": flowers}
 
 
-# Models --------------------------------------------------------------------------------------------
+# Models -----------------------------------------------------------------------------------------
 
 
 def frozen(arguments, seed):

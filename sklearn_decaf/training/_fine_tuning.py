@@ -146,7 +146,7 @@ class FineTuning(NetworkOnImages, ImageInputMixin, BaseEstimator):
     def _begin_fit(self) -> None:
         effective_n_threads(self.n_jobs)  # raises
         for name in ("parameters_", "_network_now", "_state", "_solver"):
-            vars(self).pop(name, None)
+            self.__dict__.pop(name, None)
         self._remember_weights()
 
     def _changes(self, tuning: Tuning) -> tuple[Augmentation, ...]:

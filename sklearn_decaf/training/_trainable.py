@@ -126,14 +126,16 @@ def trainable_layers(net: Architecture, trainable: Trainable, top: str) -> tuple
     return tuple(name for name in with_parameters if name in chosen)
 
 
-def check_trainable(trainable: object) -> None:
+def check_trainable(trainable: Trainable) -> None:
     """Raise a ValueError if this is nothing that `trainable_layers` could understand."""
     if isinstance(trainable, str):
         if trainable not in ("head", "all"):
             _count(trainable)
-        return
-    several = isinstance(trainable, tuple | list) and len(trainable) > 0
-    if not several or not all(isinstance(name, str) for name in trainable):
+    elif (
+        not isinstance(trainable, tuple | list)
+        or not trainable
+        or not all(isinstance(name, str) for name in trainable)
+    ):
         raise ValueError(f"trainable={trainable!r}: {_EXPECTED}")
 
 
@@ -161,7 +163,7 @@ def find_cut(net: Architecture, trainable: Collection[str], output: str) -> str:
     --------
     >>> from sklearn_decaf.networks import get_architecture
     >>> from sklearn_decaf.training._trainable import find_cut
-    >>> find_cut(get_architecture("squeezenet1_1"), ["fire9.expand3x3"], "fire9")
+    >>> find_cut(get_architecture("squeezenet1_1"), ["fire9.squeeze"], "fire9")
     'fire8'
     """
     changed: set[str] = set()
