@@ -3,7 +3,7 @@
 import os
 import tempfile
 
-SECTIONS = ["classification", "adaptation", "exploration", "inspection"]
+SECTIONS = ["classification", "adaptation", "training", "exploration", "inspection"]
 
 
 def section_order(folder):

@@ -10,6 +10,7 @@ from ._clusters import cluster_quality, group_labels
 from ._embedding import EmbeddingDisplay
 from ._layer_time_display import LayerTimeDisplay
 from ._layer_times import LayerTimes, layer_times
+from ._learning_curve_display import LearningCurveDisplay
 from ._occlusion import OcclusionDisplay, occlusion_map
 
 __all__ = [
@@ -18,6 +19,7 @@ __all__ = [
     "FilterDisplay",
     "LayerTimeDisplay",
     "LayerTimes",
+    "LearningCurveDisplay",
     "OcclusionDisplay",
     "cluster_quality",
     "group_labels",

@@ -20,6 +20,14 @@ def _inner(estimator):
     return estimator
 
 
+def inner_estimator(estimator, *, last: bool = False):
+    """Return the fitted estimator inside searches and the like; of a pipeline, its last step."""
+    found = _inner(estimator)
+    if last and isinstance(found, Pipeline):
+        return inner_estimator(found[-1], last=True)
+    return found
+
+
 def find_transformer(estimator, caller: str) -> DeCAFTransformer:
     """Find the DeCAFTransformer that an estimator is, or has somewhere inside.
 

@@ -120,7 +120,9 @@ class SGD(Solver):
             state["velocity"] = np.zeros_like(values)
         velocity = state["velocity"]
         if flat := _as_kernels_take_them(values, velocity, gradient):
-            _kernels.kernels.bind_sgd_step(*flat, rate, self.momentum, self.nesterov)()
+            values, velocity, gradient = flat
+            bind = _kernels.kernels.bind_sgd_step
+            bind(values, velocity, gradient, rate, self.momentum, self.nesterov)()
             return
         velocity *= self.momentum
         velocity += gradient
