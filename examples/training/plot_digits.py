@@ -3,9 +3,9 @@
 Train a small network on handwritten digits
 ===========================================
 
-:class:`~sklearn_decaf.training.ConvNetClassifier` trains a convolutional network from the beginning,
-as scikit-learn's :class:`~sklearn.neural_network.MLPClassifier` trains a fully connected one. The
-digits here have 8 x 8 pixels; a few seconds are enough.
+:class:`~sklearn_decaf.training.ConvNetClassifier` trains a convolutional network from the
+beginning, as scikit-learn's :class:`~sklearn.neural_network.MLPClassifier` trains a fully connected
+one. The digits here have 8 x 8 pixels; a few seconds are enough.
 """
 
 # %%
@@ -36,7 +36,8 @@ print(f"convolutional network: {100 * net.score(X_test, y_test):.1f} %")
 print(f"fully connected network: {100 * mlp.score(X_test, y_test):.1f} %")
 
 # %%
-# What was trained: the default network has a few layers of 3 x 3 kernels, as many as fit the images.
+# What was trained: the default network has a few layers of 3 x 3 kernels, as many as fit the
+# images.
 
 for layer in net.weights_.architecture.layers:
     print(layer)

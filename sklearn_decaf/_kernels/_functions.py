@@ -18,16 +18,14 @@ from ._weight_gradients import WeightGradientKernels
 from .calls import Call
 from .places import UNBOUNDED, WINOGRAD_SIZES, Place, TileRows, require_tiles
 
-# (size, stride, outputs at a time) of the compiled depthwise convolutions
-DEPTHWISE_SIZES = tuple(
-    (*window, outputs) for window in ((3, 1), (3, 2), (5, 1), (5, 2), (7, 1)) for outputs in (4, 7)
-)
+# (size, stride) of the windows for which depthwise convolutions keep their sums in registers
+DEPTHWISE_WINDOWS = ((3, 1), (3, 2), (5, 1), (5, 2), (7, 1))
 MODULES = (
     "activations",
     "channelwise",
     "depthwise",
-    *(f"depthwise_{size}x{size}_stride_{s}_by_{outputs}" for size, s, outputs in DEPTHWISE_SIZES),
     "depthwise_double",
+    "depthwise_windows",
     "elementwise",
     "global_pool",
     "gradients",
@@ -67,12 +65,6 @@ class Kernels(MatrixProducts, LayerKernels, WeightGradientKernels, LayerGradient
         super().__init__(kernel_set)
         for name in MODULES:
             setattr(self, f"_{name}", import_module(f"{__package__}.{kernel_set}.{name}"))
-        # {(size, stride): {outputs at a time: function}}
-        self._fast_depthwise: dict = {}
-        for size, stride, outputs in DEPTHWISE_SIZES:
-            name = f"depthwise_{size}x{size}_stride_{stride}_by_{outputs}"
-            functions = self._fast_depthwise.setdefault((size, stride), {})
-            functions[outputs] = getattr(getattr(self, f"_{name}"), name)
 
     def bind_depthwise(self, x_padded, kernel, bias, stride, low, high, out) -> Call:
         """Convolve each channel of a padded map with its own kernel, add the bias and clip.
@@ -91,16 +83,10 @@ class Kernels(MatrixProducts, LayerKernels, WeightGradientKernels, LayerGradient
         _require_depthwise("depthwise", x_padded, kernel, bias, stride, out)
         low, high = float(low), float(high)
         height, width, columns = *kernel.shape[:2], out.shape[1]
-        functions = self._fast_depthwise.get((height, stride), {}) if height == width else {}
-        fitting = [outputs for outputs in functions if outputs <= columns]
-        if fitting:
-            # fewest operations; every block costs about 3 outputs extra
-            by = min(fitting, key=lambda outputs: -(-columns // outputs) * (outputs + 3))
-            x, weights, y = (array.reshape(-1) for array in (x_padded, kernel, out))
-            row = x_padded.shape[1] * x_padded.shape[2]
-            bound = functions[by](x, row, weights, bias, low, high, y, *out.shape[:2])
-            return Call(bound)
-        run = self._depthwise.depthwise
+        if height == width and (height, stride) in DEPTHWISE_WINDOWS and columns >= 4:
+            run = self._depthwise_windows.depthwise_windows
+        else:
+            run = self._depthwise.depthwise
         return Call(run(x_padded, kernel, bias, int(stride), low, high, out))
 
     def bind_depthwise_double(self, x_padded, kernel, bias, stride, low, high, out) -> Call:
@@ -378,8 +364,7 @@ def _require_depthwise(function, x_padded, kernel, bias, stride, out):
         and x_padded.shape[2] == kernel.shape[2] == channels
         and bias.shape == (channels,)
         and (rows - 1) * stride + kernel.shape[0] <= x_padded.shape[0]
-        and (columns - 1) * stride + kernel.shape[1] <= x_padded.shape[1]
-        and all(array.flags.c_contiguous for array in (x_padded, kernel, out)),
+        and (columns - 1) * stride + kernel.shape[1] <= x_padded.shape[1],
         function,
         x_padded=x_padded,
         kernel=kernel,

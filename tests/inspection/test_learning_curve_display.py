@@ -64,7 +64,7 @@ def test_given_axes_and_scale():
 
 
 def test_nothing_to_show():
-    with pytest.raises(TypeError, match="loss_curve_.*PCA"):
+    with pytest.raises(TypeError, match=r"loss_curve_.*PCA"):
         LearningCurveDisplay.from_estimator(PCA(2).fit(np.eye(4)))
     with pytest.raises(NotFittedError):
         LearningCurveDisplay.from_estimator(ConvNetClassifier())

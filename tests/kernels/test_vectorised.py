@@ -18,7 +18,7 @@ import pytest
 from oracles.kernel_values import needs_kernels
 
 from sklearn_decaf import _kernels
-from sklearn_decaf._kernels._functions import DEPTHWISE_SIZES, MODULES, WINOGRAD_SIZES
+from sklearn_decaf._kernels._functions import MODULES, WINOGRAD_SIZES
 from sklearn_decaf._kernels.tiles import TILES
 
 INSTALLED = _kernels.installed_sets()
@@ -132,9 +132,6 @@ PACKED = {
     # for both types of pixels
     "preprocess": {"preprocess": {"convert from integer": 1, "subtract": 2, "divide": 2}},
 }
-for size, stride, outputs in DEPTHWISE_SIZES:
-    name = f"depthwise_{size}x{size}_stride_{stride}_by_{outputs}"
-    PACKED[name] = {name: {"multiply": size * size * outputs, "compare": 2 * outputs}}
 for m, r in WINOGRAD_SIZES:
     n = m + r - 1
     PACKED |= {  # at the least, one sum for each number on each side
@@ -165,7 +162,7 @@ TILE_ROWS = {"base": 14 if CODE is _AARCH64 else 6, "v3": 6, "v4": 14}
 
 @needs_kernels
 def test_every_function_has_its_packed_operations_listed():
-    assert {*PACKED, "gradients"} == set(MODULES)
+    assert {*PACKED, "gradients", "depthwise_windows"} == set(MODULES)
     for name, functions in PACKED.items():
         module = import_module(f"sklearn_decaf._kernels.{AVAILABLE[0]}.{name}")
         assert set(functions) == {key for key in vars(module) if not key.startswith("__")}

@@ -188,6 +188,8 @@ def test_arrays_that_are_not_supported(kernels, name, place, kind):
         arguments[place] = wrong = unsupported(arguments[place].shape)[kind]
     if (name, place, kind) == ("patches", 6, "float64"):
         pytest.skip("patches may be float64")
+    if (name, kind) == ("depthwise", "reversed"):
+        pytest.skip("rows of maps may have any steps")
     if wrong.dtype == np.float32 and wrong.flags.c_contiguous:
         pytest.skip("a vector is as it should be in any order")
     with pytest.raises((TypeError, ValueError), match=name):
