@@ -8,6 +8,7 @@ that other work on the machine matters little. GB/s counts every input and outpu
 
 import argparse
 import time
+from itertools import chain
 
 import numpy as np
 
@@ -41,6 +42,61 @@ def in_turn(calls):
             call()
 
     return run
+
+
+def gradient_cases():
+    """Yield cases of gradients, as :func:`cases`."""
+    for rows, depth, columns in ((12544, 16, 96), (784, 40, 240), (196, 480, 112), (49, 320, 1280)):
+        x, gradient = normal(rows, depth), normal(rows, columns)
+        out = np.empty((depth, columns), np.float32)
+        yield (
+            f"transposed {depth}x{rows}x{columns}",
+            x.nbytes + gradient.nbytes + out.nbytes,
+            2 * rows * depth * columns,
+            lambda k, both=(x, gradient), out=out: k.bind_transposed_product(*both, out),
+            lambda x=x, gradient=gradient, out=out: np.matmul(x.T, gradient, out=out),
+        )
+
+    for side, channels, size, stride in ((56, 144, 3, 1), (14, 480, 5, 1), (28, 240, 3, 2)):
+        side_out = -(-side // stride)
+        padded = (side_out - 1) * stride + size
+        x, gradient = normal(padded, padded, channels), normal(side_out, side_out, channels)
+        out, windows = normal(size, size, channels), ((size,) * 2, (stride,) * 2, (1, 1))
+
+        def numpy_taps(x=x, gradient=gradient, out=out, stride=stride, size=size):
+            last = (len(gradient) - 1) * stride + 1
+            for i in range(size):
+                for j in range(size):
+                    pixels = x[i : i + last : stride, j : j + last : stride]
+                    np.einsum("yxc,yxc->c", pixels, gradient, out=out[i, j])
+
+        yield (
+            f"depthwise by kernel {side}x{side}x{channels} {size}x{size}/{stride}",
+            x.nbytes + gradient.nbytes,
+            2 * size * size * gradient.size,
+            lambda k, x=x, windows=windows, gradient=gradient, out=out: (
+                k.bind_depthwise_kernel_gradient(x, windows, gradient, out)
+            ),
+            numpy_taps,
+        )
+
+    for side, channels in ((112, 96), (14, 480)):
+        gradient, output = normal(side, side, channels), normal(side, side, channels)
+        sums = np.empty(channels, np.float32)
+
+        def numpy_clip(gradient=gradient, output=output, sums=sums):
+            np.multiply(gradient, (output > 0) & (output < 6), out=gradient)
+            np.sum(gradient, axis=(0, 1), out=sums)
+
+        yield (
+            f"clip gradient {side}x{side}x{channels}",
+            3 * gradient.nbytes,
+            0,
+            lambda k, gradient=gradient, output=output, sums=sums: k.bind_clip_gradient(
+                gradient, output, (0, 6), sums
+            ),
+            numpy_clip,
+        )
 
 
 def cases():
@@ -247,7 +303,7 @@ def main():
     header = ["kernel", "NumPy, us", "copy, us", *(f"{name}, us" for name in sets), "best"]
     print("|", " | ".join(header), "|")
     print("|---|" + "---|" * (3 + len(sets)))
-    for title, size, operations, bind, numpy_call in cases():
+    for title, size, operations, bind, numpy_call in chain(cases(), gradient_cases()):
         source, target = np.ones(size // 2, np.uint8), np.empty(size // 2, np.uint8)
         functions = {
             "numpy": numpy_call,

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
+
 import numpy as np
 import pytest
 from hypothesis import assume, given, settings
@@ -357,3 +360,18 @@ def test_arrays_that_are_not_supported(kernels, place, kind):
         return
     with pytest.raises(TypeError, match=rf"^transposed_product: argument {place + 1} must be an"):
         kernels.bind_transposed_product(*arguments)
+
+
+@needs_kernels
+def test_calls_keep_their_arrays(kernels):
+    left, right, out = f32(40, 30) + 1, f32(40, 50) + 2, f32(30, 50)
+    call = kernels.bind_transposed_product(left[::2], right[::2], out)
+    kept = weakref.ref(left)
+    del left, right
+    gc.collect()
+    call()
+    assert (out == 40).all()
+    assert kept() is not None
+    del call
+    gc.collect()
+    assert kept() is None
