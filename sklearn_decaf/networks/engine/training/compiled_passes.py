@@ -18,6 +18,7 @@ from .dropout import draw_factors, dropout_name, insert_dropout
 from .group_program import GroupProgram, map_bytes
 from .head import Head, head_layers
 from .ordered_sum import OrderedSum
+from .tape import Seconds
 from .trained_network import TrainedNetwork
 
 Arrays = dict[str, np.ndarray]
@@ -87,6 +88,7 @@ class CompiledPasses:
         # programs that nobody is using, by the type of their input and their images
         self._idle: dict[tuple[np.dtype, int], list[GroupProgram]] = {}
         self._sums = OrderedSum()
+        self._seconds: Seconds | None = None  # of each part, while they are measured
         self._statistics = RunningStatistics(parameters, norms, momentum)
         self._packing, self._is_stale = Lock(), False
 
@@ -137,6 +139,20 @@ class CompiledPasses:
         self._is_stale |= bool(self._statistics.names)
         return self._sums.value, self.network.original_gradients(self._sums.arrays)
 
+    def profile(self, inputs: np.ndarray, loss: Loss, seed: int) -> Seconds:
+        """Do the same with one thread; return the seconds of each part, by layers and kind."""
+        self._seconds = seconds = {}
+        try:
+            self.gradients(inputs, loss, seed, 1)
+        finally:
+            self._seconds = None
+        originals = self.network.originals
+        found: Seconds = {}
+        for (layers, kind), time in seconds.items():
+            names = tuple(name for layer in layers for name in originals.get(layer, (layer,)))
+            found[names, kind] = found.get((names, kind), 0.0) + time
+        return found
+
     # Groups, each by one thread -------------------------------------------------------------------
 
     def _by_groups(self, inputs: np.ndarray, loss: Loss, seed: int, n_threads: int) -> None:
@@ -146,9 +162,11 @@ class CompiledPasses:
             part = groups[i]
             factors = self._factors(part, seed)
             with self._borrow(inputs.dtype, part) as program:
-                scores = program.forward(self._prepared(inputs[part]), factors, training=True)
+                scores = program.forward(
+                    self._prepared(inputs[part]), factors, training=True, seconds=self._seconds
+                )
                 value, gradient = loss(self._shaped(scores), part)
-                program.backward(gradient)
+                program.backward(gradient, self._seconds)
                 self._add(i, value, program)
 
         run_in_threads(self._sums.guard(run), len(groups), n_threads)
@@ -175,11 +193,11 @@ class CompiledPasses:
         def forward(i: int) -> None:
             own = {name: values[places[i]] for name, values in factors.items()}
             ends[places[i]] = programs[i].forward(
-                self._prepared(inputs[groups[i]]), own, training=True
+                self._prepared(inputs[groups[i]]), own, training=True, seconds=self._seconds
             )
 
         run_in_threads(forward, len(groups), n_threads)
-        values = self._head.forward(ends, factors, n_threads)
+        values = self._head.forward(ends, factors, n_threads, self._seconds)
         value, gradient = loss(self._shaped(values[self.network.output]).copy(), block)
         self._sums.value += value
         by_ends = self._head.backward(
@@ -189,12 +207,13 @@ class CompiledPasses:
             self._sums.arrays,
             first=first_turn == 0,
             n_threads=n_threads,
+            seconds=self._seconds,
         )
         if by_ends is None:  # nothing before the head is trained
             return
 
         def backward(i: int) -> None:
-            programs[i].backward(by_ends[places[i]])
+            programs[i].backward(by_ends[places[i]], self._seconds)
             self._add(first_turn + i, 0.0, programs[i])
 
         run_in_threads(self._sums.guard(backward), len(groups), n_threads)

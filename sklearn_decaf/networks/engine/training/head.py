@@ -16,6 +16,7 @@ from ...layers import Dense, Layer
 from ..batch_stage import split_batch_layers
 from .batch_norm import GroupNorm
 from .dropout import Dropout
+from .tape import Seconds, timed
 from .trained_network import TrainedNetwork
 
 Arrays = dict[str, np.ndarray]
@@ -72,7 +73,11 @@ class Head:
         }
 
     def forward(
-        self, values: np.ndarray, factors: Mapping[str, np.ndarray], n_threads: int
+        self,
+        values: np.ndarray,
+        factors: Mapping[str, np.ndarray],
+        n_threads: int,
+        seconds: Seconds | None = None,
     ) -> Arrays:
         """Compute all layers.
 
@@ -83,16 +88,19 @@ class Head:
         factors : dict of str to ndarray
             Of dropout layers.
         n_threads : int
+        seconds : dict, optional
+            The time of each layer is added, by its name and "forward".
         """
         found = {self.source: values}
         for layer in self.layers:
             read = [found[name] for name in self._network.architecture.inputs(layer.name)]
-            if isinstance(layer, Dropout):
-                found[layer.name] = read[0] * factors.get(layer.name, np.float32(1))
-            elif isinstance(layer, Dense):
-                found[layer.name] = _dense(*read, *self._network.packed[layer.name], n_threads)
-            else:
-                found[layer.name] = layer.forward(read, self._network.packed[layer.name])
+            with timed(seconds, ((layer.name,), "forward")):
+                if isinstance(layer, Dropout):
+                    found[layer.name] = read[0] * factors.get(layer.name, np.float32(1))
+                elif isinstance(layer, Dense):
+                    found[layer.name] = _dense(*read, *self._network.packed[layer.name], n_threads)
+                else:
+                    found[layer.name] = layer.forward(read, self._network.packed[layer.name])
         return found
 
     def backward(
@@ -104,6 +112,7 @@ class Head:
         *,
         first: bool,
         n_threads: int,
+        seconds: Seconds | None = None,
     ) -> np.ndarray | None:
         """Go back from a gradient by the output.
 
@@ -118,6 +127,8 @@ class Head:
         first : bool
             Whether what is in `sums` does not count.
         n_threads : int
+        seconds : dict, optional
+            Times are added as by :meth:`.group_program.GroupProgram.backward`.
 
         Returns
         -------
@@ -131,25 +142,40 @@ class Head:
             own = totals.pop(layer.name)
             names = network.architecture.inputs(layer.name)
             read = [values[name] for name in names]
-            if isinstance(layer, Dropout):
-                by_inputs, by_parameters = [own * factors.get(layer.name, np.float32(1))], []
-            elif isinstance(layer, Dense):
-                wanted = names[0] in network.needed
-                kernel = network.packed[layer.name][0]
-                by_inputs = [_dense_by_input(read[0], kernel, own, n_threads) if wanted else None]
+            topic = (layer.name,)
+            if isinstance(layer, Dense):
+                kernel, _ = network.packed[layer.name]
                 if layer.name in network.trained:
-                    target = sums.setdefault(layer.name, {})
-                    _add_dense(target, read[0], own, first=first, n_threads=n_threads)
-                by_parameters = []
+                    with timed(seconds, (topic, "weights")):
+                        target = sums.setdefault(layer.name, {})
+                        _add_dense(target, read[0], own, first=first, n_threads=n_threads)
+                by_inputs = []
+                if names[0] in network.needed:
+                    with timed(seconds, (topic, "input")):
+                        by_inputs = [_dense_by_input(read[0], kernel, own, n_threads)]
             else:
-                weights = network.packed[layer.name]
-                by_inputs, by_parameters = layer.backward(read, weights, values[layer.name], own)
-            if layer.name in network.trained and by_parameters:
-                _add(sums.setdefault(layer.name, {}), layer, network, by_parameters, first=first)
+                with timed(seconds, (topic, "activation")):
+                    by_inputs = self._backward(layer, read, values, factors, own, sums, first)
             for name, by_input in zip(names, by_inputs):
                 if name in network.needed:
                     totals[name] = totals[name] + by_input if name in totals else by_input
         return totals.get(self.source)
+
+    def _backward(self, layer, read, values, factors, gradient, sums, first) -> list[np.ndarray]:
+        """Go back through a layer that is not fully connected; the gradients by its inputs."""
+        network = self._network
+        if isinstance(layer, Dropout):
+            return [gradient * factors.get(layer.name, np.float32(1))]
+        weights = network.packed[layer.name]
+        by_inputs, by_parameters = layer.backward(read, weights, values[layer.name], gradient)
+        if layer.name in network.trained:
+            own = sums.setdefault(layer.name, {})
+            for name, found in zip(network.parameter_shapes(layer), by_parameters):
+                if first or name not in own:
+                    own[name] = np.array(found)
+                else:
+                    own[name] += found
+        return by_inputs
 
 
 def _dense(x: np.ndarray, kernel: np.ndarray, bias: np.ndarray, n_threads: int) -> np.ndarray:
@@ -209,11 +235,3 @@ def _in_parts(work: Callable[[int, int], None], n: int, size: int, n_threads: in
     """Call ``work(first, end)`` for parts of a range, from several threads."""
     parts = range(0, n, size)
     run_in_threads(lambda i: work(parts[i], min(n, parts[i] + size)), len(parts), n_threads)
-
-
-def _add(sums: Arrays, layer: Layer, network, by_parameters, *, first: bool) -> None:
-    for name, values in zip(network.parameter_shapes(layer), by_parameters):
-        if first or name not in sums:
-            sums[name] = np.array(values)
-        else:
-            sums[name] += values

@@ -150,3 +150,31 @@ class TrainingPlan:
             until the next call.
         """
         return self._passes.gradients(inputs, loss, seed, n_threads)
+
+    def profile(
+        self, inputs: np.ndarray, loss: Loss, *, seed: int = 0
+    ) -> list[tuple[tuple[str, ...], str, float]]:
+        """Compute the same as :meth:`gradients` with one thread, and time its parts.
+
+        Parameters
+        ----------
+        inputs, loss, seed
+            As of :meth:`gradients`.
+
+        Returns
+        -------
+        list of (tuple of str, str, float)
+            Layers that are computed together (none: the preprocessing), what is computed, and the
+            seconds it took for all images. That is "forward"; or, backward, "activation" (the
+            gradient through activations, with that by biases, and through layers without weights),
+            "weights", or "input" (the gradient by the layers that are read).
+
+        Raises
+        ------
+        RuntimeError
+            If the package runs without compiled kernels.
+        """
+        if isinstance(self._passes, NumpyPasses):
+            raise RuntimeError("without compiled kernels there are no parts to time")
+        found = self._passes.profile(inputs, loss, seed)
+        return [(layers, kind, seconds) for (layers, kind), seconds in found.items()]

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Iterator
+from contextlib import contextmanager
 from time import perf_counter
 
 import numpy as np
@@ -54,6 +55,15 @@ class Tape:
             self._open = []
 
 
+@contextmanager
+def timed(seconds: Seconds | None, topic: Hashable) -> Iterator[None]:
+    """Add the time of a ``with`` statement to that of a topic, if it is wanted."""
+    start = perf_counter()
+    yield
+    if seconds is not None:
+        seconds[topic] = seconds.get(topic, 0.0) + perf_counter() - start
+
+
 class _Calls:
     def __init__(self, phases: tuple[Phase, ...], topics: tuple[Hashable, ...]):
         self._list = CallList(phases)
@@ -75,7 +85,5 @@ class _Function:
         self._topic = topic
 
     def run(self, seconds: Seconds | None) -> None:
-        start = perf_counter()
-        self._function()
-        if seconds is not None:
-            seconds[self._topic] = seconds.get(self._topic, 0.0) + perf_counter() - start
+        with timed(seconds, self._topic):
+            self._function()

@@ -59,6 +59,8 @@ class TrainedNetwork:
         place when the parameters change.
     data_gradients : dict of str to DataGradient
         Of convolutions that have to hand a gradient on.
+    originals : dict of str to tuple of str
+        The layers of the first network that each of the layers stands for.
     """
 
     def __init__(
@@ -84,11 +86,11 @@ class TrainedNetwork:
         self.output = lowered.names[output]
         self.start = start if start == INPUT else lowered.names[start]
         self.layers = layers_between(self.architecture, self.start, self.output)
-        self._originals = {
+        self.originals = {
             layer.name: lowered.originals.get(layer.name, (layer.name,)) for layer in self.layers
         }
         self.trained = {
-            name for name, layers in self._originals.items() if self._trainable & set(layers)
+            name for name, layers in self.originals.items() if self._trainable & set(layers)
         }
         self.needed = needed_layers(self.architecture, self.layers, self.trained)
         self.shapes = {INPUT: self.architecture.input_shape, **self.architecture.shapes()}
@@ -188,7 +190,7 @@ class TrainedNetwork:
             algorithm, swapped = self.packed[layer.name].algorithm, self._turns_channels(layer)
             kernel = as_kernel(algorithm, shape, swapped, sums["kernel"])
             sums = {"kernel": kernel, "bias": sums["bias"]}
-        original, *folded = self._originals[layer.name]
+        original, *folded = self.originals[layer.name]
         found: Arrays = {}
         if folded:
             sums = self._unfold(original, folded, sums, found)

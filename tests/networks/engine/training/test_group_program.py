@@ -181,3 +181,33 @@ def test_large_layers_at_the_end_run_on_blocks(monkeypatch):
     last = TrainingPlan(net, parameters, "fc3", trainable=["fc3", "fc2"], **options)
     for name, array in last.gradients(images, loss, seed=2)[1].items():
         np.testing.assert_array_equal(array, found[name], err_msg=name)
+
+
+@pytest.mark.skipif(_kernels.KERNEL_SET is None, reason="no compiled kernels: no parts to time")
+def test_profile(monkeypatch):
+    parameters, images, loss = case(6)
+    plan = TrainingPlan(NET, parameters, "fc", group_size=4)
+    times = plan.profile(images, loss)
+    parts = {(layers, kind) for layers, kind, _ in times}
+    assert all(seconds >= 0 for _, _, seconds in times)
+    assert parts >= {
+        ((), "forward"),
+        (("conv1", "norm1", "relu1"), "forward"),
+        (("conv1", "norm1", "relu1"), "activation"),
+        (("conv1", "norm1", "relu1"), "weights"),
+        (("conv2", "add", "relu2"), "input"),
+        (("pool",), "activation"),
+        (("fc",), "weights"),
+        (("fc",), "input"),
+    }
+    assert (("conv1", "norm1", "relu1"), "input") not in parts  # pixels want no gradient
+    monkeypatch.setattr("sklearn_decaf.networks.engine.training.head.HEAD_BYTES", 0)
+    by_blocks = TrainingPlan(NET, parameters, "fc", group_size=4).profile(images, loss)
+    assert parts - {(layers, kind) for layers, kind, _ in by_blocks} == {(("fc",), "activation")}
+
+
+@pytest.mark.skipif(_kernels.KERNEL_SET is not None, reason="with compiled kernels there are parts")
+def test_no_profile_without_kernels():
+    parameters, images, loss = case(2)
+    with pytest.raises(RuntimeError, match="no parts to time"):
+        TrainingPlan(NET, parameters, "fc").profile(images, loss)
