@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
@@ -51,12 +52,18 @@ def dropout_name(layer: str) -> str:
 def draw_factors(
     shapes: Mapping[str, tuple[int, ...]], dropout: Mapping[str, float], part: slice, seed: int
 ) -> dict[str, np.ndarray]:
-    """Draw 0 or ``1 / (1 - p)`` for each value of each layer with dropout, image by image."""
-    factors = {}
+    """Draw 0 or ``1 / (1 - p)`` for each value of each layer with dropout.
+
+    An image's factors depend on the seed and its place in the batch, not on `part`: each image has
+    its own stretch of one stream of random bits, 32 a value.
+    """
+    n, factors = part.stop - part.start, {}
     for place, (name, p) in enumerate(sorted(dropout.items())):
-        rows = [
-            np.random.default_rng((seed, image, place)).random(shapes[name], np.float32) >= p
-            for image in range(part.start, part.stop)
-        ]
-        factors[name] = np.stack(rows) / np.float32(1 - p)
+        size = math.prod(shapes[name])
+        n_words = -(-size // 2)  # of 64 bits, for one image
+        bits = np.random.PCG64((seed, place))
+        bits.advance(part.start * n_words)
+        numbers = bits.random_raw(n * n_words).view(np.uint32).reshape(n, 2 * n_words)
+        kept = numbers[:, :size] >= np.uint32(min(round(p * 2**32), 2**32 - 1))
+        factors[name] = kept.reshape(n, *shapes[name]) * np.float32(1 / (1 - p))
     return factors
