@@ -54,8 +54,6 @@ class Backward:
     network : TrainedNetwork
     builder : GroupBuilder
         Of the forward pass.
-    in_numpy : collection of str
-        Layers that are computed forward by NumPy.
     """
 
     tape: Tape

@@ -9,7 +9,8 @@ from oracles.training import linear_loss, small_parameters
 
 from sklearn_decaf import _kernels
 from sklearn_decaf.networks import Architecture, Preprocessing
-from sklearn_decaf.networks.engine.training import TrainingPlan
+from sklearn_decaf.networks.engine.limits import Limits
+from sklearn_decaf.networks.engine.training import TrainingPlan, compiled_passes
 from sklearn_decaf.networks.layers import (
     Add,
     BatchNorm,
@@ -181,6 +182,21 @@ def test_large_layers_at_the_end_run_on_blocks(monkeypatch):
     last = TrainingPlan(net, parameters, "fc3", trainable=["fc3", "fc2"], **options)
     for name, array in last.gradients(images, loss, seed=2)[1].items():
         np.testing.assert_array_equal(array, found[name], err_msg=name)
+
+
+@pytest.mark.skipif(_kernels.KERNEL_SET is None, reason="no compiled kernels: no strips")
+def test_maps_in_strips_and_tiles_in_parts(monkeypatch):
+    """What large maps need, on small ones."""
+    parameters, images, loss = case(5)
+    _, expected = copied(TrainingPlan(NET, parameters, "fc", group_size=2).gradients(images, loss))
+    small = Limits(small_map=0, strip_bytes=4096, tile_bytes=1, product_rows=20)
+    monkeypatch.setattr(compiled_passes, "Limits", lambda: small)
+    for n_images in (1, 2, 4):
+        plan = TrainingPlan(NET, parameters, "fc", group_size=n_images)
+        _, found = plan.gradients(images, loss)
+        for name, array in found.items():
+            scale = np.abs(expected[name]).max()
+            np.testing.assert_allclose(array, expected[name], 0, 1e-5 * scale, err_msg=name)
 
 
 @pytest.mark.skipif(_kernels.KERNEL_SET is None, reason="no compiled kernels: no parts to time")
