@@ -8,7 +8,7 @@ on the network alone: the bits do not depend on the threads.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 
 import numpy as np
 
@@ -50,6 +50,12 @@ class TrainingPlan:
         running ones, in `parameters`, after each group.
     batch_norm_momentum : float, default=0.1
         How far the running statistics go towards those of a group.
+
+    Raises
+    ------
+    ValueError
+        If a name is not that of a layer, a trainable layer does not lie between `start` and
+        `output`, or `output` depends on more than `start`.
     """
 
     def __init__(
@@ -72,12 +78,18 @@ class TrainingPlan:
         self.start = start
         self.dropout = dict(dropout or {})
         self.exact = exact
+        for parameter, names in (("output", [output]), ("start", [start]), ("dropout", dropout)):
+            known = {INPUT, *architecture.layer_names}
+            _check_names(parameter, names or (), known, f"of {architecture.name!r}")
         self.layers = layers_between(architecture, start, output)
         if trainable is None:
             trainable = [
                 one.name for one in self.layers if architecture.layer_parameter_shapes(one.name)
             ]
         self.trainable = tuple(trainable)
+        between = {layer.name for layer in self.layers}
+        way = f"on the way from {start!r} to {output!r}"
+        _check_names("trainable", self.trainable, between, way)
         if batch_norm not in ("frozen", "group"):
             raise ValueError(f"batch_norm={batch_norm!r} must be 'frozen' or 'group'")
         self.batch_norm = batch_norm
@@ -123,6 +135,7 @@ class TrainingPlan:
         -------
         ndarray of shape (n, oh, ow, oc) or (n, oc), float32
         """
+        self._check(inputs)
         return self._passes.forward(inputs, n_threads)
 
     def gradients(
@@ -149,6 +162,7 @@ class TrainingPlan:
             The same of the gradients, by the full names of the parameters. The arrays are valid
             until the next call.
         """
+        self._check(inputs)
         return self._passes.gradients(inputs, loss, seed, n_threads)
 
     def profile(
@@ -176,5 +190,22 @@ class TrainingPlan:
         """
         if isinstance(self._passes, NumpyPasses):
             raise RuntimeError("without compiled kernels there are no parts to time")
+        self._check(inputs)
         found = self._passes.profile(inputs, loss, seed)
         return [(layers, kind, seconds) for (layers, kind), seconds in found.items()]
+
+    def _check(self, inputs: np.ndarray) -> None:
+        shapes = {INPUT: self.architecture.input_shape, **self.architecture.shapes()}
+        expected = shapes[self.start]
+        if inputs.shape[1:] != expected:
+            what = "images" if self.start == INPUT else f"outputs of {self.start!r}"
+            raise ValueError(
+                f"inputs of shape {inputs.shape}: {what} have shape (n, "
+                f"{', '.join(map(str, expected))})"
+            )
+
+
+def _check_names(parameter: str, names: Iterable[str], known: Collection[str], where: str) -> None:
+    for name in names:
+        if name not in known:
+            raise ValueError(f"{parameter} names {name!r}, which is no layer {where}")

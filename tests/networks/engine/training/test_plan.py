@@ -1,6 +1,7 @@
 """Losses and gradients of a training plan, against the float64 reference."""
 
 import numpy as np
+import pytest
 from oracles.random_networks import he_parameters, random_images
 
 from sklearn_decaf.networks import Architecture, Preprocessing
@@ -83,3 +84,29 @@ def test_dropout_is_drawn_by_images():
         plan.gradients(images[:2], keep, seed=seed)
     spread = np.std(drawn, axis=0) / np.sqrt(len(drawn))
     assert np.all(np.abs(np.mean(drawn, axis=0) - plan.forward(images[:2])) < 5 * spread)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"output": "fc9"}, "output names 'fc9', which is no layer of 'small'"),
+        ({"start": "pool9"}, "start names 'pool9', which is no layer of 'small'"),
+        ({"dropout": {"fc6": 0.5}}, "dropout names 'fc6', which is no layer of 'small'"),
+        (
+            {"start": "pool1", "trainable": ["conv1"]},
+            "trainable names 'conv1', which is no layer on the way from 'pool1' to 'fc'",
+        ),
+    ],
+)
+def test_names_that_are_not_there(options, message):
+    with pytest.raises(ValueError, match=message):
+        TrainingPlan(NET, he_parameters(NET), **{"output": "fc", **options})
+
+
+def test_inputs_of_another_shape():
+    parameters = he_parameters(NET)
+    plan, cut = (TrainingPlan(NET, parameters, "fc", start=start) for start in ("data", "pool1"))
+    with pytest.raises(ValueError, match=r"images have shape \(n, 8, 8, 3\)"):
+        plan.forward(np.zeros((2, 3, 8, 8), np.uint8))
+    with pytest.raises(ValueError, match=r"outputs of 'pool1' have shape \(n, 4, 4, 8\)"):
+        cut.gradients(np.zeros((2, 128), np.float32), squares(np.zeros((2, 5))))
