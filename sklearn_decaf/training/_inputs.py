@@ -48,7 +48,7 @@ class TrainingInputMixin:
                 f"{h} * {w} * {c} = {h * w * c}"
             )
         images = X.reshape(len(X), h, w, c)
-        return np.repeat(images, 3, axis=-1) if c == 1 else images
+        return np.broadcast_to(images, (len(X), h, w, 3))  # a view, also of grey images
 
     def _row_shape(self, n_features: int) -> tuple[int, int, int]:
         """Height, width and channels of the image that a row of so many numbers holds."""
