@@ -357,3 +357,21 @@ class ConvNetClassifier(ClassifierMixin, BaseConvNet):
         """
         check_is_fitted(self)
         return self.classes_[self._outputs(X).argmax(axis=1)]
+
+    def score(self, X: Images, y: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
+        """Compute the accuracy of `predict`.
+
+        Parameters
+        ----------
+        X : images, or array-like of shape (n_samples, n_features) with `image_shape`
+        y : array-like of shape (n_samples,)
+            Class labels.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Weights of the images.
+
+        Returns
+        -------
+        score : float
+            The share of the images whose class is found.
+        """
+        return float(super().score(X, y, sample_weight=sample_weight))

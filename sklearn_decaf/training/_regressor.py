@@ -263,6 +263,24 @@ class ConvNetRegressor(RegressorMixin, BaseConvNet):
         outputs = self._outputs(X).astype(np.float64) * self.target_scale_ + self.target_mean_
         return outputs[:, 0] if self._is_column else outputs
 
+    def score(self, X: Images, y: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
+        """Compute the coefficient of determination of `predict`.
+
+        Parameters
+        ----------
+        X : images, or array-like of shape (n_samples, n_features) with `image_shape`
+        y : array-like of shape (n_samples,) or (n_samples, n_outputs)
+            Numbers.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Weights of the images.
+
+        Returns
+        -------
+        score : float
+            1 where all is right, 0 where the mean of `y` does as well.
+        """
+        return float(super().score(X, y, sample_weight=sample_weight))
+
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
         tags.target_tags.multi_output = True
