@@ -92,6 +92,7 @@ class BaseConvNet(TrainingInputMixin, BaseEstimator):
         "resize": [StrOptions({"warp", "crop"}), None],
         "augmentation": [str, Augmentation, tuple, list, None],
         "dropout": [Interval(Real, 0, 1, closed="left"), dict],
+        "batch_norm": [StrOptions({"group", "frozen"})],
         "solver": [StrOptions(set(SOLVERS))],
         "alpha": [Interval(Real, 0, None, closed="left"), dict],
         "l1": [Interval(Real, 0, None, closed="left"), dict],
@@ -131,6 +132,7 @@ class BaseConvNet(TrainingInputMixin, BaseEstimator):
     resize: Literal["warp", "crop"] | None
     augmentation: Any
     dropout: float | Mapping[str, float]
+    batch_norm: Literal["group", "frozen"]
     solver: str
     alpha: ByLayer
     batch_size: int | Literal["auto"]
@@ -353,6 +355,7 @@ class BaseConvNet(TrainingInputMixin, BaseEstimator):
             network.output,
             dropout=dropout_by_layer(network, self.dropout),
             exact=self.exact,
+            batch_norm=self.batch_norm,
         )
 
     def _split(

@@ -102,6 +102,7 @@ class ConvNetClassifier(ClassifierMixin, BaseConvNet):
         resize: Literal["warp", "crop"] | None = "warp",
         augmentation: str | Augmentation | Sequence[str | Augmentation] | None = None,
         dropout: float | Mapping[str, float] = 0.25,
+        batch_norm: Literal["group", "frozen"] = "group",
         label_smoothing: float = 0.0,
         class_weight: Mapping[Any, float] | Literal["balanced"] | None = None,
         solver: Literal["adamw", "adam", "sgd", "adagrad", "lbfgs"] = "adamw",
@@ -142,6 +143,7 @@ class ConvNetClassifier(ClassifierMixin, BaseConvNet):
         self.resize = resize
         self.augmentation = augmentation
         self.dropout = dropout
+        self.batch_norm = batch_norm
         self.label_smoothing = label_smoothing
         self.class_weight = class_weight
         self.solver = solver

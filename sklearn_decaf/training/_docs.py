@@ -9,8 +9,7 @@ network : str, Architecture, sequence of layers or None, default=None
     :class:`~sklearn_decaf.networks.Architecture`, whose last layer gets as many outputs as are
     needed; layers of ``sklearn_decaf.networks.layers``, to which a fully connected one is added;
     or None for a small network of 3 x 3 convolutions that fits the size of the images. It starts
-    from random weights in any case. A batch normalisation is a scale and a shift of each channel
-    that are learned: it does not measure the images.
+    from random weights in any case.
 image_shape : tuple (height, width) or (height, width, channels), default=None
     Shape of the images in rows of numbers. Only with it is a 2-D array taken, of any range;
     channels are 1 or 3. Without it, `X` is images.
@@ -28,6 +27,10 @@ augmentation : str, Augmentation, tuple of these or None, default=None
 dropout : float or dict of str to float, default=0.25
     Probability with which outputs of hidden fully connected layers are set to 0 in training; or
     probabilities by names of layers.
+batch_norm : {"group", "frozen"}, default="group"
+    What batch normalisations subtract and divide by in training: the mean and the deviation of a
+    group of up to 16 images of the batch, whose running averages predictions use; or always 0 and
+    1, so that they are a scale and a shift that are learned.
 """
 
 TRAINING = """

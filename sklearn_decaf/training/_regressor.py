@@ -88,6 +88,7 @@ class ConvNetRegressor(RegressorMixin, BaseConvNet):
         resize: Literal["warp", "crop"] | None = "warp",
         augmentation: str | Augmentation | Sequence[str | Augmentation] | None = None,
         dropout: float | Mapping[str, float] = 0.25,
+        batch_norm: Literal["group", "frozen"] = "group",
         solver: Literal["adamw", "adam", "sgd", "adagrad", "lbfgs"] = "adamw",
         alpha: ByLayer = 1e-4,
         l1: ByLayer = 0.0,
@@ -126,6 +127,7 @@ class ConvNetRegressor(RegressorMixin, BaseConvNet):
         self.resize = resize
         self.augmentation = augmentation
         self.dropout = dropout
+        self.batch_norm = batch_norm
         self.solver = solver
         self.alpha = alpha
         self.l1 = l1

@@ -11,7 +11,7 @@ from PIL import Image
 from sklearn.base import clone
 from sklearn.datasets import load_digits
 from sklearn.exceptions import ConvergenceWarning, NotFittedError
-from sklearn.model_selection import GridSearchCV
+from sklearn.model_selection import GridSearchCV, train_test_split
 from sklearn.neural_network import MLPClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import MinMaxScaler
@@ -25,7 +25,7 @@ from sklearn_decaf.networks import (
     load_weights,
     save_weights,
 )
-from sklearn_decaf.networks.layers import Conv, Dense, ReLU
+from sklearn_decaf.networks.layers import BatchNorm, Conv, Dense, ReLU
 from sklearn_decaf.networks.reference import forward
 from sklearn_decaf.training import ConvNetClassifier, ConvNetRegressor, Mirror
 from sklearn_decaf.training._divergence import Diverged
@@ -175,6 +175,24 @@ def test_all_solvers_and_schedules_learn(stripes, options):
     assert net.score(images, labels) > 0.9
     assert net.loss_curve_[-1] < 0.8 * net.loss_curve_[0]
     assert len(net.loss_curve_) == net.n_iter_
+
+
+@pytest.mark.parametrize("early_stopping", [False, True])
+def test_batch_normalisation(stripes, early_stopping):
+    """With the statistics of groups, their running averages, or without any."""
+    images, labels = stripes
+    network = (TINY[0], BatchNorm("norm"), TINY[1])
+    options = {**FAST, "network": network, "batch_size": 13, "early_stopping": early_stopping}
+    options["max_iter"] = 12
+    grouped = ConvNetClassifier(**options).fit(images, labels)  # the last batch is one image
+    frozen = ConvNetClassifier(**options, batch_norm="frozen").fit(images, labels)
+    for net, moved in ((grouped, True), (frozen, False)):
+        assert net.score(images, labels) > 0.9
+        found = net.weights_.parameters
+        assert (found["norm.mean"] != 0).all() == moved
+        assert (found["norm.variance"] != 1).all() == moved
+    again = ConvNetClassifier(**{**options, "n_jobs": 3}).fit(images, labels)
+    assert parameters_of(again) == parameters_of(grouped)
 
 
 def test_attributes(fitted):
@@ -418,6 +436,11 @@ def test_progress(stripes, capsys):
 
 @pytest.mark.slow
 def test_digits():
+    """The mean of five splits; a support vector machine has 99.0 % on the same."""
     X, y = load_digits(return_X_y=True)
-    net = ConvNetClassifier(image_shape=(8, 8), max_iter=4, random_state=0)
-    assert net.fit(X[:1300], y[:1300]).score(X[1300:], y[1300:]) > 0.9  # by other writers
+    scores = []
+    for seed in range(5):
+        train, test, y_train, y_test = train_test_split(X, y, random_state=seed, stratify=y)
+        net = ConvNetClassifier(image_shape=(8, 8), max_iter=15, random_state=seed)
+        scores.append(net.fit(train, y_train).score(test, y_test))
+    assert np.mean(scores) > 0.987  # it was 98.9 %
