@@ -20,7 +20,7 @@ from ..images._estimator import ImageInputMixin
 from ..images._inputs import ImageInputs, SelectedImages
 from ..networks.architecture import INPUT
 from ._augmentation import Augmentation, Mirror, check_augmentation
-from ._frozen_pipeline import FrozenPipeline
+from ._frozen_pipeline import FrozenPipeline, compare_pipelines, fit_pipeline
 from ._head import Head, with_head
 from ._images import ImageData, read_images
 from ._loop import LoopOptions, Objective, TrainingLoop
@@ -107,6 +107,9 @@ class FineTuning(NetworkOnImages, ImageInputMixin, BaseEstimator):
     n_jobs: int | None
     verbose: bool | int
 
+    validation_scores_: list[float] | None
+    best_validation_score_: float | None
+    best_epoch_: int
     classes_: np.ndarray
     layer_: str
     scaling_: str | None
@@ -173,10 +176,36 @@ class FineTuning(NetworkOnImages, ImageInputMixin, BaseEstimator):
         )
         return Prepared(images, tuning, recipe, self._rows(images, recipe), changes)
 
-    def _start_from(self, frozen: FrozenPipeline) -> None:
-        """Be the frozen pipeline."""
-        made = with_head(self._network().architecture, frozen.head, len(self.classes_))
-        self.layer_, self.scaling_, self.C_ = frozen.head.layer, frozen.head.scaling, frozen.C
+    def _choose(
+        self,
+        prepared: Prepared,
+        rows: np.ndarray,
+        targets: np.ndarray,
+        shares: np.ndarray | None,
+        random_state: np.random.RandomState | int,
+    ) -> tuple[FrozenPipeline, FrozenPipeline]:
+        """The best frozen pipeline of some rows, and the one that the training starts from.
+
+        Where layers below the head are trained, the head reads the last of the layers that it may
+        read: what is above the others is worth more trained than gone.
+        """
+        features = {layer: values[rows] for layer, values in prepared.features.items()}
+        targets, shares = targets[rows], None if shares is None else shares[rows]
+        heads, n_classes = prepared.tuning.heads, len(self.classes_)
+        choices = compare_pipelines(
+            features, heads, targets, C=self.C, sample_weight=shares, random_state=random_state
+        )
+        best = start = fit_pipeline(features, choices[0], targets, n_classes, shares)
+        if prepared.tuning.trainable and best.choice.head.layer != heads[0].layer:
+            own = next(choice for choice in choices if choice.head.layer == heads[0].layer)
+            start = fit_pipeline(features, own, targets, n_classes, shares)
+        return best, start
+
+    def _be(self, frozen: FrozenPipeline) -> None:
+        """Be a frozen pipeline."""
+        head = frozen.choice.head
+        made = with_head(self._network().architecture, head, len(self.classes_))
+        self.layer_, self.scaling_, self.C_ = head.layer, head.scaling, frozen.choice.C
         self.parameters_ = {
             f"{made.scores}.kernel": frozen.kernel,
             f"{made.scores}.bias": frozen.bias,
@@ -250,6 +279,38 @@ class FineTuning(NetworkOnImages, ImageInputMixin, BaseEstimator):
         self.parameters_ = {name: result[name] for name in kept}
         self._network_now = self._make_network()
 
+    def _train_and_validate(
+        self,
+        prepared: Prepared,
+        best: FrozenPipeline,
+        start: FrozenPipeline,
+        targets: np.ndarray,
+        shares: np.ndarray | None,
+        rows: tuple[np.ndarray, np.ndarray],
+        state: TrainingState,
+    ) -> None:
+        """Train, and be what predicts images that were held back best.
+
+        That is an epoch if it is better than both frozen pipelines, and else the better one of
+        these, fitted to all images.
+        """
+        train, held_back = rows
+        weights = None if shares is None else shares[held_back]
+        score = partial(_accuracy, targets[held_back], weights)
+        features = prepared.features
+        frozen_score = score(
+            best.scores({layer: values[held_back] for layer, values in features.items()})
+        )
+        validation = Validation(held_back, score)
+        self._train(prepared, targets, shares, train, state, validation=validation)
+        scores = state.validation_scores
+        if max(frozen_score, scores[0]) >= max(scores):
+            choice = (best if frozen_score >= scores[0] else start).choice
+            self._be(fit_pipeline(features, choice, targets, len(self.classes_), shares))
+            self.best_epoch_ = 0
+        scores[0] = max(frozen_score, scores[0])
+        self.validation_scores_, self.best_validation_score_ = scores, max(scores)
+
     def _dropout(self, network: TunedNetwork) -> dict[str, float]:
         p = 0.5 if self.dropout == "auto" else float(self.dropout)
         net = network.weights.architecture
@@ -309,3 +370,8 @@ class FineTuning(NetworkOnImages, ImageInputMixin, BaseEstimator):
         tags = super().__sklearn_tags__()
         tags.requires_fit = True
         return tags
+
+
+def _accuracy(targets: np.ndarray, shares: np.ndarray | None, scores: np.ndarray) -> float:
+    """Share of the images that get the right class, by their weights."""
+    return float(np.average(scores.argmax(axis=1) == targets, weights=shares))

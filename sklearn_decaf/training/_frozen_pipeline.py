@@ -24,8 +24,8 @@ _FITTING: dict[str, Any] = {"tol": 1e-5, "max_iter": 1000}
 
 
 @dataclass(frozen=True)
-class FrozenPipeline:
-    """Logistic regression on frozen features.
+class Choice:
+    """A pipeline of frozen features that may be fitted.
 
     Attributes
     ----------
@@ -35,40 +35,54 @@ class FrozenPipeline:
         Inverse strength of the regularisation, of
         :class:`~sklearn.linear_model.LogisticRegression` on these rows.
     score : float
-        Accuracy in cross-validation; NaN where nothing was to be chosen.
-    kernel : ndarray of shape (d, n_classes), float32
-    bias : ndarray of shape (n_classes,), float32
+        Accuracy in cross-validation; 0 where there was none.
     """
 
     head: Head
     C: float
     score: float
+
+
+@dataclass(frozen=True)
+class FrozenPipeline:
+    """Logistic regression on frozen features, fitted.
+
+    Attributes
+    ----------
+    choice : Choice
+    kernel : ndarray of shape (d, n_classes), float32
+    bias : ndarray of shape (n_classes,), float32
+    """
+
+    choice: Choice
     kernel: np.ndarray
     bias: np.ndarray
 
+    def scores(self, features: Mapping[str, np.ndarray]) -> np.ndarray:
+        """The class scores, (n, n_classes), of unscaled rows by the names of layers."""
+        head = self.choice.head
+        return scale_rows(features[head.layer], head.scaling) @ self.kernel + self.bias
 
-def choose_pipeline(
+
+def compare_pipelines(
     features: Mapping[str, np.ndarray],
     heads: Sequence[Head],
     targets: np.ndarray,
-    n_classes: int,
     *,
     C: float | Literal["auto"] = "auto",
     sample_weight: np.ndarray | None = None,
     random_state: int | np.random.RandomState | None = None,
-) -> FrozenPipeline:
-    """Choose a head and a strength of regularisation by cross-validation, and fit to all rows.
+) -> tuple[Choice, ...]:
+    """Cross-validate pipelines of frozen features, and choose a C for each.
 
     Parameters
     ----------
     features : dict of str to ndarray of shape (n, d)
         Rows by the names of layers, unscaled.
     heads : sequence of Head
-        What may be chosen. Of equally good ones it is the first.
+        What a pipeline may begin with.
     targets : ndarray of shape (n,), int
         Indices of classes.
-    n_classes : int
-        Classes of which there is no image have scores that are lower than those of all others.
     C : float or "auto", default="auto"
         As :class:`~sklearn.linear_model.LogisticRegression` has it.
     sample_weight : ndarray of shape (n,), optional
@@ -77,47 +91,56 @@ def choose_pipeline(
 
     Returns
     -------
-    FrozenPipeline
+    tuple of Choice
+        One for each head, the best first; of equally good ones, in the order of the heads. Where
+        there are too few images to cross-validate, all are equally good.
     """
-    head, score = heads[0], np.nan
     counts = np.unique(targets, return_counts=True)[1]
-    smallest = min(counts)
-    if (len(heads) > 1 or C == "auto") and smallest > 1 and len(counts) > 1:
-        folds = StratifiedKFold(min(_N_SPLITS, smallest), shuffle=True, random_state=random_state)
+    splits = []
+    if (len(heads) > 1 or C == "auto") and min(counts) > 1 and len(counts) > 1:
+        n_splits = min(_N_SPLITS, min(counts))
+        folds = StratifiedKFold(n_splits, shuffle=True, random_state=random_state)
         splits = list(folds.split(targets, targets))
-        score = -np.inf
-        best_C = C
-        for candidate in heads:
-            rows, Cs = _prepare(features, candidate, C)
-            scores = np.mean(
-                [_path_scores(rows, targets, sample_weight, Cs, *split) for split in splits], axis=0
-            )
-            if scores.max() > score:
-                score, head = float(scores.max()), candidate
-                best_C = Cs[scores.argmax()]
-        C = best_C
-    return fit_pipeline(features, head, targets, n_classes, C, sample_weight, score=score)
+    choices = []
+    for head in heads:
+        rows = scale_rows(features[head.layer], head.scaling)
+        square = _mean_square(rows)
+        tried = _STRENGTHS if splits else (_DEFAULT_STRENGTH,)
+        Cs = tuple(strength / square for strength in tried) if C == "auto" else (float(C),)
+        scores = np.zeros(len(Cs))
+        for split in splits:
+            scores += np.array(_path_scores(rows, targets, sample_weight, Cs, *split)) / len(splits)
+        choices.append(Choice(head, Cs[scores.argmax()], float(scores.max())))
+    return tuple(sorted(choices, key=lambda choice: -choice.score))
 
 
 def fit_pipeline(
     features: Mapping[str, np.ndarray],
-    head: Head,
+    choice: Choice,
     targets: np.ndarray,
     n_classes: int,
-    C: float | Literal["auto"],
     sample_weight: np.ndarray | None = None,
-    *,
-    score: float = np.nan,
 ) -> FrozenPipeline:
-    """Fit the classifier of a pipeline that was chosen; "auto" takes a usual C."""
-    rows = scale_rows(features[head.layer].astype(np.float64), head.scaling)
-    if C == "auto":
-        C = _DEFAULT_STRENGTH / _mean_square(rows)
+    """Fit the classifier of a pipeline.
+
+    Parameters
+    ----------
+    features, targets, sample_weight
+        As of `compare_pipelines`.
+    choice : Choice
+    n_classes : int
+        Classes of which there is no image have scores that are lower than those of all others.
+
+    Returns
+    -------
+    FrozenPipeline
+    """
+    rows = scale_rows(features[choice.head.layer].astype(np.float64), choice.head.scaling)
     seen = np.unique(targets)
     kernel = np.zeros((rows.shape[1], n_classes))
     intercept = np.zeros(len(seen))
     if len(seen) > 1:
-        ((model, scale),) = _path(rows, targets, sample_weight, (C,), _FITTING)
+        ((model, scale),) = _path(rows, targets, sample_weight, (choice.C,), _FITTING)
         coef, intercept = model.coef_, model.intercept_
         if len(seen) == 2:  # one row then, for the difference
             coef = np.vstack([-coef, coef]) / 2
@@ -127,17 +150,7 @@ def fit_pipeline(
     lowest = float((rows @ kernel[:, seen] + intercept).min())
     bias = np.full(n_classes, lowest - 1.0)
     bias[seen] = intercept
-    return FrozenPipeline(head, float(C), score, kernel.astype(np.float32), bias.astype(np.float32))
-
-
-def _prepare(
-    features: Mapping[str, np.ndarray], head: Head, C: float | Literal["auto"]
-) -> tuple[np.ndarray, tuple[float, ...]]:
-    """The scaled rows of a head, and the values of C to try."""
-    rows = scale_rows(features[head.layer], head.scaling)
-    if C != "auto":
-        return rows, (C,)
-    return rows, tuple(strength / _mean_square(rows) for strength in _STRENGTHS)
+    return FrozenPipeline(choice, kernel.astype(np.float32), bias.astype(np.float32))
 
 
 def _mean_square(rows: np.ndarray) -> float:

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from oracles.striped_images import striped_images, weights
+from PIL import Image
 from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning, NotFittedError
 from sklearn.linear_model import LogisticRegression
@@ -16,7 +17,7 @@ from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, Normalizer
 
-from sklearn_decaf import ActivationCache, DeCAFTransformer
+from sklearn_decaf import ActivationCache, DeCAFTransformer, extract
 from sklearn_decaf._features.recipe import Recipe
 from sklearn_decaf.exceptions import WeightsError
 from sklearn_decaf.images import check_images
@@ -254,6 +255,26 @@ def test_the_transformer_has_the_tuned_network(fitted, tmp_path):
     assert_array_equal(loaded.fit(TEST_IMAGES).transform(TEST_IMAGES), features)
     assert loaded.weights_sha256_ == sha256
     assert loaded.predict_labels(TEST_IMAGES[:1], top=1)[0][0][0] in {"0", "1", "2"}
+
+
+def test_the_tuned_network_in_the_cache_in_files_and_in_displays(fitted, tmp_path):
+    pytest.importorskip("matplotlib").use("Agg")
+    from sklearn_decaf.inspection import ActivationDisplay, FilterDisplay
+
+    paths = []
+    for i, image in enumerate(TEST_IMAGES[:5]):
+        paths.append(tmp_path / f"{i}.png")
+        Image.fromarray(image).save(paths[-1])
+    transformer = fitted.to_transformer(8).set_params(cache=tmp_path / "cache")
+    expected = fitted.decision_function(TEST_IMAGES[:5])
+    assert_allclose(transformer.transform(paths), expected, atol=1e-4)
+    assert len(ActivationCache(tmp_path / "cache")) >= 5
+    found = extract(
+        paths, tmp_path / "scores", transformer=transformer, format="npy", verbose=False
+    )
+    assert_allclose(np.load(found.files[0]), expected, atol=1e-4)
+    FilterDisplay.from_estimator(transformer)
+    ActivationDisplay.from_estimator(transformer, paths[0], layer="conv3")
 
 
 def test_another_input_size_goes_along(tmp_path):

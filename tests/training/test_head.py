@@ -11,8 +11,10 @@ from sklearn.preprocessing import FunctionTransformer, Normalizer
 from sklearn_decaf import DeCAFTransformer
 from sklearn_decaf.networks import get_architecture
 from sklearn_decaf.networks.weights.weights import Weights
-from sklearn_decaf.training._frozen_pipeline import choose_pipeline, fit_pipeline
+from sklearn_decaf.training._frozen_pipeline import Choice, compare_pipelines, fit_pipeline
 from sklearn_decaf.training._head import Head, scale_rows, with_head
+
+PLAIN = Choice(Head("a"), 1.0, 0.0)
 
 
 def tuned(base, head, frozen, n_classes):
@@ -38,7 +40,7 @@ def test_scores_of_the_network_are_those_of_the_pipeline(layer, scaling, n_class
     expected = make_pipeline(*steps).fit(images, labels).predict_proba(images)
     head = Head(NETWORK.decaf_layers[layer], scaling)
     rows = steps[0].transform(images)
-    frozen = fit_pipeline({head.layer: rows}, head, labels, n_classes, 3.0)
+    frozen = fit_pipeline({head.layer: rows}, Choice(head, 3.0, 0.0), labels, n_classes)
     network = tuned(base, head, frozen, n_classes)
     found = DeCAFTransformer("prob", weights=network).transform(images)
     assert_allclose(found, expected, atol=2e-3)
@@ -82,26 +84,26 @@ def test_the_better_layer_is_chosen():
     good = np.eye(3)[labels] + rng.normal(0, 0.1, (60, 3))
     features = {"noise": rng.normal(0, 1, (60, 3)), "good": good}
     heads = [Head(layer, scaling) for layer in features for scaling in (None, "l2")]
-    found = choose_pipeline(features, heads, labels, 3, random_state=0)
-    assert found.head.layer == "good"
-    assert found.score == 1.0
-    assert np.isfinite(found.C)
+    found = compare_pipelines(features, heads, labels, random_state=0)
+    assert [choice.head.layer for choice in found] == ["good", "good", "noise", "noise"]
+    assert found[0].score == 1.0 > found[-1].score
+    assert all(np.isfinite(choice.C) for choice in found)
 
 
 def test_too_few_images_to_cross_validate():
     features = {"a": np.eye(3, dtype=np.float32)}
-    found = choose_pipeline(features, [Head("a"), Head("a", "l2")], np.arange(3), 3)
-    assert found.head == Head("a")
-    assert np.isnan(found.score)
-    assert ((features["a"] @ found.kernel + found.bias).argmax(axis=1) == np.arange(3)).all()
+    heads = [Head("a"), Head("a", "l2")]
+    choices = compare_pipelines(features, heads, np.arange(3))
+    assert [choice.head for choice in choices] == heads
+    found = fit_pipeline(features, choices[0], np.arange(3), 3)
+    assert (found.scores(features).argmax(axis=1) == np.arange(3)).all()
 
 
 def test_a_class_without_images_never_wins():
     rng = np.random.default_rng(0)
     labels = np.array([0, 2] * 10)
     rows = (np.eye(3)[labels] + rng.normal(0, 0.1, (20, 3))).astype(np.float32)
-    found = fit_pipeline({"a": rows}, Head("a"), labels, 4, 1.0)
-    scores = rows @ found.kernel + found.bias
+    scores = fit_pipeline({"a": rows}, PLAIN, labels, 4).scores({"a": rows})
     assert set(scores.argmax(axis=1)) == {0, 2}
     assert (scores[:, [1, 3]].max() < scores[:, [0, 2]]).all()
 
@@ -112,6 +114,6 @@ def test_weights_of_images_count():
     rows, labels = rng.normal(0, 1, (20, 3)).astype(np.float32), np.arange(20) % 2
     share = np.r_[np.full(5, 2.0), np.ones(15)]
     twice = np.r_[:5, :20]
-    found = fit_pipeline({"a": rows}, Head("a"), labels, 2, 0.5, share)
-    expected = fit_pipeline({"a": rows[twice]}, Head("a"), labels[twice], 2, 0.5)
+    found = fit_pipeline({"a": rows}, PLAIN, labels, 2, share)
+    expected = fit_pipeline({"a": rows[twice]}, PLAIN, labels[twice], 2)
     assert_allclose(found.kernel, expected.kernel, atol=2e-3)
