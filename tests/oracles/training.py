@@ -36,13 +36,14 @@ def assert_gradients(
     output: str | None = None,
     *,
     tolerance: float = 2e-5,
+    floor: float = 0.0,
     trainable=None,
     **options,
 ) -> dict[str, np.ndarray]:
     """Compare all gradients of a linear loss with float64; return what the plan found.
 
     The tolerance is a share of the largest value of a gradient, and, where that is small beside
-    them, a tenth as much of the largest of all gradients.
+    them, a tenth as much of the largest of all gradients; never less than `floor`.
     """
     output = output or architecture.layer_names[-1]
     shape = architecture.shapes()[output]
@@ -59,7 +60,7 @@ def assert_gradients(
     largest = max(np.abs(one).max(initial=0) for one in exact.values())
     for name, one in exact.items():
         assert found[name].shape == one.shape, name
-        allowed = tolerance * (np.abs(one).max(initial=0) + largest / 10)
+        allowed = max(floor, tolerance * (np.abs(one).max(initial=0) + largest / 10))
         np.testing.assert_allclose(found[name], one, rtol=0, atol=allowed, err_msg=name)
     np.testing.assert_allclose(
         value, (plan.forward(images) * weights).sum(dtype=np.float64), rtol=1e-5, atol=1e-5

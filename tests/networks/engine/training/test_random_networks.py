@@ -18,4 +18,5 @@ def test_random_networks(architecture):
     parameters, images = small_parameters(architecture), random_images(architecture, 3)
     # where values lie at a kink, or two under a window are alike, rounding decides what passes
     with np.errstate(all="raise", under="ignore"):
-        assert_gradients(architecture, parameters, images, tolerance=1e-3)
+        # the floor is for a softmax with a probability of nearly 1
+        assert_gradients(architecture, parameters, images, tolerance=1e-3, floor=1e-5)
