@@ -12,7 +12,7 @@ from .._utils.labels import as_labels, is_missing, plain_labels, shown
 
 def encode_labels(
     y: ArrayLike,
-    n: int,
+    n: int | None = None,
     *,
     classes: ArrayLike | None = None,
     known: np.ndarray | None = None,
@@ -22,8 +22,8 @@ def encode_labels(
     Parameters
     ----------
     y : array-like of shape (n,)
-    n : int
-        Number of images.
+    n : int, optional
+        Number of images, if it is known.
     classes : array-like, optional
         All labels that there may be, as the user gives them.
     known : ndarray, optional
@@ -42,7 +42,7 @@ def encode_labels(
         `classes` are not those of an earlier call.
     """
     labels = plain_labels(as_labels(y, warn=True))
-    if len(labels) != n:
+    if n is not None and len(labels) != n:
         raise ValueError(f"y has {len(labels)} labels, and X has {n} images.")
     missing = np.flatnonzero(is_missing(labels))
     if len(missing):

@@ -11,18 +11,16 @@ import numpy as np
 from scipy.special import log_softmax, softmax
 from sklearn.base import ClassifierMixin, _fit_context
 from sklearn.metrics import accuracy_score
-from sklearn.utils import column_or_1d, compute_sample_weight
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.metaestimators import available_if
-from sklearn.utils.multiclass import check_classification_targets, unique_labels
-from sklearn.utils.validation import _check_sample_weight, check_is_fitted
+from sklearn.utils.validation import check_is_fitted
 
 from .._utils.docstrings import fill_docstring
-from .._utils.labels import shown
 from . import _docs
 from ._augmentation import Augmentation
 from ._base import BaseConvNet, has_steps
 from ._by_layer import ByLayer
+from ._class_targets import encode_labels, image_weights
 from ._loop import Objective
 from ._losses import multinomial_logistic
 
@@ -203,15 +201,15 @@ class ConvNetClassifier(ClassifierMixin, BaseConvNet):
         FloatingPointError
             If the training diverges before the end of the first epoch.
         """
-        y = self._check_y(y)
-        classes = np.unique(y)
+        self._require_y(y)
+        classes, targets = encode_labels(y)
         if self._goes_on(False) and not np.array_equal(classes, self.classes_):
             raise ValueError(
                 f"warm_start=True goes on with the classes of the last fit, "
                 f"{self.classes_.tolist()}; y has {classes.tolist()}"
             )
         self.classes_ = classes
-        return self._fit_labels(X, y, sample_weight, incremental=False)
+        return self._fit_targets(X, targets, sample_weight, incremental=False)
 
     @available_if(has_steps)
     @_fit_context(prefer_skip_nested_validation=True)
@@ -243,48 +241,28 @@ class ConvNetClassifier(ClassifierMixin, BaseConvNet):
         self : object
             Trained classifier.
         """
-        y = self._check_y(y)
-        if not hasattr(self, "weights_"):
-            if classes is None:
-                raise ValueError("classes must be passed on the first call to partial_fit.")
-            self.classes_ = unique_labels(np.asarray(classes))
-        elif classes is not None and not np.array_equal(
-            self.classes_, unique_labels(np.asarray(classes))
-        ):
-            raise ValueError(
-                f"classes={np.asarray(classes).tolist()} is not the same as in the call before: "
-                f"{self.classes_.tolist()}"
-            )
-        unknown = np.setdiff1d(y, self.classes_)
-        if len(unknown):
-            raise ValueError(
-                f"y has the label {shown(unknown[0])}, which is none of the classes "
-                f"{self.classes_.tolist()}"
-            )
+        self._require_y(y)
+        known = self.classes_ if hasattr(self, "weights_") else None
+        if known is None and classes is None:
+            raise ValueError("classes must be passed on the first call to partial_fit.")
         if self.class_weight == "balanced":
             raise ValueError(
                 "class_weight='balanced' is not for partial_fit, which does not see all labels: "
                 "pass a dict, or sample_weight"
             )
-        return self._fit_labels(X, y, sample_weight, incremental=True)
+        self.classes_, targets = encode_labels(y, classes=classes, known=known)
+        return self._fit_targets(X, targets, sample_weight, incremental=True)
 
-    def _check_y(self, y: Any) -> np.ndarray:
+    def _require_y(self, y: Any) -> None:
         if y is None:
             raise ValueError(
                 f"{type(self).__name__} requires y to be passed, but the target y is None."
             )
-        y = column_or_1d(y, warn=True)
-        check_classification_targets(y)
-        return y
 
-    def _fit_labels(self, X: Any, y: np.ndarray, sample_weight: Any, *, incremental: bool) -> Self:
-        weights = None
-        if sample_weight is not None:
-            weights = _check_sample_weight(sample_weight, y, ensure_non_negative=True)
-        if self.class_weight is not None:
-            own = compute_sample_weight(self.class_weight, y)
-            weights = own if weights is None else weights * own
-        targets = np.searchsorted(self.classes_, y)
+    def _fit_targets(
+        self, X: Any, targets: np.ndarray, sample_weight: Any, *, incremental: bool
+    ) -> Self:
+        weights = image_weights(self.class_weight, self.classes_, targets, sample_weight)
         self._train(X, targets, weights, len(self.classes_), incremental=incremental)
         return self
 

@@ -251,9 +251,9 @@ def test_weights_of_images_and_classes(stripes):
         net = ConvNetClassifier(**{**FAST, "max_iter": 1}, class_weight=class_weight)
         shares.append(net.fit(images[few], labels[few]).predict_proba(images[few])[:, 0].mean())
     assert shares[0] > shares[1] + 0.01
-    with pytest.raises(ValueError, match=r"[Ss]ample weights"):
+    with pytest.raises(ValueError, match="sample weights are zero"):
         ConvNetClassifier(**FAST).fit(images, labels, sample_weight=0 * weights)
-    with pytest.raises(ValueError, match=r"[Nn]egative"):
+    with pytest.raises(ValueError, match="negative"):
         ConvNetClassifier(**FAST).fit(images, labels, sample_weight=-weights)
 
 
@@ -280,7 +280,7 @@ def test_partial_fit_on_a_stream(stripes):
             net = pickle.loads(pickle.dumps(net))
     assert net.n_iter_ == 16 and net.n_steps_ == 32 and set(net.learning_rates_) == {0.02}
     assert net.score(images, labels) > 0.9
-    with pytest.raises(ValueError, match="label 7"):
+    with pytest.raises(ValueError, match="label of row 1, 7, is none"):
         net.partial_fit(images[:2], [0, 7])
     with pytest.raises(ValueError, match="classes must be passed"):
         clone(net).partial_fit(images, labels)
@@ -424,6 +424,8 @@ def test_labels_and_images_that_do_not_fit(stripes):
         ConvNetClassifier(**FAST).fit(images, labels[:-1])
     with pytest.raises(ValueError, match="no images to learn from"):
         ConvNetClassifier(**FAST, image_size=8).fit([], [])
+    with pytest.raises(ValueError, match="label of row 2 is missing"):
+        ConvNetClassifier(**FAST).fit(images, [0, 1, None, *labels[3:]])
     with pytest.raises(ValueError, match="requires y"):
         ConvNetClassifier(**FAST).fit(images, None)
 
