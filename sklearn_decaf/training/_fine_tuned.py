@@ -156,7 +156,7 @@ class FineTunedClassifier(FineTuning, ClassifierMixin, BaseEstimator):
 
     See Also
     --------
-    DeCAFTransformer : Features of a frozen network, for any classifier.
+    sklearn_decaf.DeCAFTransformer : Features of a frozen network, for any classifier.
 
     Notes
     -----
@@ -473,7 +473,28 @@ class FineTunedClassifier(FineTuning, ClassifierMixin, BaseEstimator):
         """
         return log_softmax(self._scores(X).astype(np.float64), axis=1)
 
-    def to_transformer(self, layer: int | str | tuple[int | str, ...] | None = None):
+    def score(self, X: Images, y: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
+        """Compute the accuracy of `predict`.
+
+        Parameters
+        ----------
+        X : images
+            Whatever ``fit`` takes.
+        y : array-like of shape (n_samples,)
+            Class labels.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Weights of the images.
+
+        Returns
+        -------
+        score : float
+            The share of the images whose class is found.
+        """
+        return float(super().score(X, y, sample_weight=sample_weight))
+
+    def to_transformer(
+        self, layer: int | str | tuple[int | str, ...] | None = None
+    ) -> DeCAFTransformer:
         """Make a transformer of the network as it is now.
 
         It has the tuned weights in memory, and this estimator's parameters for reading images.
