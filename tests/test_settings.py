@@ -14,6 +14,7 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from oracles.cheap_layer import CHEAP
 from oracles.public_api import public_displays, public_estimators
+from oracles.striped_images import weights as striped_weights
 from sklearn import config_context
 from sklearn.base import clone
 from sklearn.decomposition import PCA
@@ -27,7 +28,7 @@ from sklearn.utils.metadata_routing import get_routing_for_object
 import sklearn_decaf
 from sklearn_decaf import DeCAFTransformer
 from sklearn_decaf.datasets import load_sample_photos
-from sklearn_decaf.training import ConvNetClassifier, ConvNetRegressor
+from sklearn_decaf.training import ConvNetClassifier, ConvNetRegressor, FineTunedClassifier
 
 pytest.importorskip("polars")
 matplotlib = pytest.importorskip("matplotlib")
@@ -62,6 +63,9 @@ def make(cls):
         parameters = {**CHEAP, "random_state": 0, "dropout": True}
     if issubclass(cls, ConvNetClassifier | ConvNetRegressor):
         parameters = {"network": [], "image_shape": (2, 3), "max_iter": 3, "random_state": 0}
+    if issubclass(cls, FineTunedClassifier):
+        parameters = {"weights": striped_weights(), "max_iter": 1, "random_state": 0}
+        parameters["trainable"] = "last:2"
     return cls(**parameters)
 
 
@@ -75,7 +79,8 @@ def data_for(estimator):
     rng = np.random.default_rng(0)
     X = rng.normal(size=(N, 6)) + 3 * np.eye(6)[y]
     # classifiers that hand rows on say what their inner one takes
-    if hasattr(estimator, "transform") and not get_tags(estimator).input_tags.two_d_array:
+    takes_images = hasattr(estimator, "transform") or isinstance(estimator, FineTunedClassifier)
+    if takes_images and not get_tags(estimator).input_tags.two_d_array:
         X = list(PHOTOS.images[:N])
     return X, y, metadata
 
@@ -121,7 +126,9 @@ def results(cls, prepare=lambda estimator: estimator):
     for name, value in vars(estimator).items():
         if name.endswith("_") and not hasattr(value, "fit") and value is not None:
             value = getattr(value, "digest", value)  # of weights
-            value = np.array(value) if isinstance(value, list) else value
+            if isinstance(value, dict):  # of parameters
+                value = np.concatenate([array.ravel() for array in value.values()])
+            value = np.array(value) if isinstance(value, list | tuple) else value
             assert isinstance(value, np.ndarray | int | float | str | bool), name
             found[name] = as_array(value)
     return found
