@@ -160,8 +160,7 @@ class FineTunedClassifier(FineTuning, ClassifierMixin, BaseEstimator):
 
     Notes
     -----
-    AdamW with 3e-4 and five epochs served on all data sets that were tried; ten epochs gained
-    nothing. Batch normalisations keep their statistics. Those that are folded into convolutions, as
+    Batch normalisations keep their statistics. Those that are folded into convolutions, as
     in EfficientNet-Lite, make plain gradient descent diverge at usual rates.
 
     With `early_stopping` several frozen pipelines are candidates besides the epochs: on layers 6
