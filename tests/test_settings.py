@@ -28,6 +28,7 @@ from sklearn.utils.metadata_routing import get_routing_for_object
 import sklearn_decaf
 from sklearn_decaf import DeCAFTransformer
 from sklearn_decaf.datasets import load_sample_photos
+from sklearn_decaf.inspection import LearningCurveDisplay
 from sklearn_decaf.training import ConvNetClassifier, ConvNetRegressor, FineTunedClassifier
 
 pytest.importorskip("polars")
@@ -266,6 +267,10 @@ def display_arguments(cls, classifier):
         "batch_size": 2,
         "n_repeats": 1,
     }
+    if cls is LearningCurveDisplay:
+        rows = np.linspace(0, 1, 12 * 9).reshape(12, 9)
+        net = ConvNetClassifier(image_shape=(3, 3), max_iter=2, early_stopping=True, random_state=0)
+        known["estimator"] = net.fit(rows, np.arange(12) % 2)
     names = inspect.signature(cls.from_estimator).parameters
     return {name: value for name, value in known.items() if name in names}
 
@@ -278,7 +283,9 @@ def numbers_of(thing):
         return np.asarray(thing)
     module = type(thing).__module__
     if module.startswith("sklearn_decaf"):
-        return numbers_of({k: v for k, v in vars(thing).items() if k not in ("ax_", "figure_")})
+        return numbers_of(
+            {k: v for k, v in vars(thing).items() if not k.endswith(("ax_", "figure_"))}
+        )
     if isinstance(thing, list | tuple):
         return [numbers_of(value) for value in thing]
     raise AssertionError(f"a display holds a {type(thing)}: {thing!r:.100}")

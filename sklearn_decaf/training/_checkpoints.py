@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 
 from .._utils.atomic_file import atomic_write
+from .._utils.data_home import expand_user
 from .._utils.file_lock import LockFile
 from ._schedules import Adaptive
 from ._state import Arrays
@@ -56,7 +57,7 @@ class Checkpoint:
     def __init__(
         self, folder: str | os.PathLike[str], described: Mapping[str, str], *, every: float = EVERY
     ):
-        self.folder = Path(folder).expanduser()
+        self.folder = Path(expand_user(folder))
         self.described = dict(described)
         self.every = every
         self._last = time.monotonic()

@@ -41,11 +41,17 @@ def calls_of_locks():
                 yield path.relative_to(PACKAGE).as_posix(), node.lineno, name, own
 
 
+# made anew for each use, so that a fork has nothing to find locked
+NEW_EACH_TIME = {("networks/engine/training/ordered_sum.py", "Condition")}
+
+
 def test_all_locks_are_those_that_survive_a_fork():
     foreign = [
         f"{path}:{line}: {name}"
         for path, line, name, own in calls_of_locks()
-        if path != "_utils/locks.py" and not (own and name == "Lock")
+        if path != "_utils/locks.py"
+        and not (own and name == "Lock")
+        and (path, name) not in NEW_EACH_TIME
     ]
     assert foreign == []
 
@@ -198,13 +204,17 @@ from sklearn_decaf._cache.key_locks import KeyLocks
 from sklearn_decaf.datasets import load_sample_photos
 from sklearn_decaf.descriptors import GISTTransformer
 from sklearn_decaf.images import read_image
+from sklearn_decaf.networks.engine.training import TrainingPlan
 from sklearn_decaf.networks.weights.loading import load_weights
 from sklearn_decaf.networks.weights.parameters import FileParameters
 
 folder = Path(tempfile.mkdtemp())
 photos = list(load_sample_photos().images[:4])
+crops = np.zeros((4, 227, 227, 3), np.uint8)
 cache = ActivationCache(folder / "cache")
 parameters = FileParameters(["a"], lambda: {"a": np.ones(3)})
+net = load_weights("squeezenet1_1")
+training = TrainingPlan(net.architecture, dict(net.parameters), "fire2", trainable=["conv1"])
 layer = {"weights": "squeezenet1_1", "pooling": "avg", "n_jobs": 2}
 
 def work(name):
@@ -219,6 +229,8 @@ def work(name):
     for picture in pictures:
         read_image(picture)
     load_weights("efficientnet_lite0")
+    training.gradients(crops, lambda scores, part: (0.0, np.ones_like(scores)), n_threads=2)
+    training.refresh()
     parameters["a"]
     parameters.let_go(["a"])
     with KeyLocks(str(folder / "claims")) as key_locks:

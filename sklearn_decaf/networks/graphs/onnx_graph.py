@@ -12,7 +12,7 @@ from ...exceptions import WeightsError
 from ..architecture import INPUT
 from ..formats._messages import describe
 from ..formats._onnx_nodes import Node, OnnxGraph
-from .axes import joined, whole
+from .axes import letters, whole
 from .constants import Folder
 from .names import name_of_node
 from .network import Network
@@ -151,7 +151,18 @@ class OnnxTranslator:
                 raise WeightsError(f"two nodes write {describe(name)}")
             if isinstance(value, Value):
                 value.alone = self._readers[name] == 1 and value.alone_before
+                value = self._in_order(value)
             self._found[name] = value
+
+    def _in_order(self, value: Value) -> Value:
+        """Shuffle channels where a graph has done so, rather than where somebody reads them.
+
+        The layers after it have their channels as the nodes have whose names they bear.
+        """
+        axes = [axis for axis in value.axes if "c" in letters([axis])]
+        if len(axes) == 1 and len(axes[0]) > 1 and set(letters(axes)) == {"c"}:
+            return self.values.natural(value)
+        return value
 
     def _outputs(self, node: Node) -> Sequence[Operand | Ending]:
         if node.domain not in _OWN_DOMAINS:
@@ -189,18 +200,11 @@ class OnnxTranslator:
     def _last_layer(self, outputs: Sequence[str]) -> str:
         """The last of the layers that the outputs are; they are made here, if they were not."""
         values = [self._found.get(name) for name in outputs]
-        made = {self._finished(one) for one in values if isinstance(one, Value)}
+        made = {self.values.materialise(one) for one in values if isinstance(one, Value)}
         order = [name for name in self.network.layers if name in made or not made - {INPUT}]
         if not order or not self.network.parameters:
             raise WeightsError("the graph has no layers with parameters that its output needs")
         return order[-1]
-
-    def _finished(self, value: Value) -> str:
-        """The layer of an output, with its channels in the order in which the graph gives them."""
-        parts = [part for axis in value.axes for part in axis if part[0] == "c"]
-        if len(joined(parts)) > 1:  # not so where they are in order, over one axis or over several
-            value = self.values.natural(value)
-        return self.values.materialise(value)
 
     # -- what handlers ask for --
 
