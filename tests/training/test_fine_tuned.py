@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
-from oracles.striped_images import striped_images, weights
+from oracles.striped_images import NETWORK, striped_images, weights
 from PIL import Image
 from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning, NotFittedError
@@ -22,9 +22,19 @@ from sklearn_decaf._features.recipe import Recipe
 from sklearn_decaf.exceptions import WeightsError
 from sklearn_decaf.images import check_images
 from sklearn_decaf.networks.engine.training import TrainingPlan
+from sklearn_decaf.networks.layers import (
+    BatchNorm,
+    Conv,
+    Dense,
+    GlobalAveragePool,
+    ReLU,
+    Softmax,
+)
 from sklearn_decaf.networks.weights import save_weights
+from sklearn_decaf.networks.weights.weights import Weights
 from sklearn_decaf.training import FineTunedClassifier
 from sklearn_decaf.training._data import ArrayData
+from sklearn_decaf.training._fillers import initial_parameters
 from sklearn_decaf.training._loop import LoopOptions, Objective, TrainingLoop
 from sklearn_decaf.training._losses import multinomial_logistic
 from sklearn_decaf.training._schedules import Cosine
@@ -160,6 +170,26 @@ def test_layers_below_stay(fitted):
     }
     now = fitted.to_transformer().weights.parameters
     assert_array_equal(now["conv1.kernel"], BASE.parameters["conv1.kernel"])
+
+
+def test_normalisations_keep_their_statistics():
+    net = replace(
+        NETWORK,
+        layers=(
+            Conv("conv1", filters=8, kernel_size=3),
+            BatchNorm("norm1"),
+            ReLU("relu1"),
+            *(GlobalAveragePool("pool"), Dense("fc", units=4), Softmax("prob")),
+        ),
+        decaf_layers={7: "relu1", 8: "fc"},
+    )
+    base = Weights(net, initial_parameters(net, 0))
+    classifier = make("last:1", weights=base, early_stopping=False).fit(IMAGES, LABELS)
+    kinds = {"conv1": ("kernel", "bias"), "norm1": ("scale", "shift"), "fc": ("kernel", "bias")}
+    assert set(classifier.parameters_) == {f"{n}.{kind}" for n in kinds for kind in kinds[n]}
+    now = classifier.to_transformer().weights.parameters
+    assert_array_equal(now["norm1.mean"], base.parameters["norm1.mean"])
+    assert np.abs(now["norm1.scale"] - base.parameters["norm1.scale"]).max() > 0
 
 
 def test_the_same_bits_each_time(fitted):
