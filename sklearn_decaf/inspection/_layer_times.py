@@ -14,6 +14,7 @@ from .._utils.validation import check_integer
 from ..networks import load_weights
 from ..networks.architecture import INPUT, Architecture
 from ..networks.engine.plan import Plan
+from ..networks.engine.training import TrainingPlan
 from ..networks.flops import layer_flops
 from ..networks.layers import LRN, Conv, Dense, Layer, Softmax
 from ..networks.reference import compute, preprocess
@@ -37,6 +38,7 @@ def layer_times(
     n_jobs: int | None = 1,
     n_repeats: int = 5,
     exact: bool = False,
+    training: bool = False,
     random_state: RandomState = 0,
 ) -> LayerTimes:
     """Measure the time of each step of a network.
@@ -60,6 +62,9 @@ def layer_times(
         Number of runs, after one that warms up; their median counts.
     exact : bool, default=False
         Compute convolutions by plain sums alone, as ``DeCAFTransformer(exact=True)`` does.
+    training : bool, default=False
+        Whether to measure a step of training all layers up to `layer`, forward and backward, on
+        one thread. Each row is then a part of it, see `part` in :class:`LayerTimes`.
     random_state : int, RandomState instance or None, default=0
         Seed of the images, whose pixels are random.
 
@@ -71,7 +76,10 @@ def layer_times(
     Raises
     ------
     ValueError
-        If `batch_size` or `n_repeats` is not a positive integer, or the network has no such layer.
+        If `batch_size` or `n_repeats` is not a positive integer, the network has no such layer, or
+        `training` is asked for with several threads.
+    RuntimeError
+        If `training` is asked for and there are no compiled kernels.
     WeightsError
         If the weights cannot be found or read, or lack the layer.
 
@@ -98,18 +106,27 @@ def layer_times(
     network = loaded.architecture
     last = network.resolve(layer)
     loaded.require([last])
-    plan = Plan(network, loaded.parameters, [last], exact=exact)
     shape = (batch_size, *network.input_shape)
     images = check_random_state(random_state).randint(256, size=shape).astype(np.uint8)
-    runs, backend = _measure(plan, network, loaded.parameters, last, images, n_jobs, n_repeats)
+    if training:
+        if effective_n_threads(n_jobs) > 1:
+            raise ValueError(f"training=True is measured on one thread, but n_jobs={n_jobs!r}")
+        runs, backend = _measure_training(loaded, last, images, n_repeats, exact), "engine"
+    else:
+        plan = Plan(network, loaded.parameters, [last], exact=exact)
+        runs, backend = _measure(plan, network, loaded.parameters, last, images, n_jobs, n_repeats)
 
     flops = layer_flops(network)
     columns: dict[str, list] = {
         name: [] for name in ("step", "layers", "type", "seconds", "mflop", "gflops")
     }
-    for i, (step, names, _) in enumerate(runs[0]):
+    if training:
+        columns["part"] = [part for _, _, _, part in runs[0]]
+    for i, (step, names, *_) in enumerate(runs[0]):
         seconds = float(np.median([run[i][2] for run in runs])) / batch_size
         operations = sum(flops.get(name, 0) for name in names)
+        if training and columns["part"][i] == "activation":
+            operations = 0  # what a layer is defined by is computed in the other parts
         columns["step"].append(step)
         columns["layers"].append(" ".join(names))
         layers = [network[n] for n in names if n in flops]
@@ -136,6 +153,22 @@ def _measure(plan, network, parameters, last, images, n_jobs, n_repeats):
         backend = "reference"
     measure()  # warms up: workspaces are made, pages are touched
     return [measure() for _ in range(n_repeats)], backend
+
+
+def _measure_training(loaded, last, images, n_repeats, exact):
+    """Time the parts of a training step: for each run a list of (step, layers, seconds, part)."""
+    # one gradient is as dear as any other
+    loss = lambda output, _: (0.0, np.ones_like(output))  # noqa: E731
+    plan = TrainingPlan(loaded.architecture, dict(loaded.parameters), last, exact=exact)
+
+    def measure():
+        return [
+            (names[0] if names else INPUT, names, seconds, part)
+            for names, part, seconds in plan.profile(images, loss)
+        ]
+
+    measure()  # warms up
+    return [measure() for _ in range(n_repeats)]
 
 
 def _time_reference(network, parameters, last, images):
@@ -198,6 +231,8 @@ class LayerTimes:
         seconds : seconds an image.
         mflop : millions of floating point operations an image, by definition of the layers.
         gflops : billions of them a second.
+        part : of a training step only. "forward"; or backward, "activation" (the gradient through
+        activations, and by biases), "weights" or "input" (the gradient by what the layers read).
     """
 
     def __init__(

@@ -10,7 +10,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 
-from sklearn_decaf import DeCAFTransformer
+from sklearn_decaf import DeCAFTransformer, _kernels
 from sklearn_decaf.exceptions import WeightsError
 from sklearn_decaf.inspection import LayerTimeDisplay, LayerTimes, layer_times
 from sklearn_decaf.networks import get_architecture
@@ -202,3 +202,27 @@ def test_of_several_layers_the_deepest_is_timed(plt):
     times = LayerTimeDisplay.from_estimator(transformer, **QUICK).times
     names = " ".join(times.columns["layers"]).split()
     assert "fire2" in names and "fire3" not in names
+
+
+@pytest.mark.skipif(_kernels.KERNEL_SET is None, reason="nothing is compiled")
+def test_a_training_step():
+    times = layer_times("squeezenet1_1", "fire2", training=True, **QUICK)
+    columns = times.columns
+    parts = {
+        part: set(" ".join(columns["layers"][columns["part"] == part]).split())
+        for part in np.unique(columns["part"])
+    }
+    assert set(parts) == {"forward", "activation", "weights", "input"}
+    net = get_architecture("squeezenet1_1")
+    layers = {layer.name for layer in net.ancestors(["fire2"])}
+    assert parts["forward"] == layers - {"fire2"}  # a concatenation takes no time
+    trained = layers.intersection(net.parameters_by_layer)
+    assert trained <= parts["weights"]  # with their activations
+    assert "conv1" not in parts["input"]  # nobody wants the gradient by the pixels
+    assert (columns["seconds"] >= 0).all()
+    assert columns["mflop"][columns["part"] == "activation"].sum() == 0
+
+
+def test_a_training_step_is_measured_on_one_thread():
+    with pytest.raises(ValueError, match=r"n_jobs=2"):
+        layer_times("squeezenet1_1", "fire2", training=True, n_jobs=2, **QUICK)
