@@ -111,7 +111,7 @@ def layer_times(
     if training:
         if effective_n_threads(n_jobs) > 1:
             raise ValueError(f"training=True is measured on one thread, but n_jobs={n_jobs!r}")
-        runs, backend = _measure_training(loaded, last, images, n_repeats, exact), "engine"
+        runs, backend = _measure_training(loaded, last, images, n_repeats, exact)
     else:
         plan = Plan(network, loaded.parameters, [last], exact=exact)
         runs, backend = _measure(plan, network, loaded.parameters, last, images, n_jobs, n_repeats)
@@ -168,7 +168,7 @@ def _measure_training(loaded, last, images, n_repeats, exact):
         ]
 
     measure()  # warms up
-    return [measure() for _ in range(n_repeats)]
+    return [measure() for _ in range(n_repeats)], "engine"
 
 
 def _time_reference(network, parameters, last, images):
