@@ -181,6 +181,8 @@ class OnnxTranslator:
                 self.notes.append(f"{node.kind} at the end is left out")
                 return [Ending()] * len(node.outputs)
             raise WeightsError("there is no layer for this operator")
+        if node.kind != "SequenceAt" and any(isinstance(one, ValueSequence) for one in inputs):
+            raise WeightsError("it reads a list of arrays; only SequenceAt may")
         if not isinstance(inputs[0], Value) and node.kind not in _ANY_OPERANDS:
             raise WeightsError("its first input does not depend on the picture, and others do")
         found: Any = handler(self, node, inputs)

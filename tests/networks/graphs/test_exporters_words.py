@@ -478,3 +478,13 @@ def test_long_graphs(kind):
     kernel = tensor("w", np.ones((3, 3, 1, 1), np.float32))
     contents = onnx_format.read(memoryview(small_model(nodes, [kernel])))
     assert read_structure(contents, "network").architecture.layers
+
+
+@pytest.mark.parametrize("kind", ["Sum", "Max", "Add", "Concat", "CastLike", "Relu"])
+def test_a_list_of_arrays_is_no_operand(kind):
+    g = Graph()
+    parts = g.add("SplitToSequence", g.conv("x", 4, 3), axis=1)
+    options = {"axis": 1} if kind == "Concat" else {}
+    inputs = [parts, parts] if kind in ("Add", "CastLike") else [parts]
+    with pytest.raises(WeightsError, match="list of arrays"):
+        structure_of(g.model(g.add(kind, *inputs, **options)))
