@@ -45,7 +45,9 @@ def compile_convolution_step(fused: FusedConv, builder: ProgramBuilder) -> Step:
         return min(in_shape[0], (algorithm.reach(n) - 1) * stride + span - before)
 
     def compute(first: int, end: int) -> list[Phase]:
-        copies = [] if bordered is None else bordered.copy_up_to(rows_needed(end))
+        copies = []
+        if bordered is not None:
+            copies = bordered.copy_up_to(rows_needed(end), first * stride - before)
         phases = copies + algorithm.compute(first, end)
         if fused.works_in_place:
             parts = [out.rows(a, b) for a, b in builder.split(first, end)]
@@ -84,9 +86,13 @@ class _BorderedCopy:
         self._source = source
         self._n_copied = 0
 
-    def copy_up_to(self, n: int) -> list[Phase]:
-        """Copy the rows of the first n that were not copied yet."""
-        first = self._n_copied
+    def copy_up_to(self, n: int, start: int) -> list[Phase]:
+        """Copy the rows from `start` to n that were not copied yet.
+
+        Rows between windows, where these are lower than their stride, are read by nobody, and may
+        be out of memory already.
+        """
+        first = max(self._n_copied, start)
         if self.maps.array is None:
             self.maps.allocate(self._builder.arena)
             self._builder.workspace.keep(self.maps.array)

@@ -28,6 +28,7 @@ from sklearn_decaf.networks.engine.convolutions import PackedConv
 from sklearn_decaf.networks.engine.fusion import FusedConv, fuse
 from sklearn_decaf.networks.engine.schedule import strip_ranges
 from sklearn_decaf.networks.layers import (
+    Add,
     LRN,
     Conv,
     Dense,
@@ -220,6 +221,33 @@ def test_a_border_that_is_read_before_any_row(kernel_size, padding, exact):
     plan = Plan(architecture, parameters, ["d"], exact=exact, limits=limits)
     assert_same_bits(plan.run(images), expected)
     assert "b" in windows_of(plan)
+
+
+@pytest.mark.parametrize("stride", [2, 3, 5])
+@pytest.mark.parametrize("padding", [0, ((0, 1), (1, 0)), 1])
+@pytest.mark.parametrize("exact", [False, True])
+def test_rows_between_windows_are_read_by_nobody(padding, stride, exact):
+    """A copy with a border of its own leaves them out: they may be out of memory."""
+    architecture = chain_of(
+        [
+            Conv("a", filters=8, kernel_size=3),
+            Conv("b", ("a",), filters=8, kernel_size=3, padding=1),
+            Add("c", ("b", "a")),
+            ReLU("d"),
+            Conv("e", filters=8, kernel_size=1, stride=(stride, 1), padding=padding),
+            Conv("f", filters=3, kernel_size=3, padding=1),
+        ]
+    )
+    parameters, images = he_parameters(architecture), images_of(architecture, 3)
+    expected = Plan(architecture, parameters, ["f"], exact=exact, limits=UNCUT).run(images)
+    everything = reference.forward(
+        architecture, parameters, images, architecture.layer_names, np.float64
+    )
+    assert_close(architecture, {"f": expected[0]}, everything, 1e-5, random=True)
+    limits = replace(UNCUT, strip_bytes=1, small_map=0, window_share=0.9, tile_bytes=1)
+    plan = Plan(architecture, parameters, ["f"], exact=exact, limits=limits)
+    assert_same_bits(plan.run(images), expected)
+    assert windows_of(plan)
 
 
 def test_factors_of_channels_are_read_whole():
