@@ -252,7 +252,7 @@ class GraphReader:
         numbers = [
             self._constants.numbers(name, "a batch normalisation") for name in node.inputs[1:]
         ]
-        filters = (len(parameters.bias),)
+        filters = (parameters.bias.size,)  # a damaged bias has other axes
         if any(one.shape != filters for one in (*numbers, parameters.bias)):
             raise WeightsError(f"a batch normalisation that does not fit {filters[0]} filters")
         self._folded += 4 * parameters.weight.size
@@ -281,7 +281,7 @@ class GraphReader:
         added = self._constants.numbers(constant, "an Add node")
         parameters = self._parameters[position]
         axis = -3 if self._list.layers[position].kind == "conv" else -1
-        filters = len(parameters.bias)
+        filters = parameters.bias.size
         fits = added.ndim >= -axis and added.shape[axis] == filters == added.size
         if not fits or parameters.bias.ndim != 1:
             return False

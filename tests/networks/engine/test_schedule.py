@@ -28,8 +28,8 @@ from sklearn_decaf.networks.engine.convolutions import PackedConv
 from sklearn_decaf.networks.engine.fusion import FusedConv, fuse
 from sklearn_decaf.networks.engine.schedule import strip_ranges
 from sklearn_decaf.networks.layers import (
-    Add,
     LRN,
+    Add,
     Conv,
     Dense,
     GlobalAveragePool,

@@ -488,3 +488,15 @@ def test_a_list_of_arrays_is_no_operand(kind):
     inputs = [parts, parts] if kind in ("Add", "CastLike") else [parts]
     with pytest.raises(WeightsError, match="list of arrays"):
         structure_of(g.model(g.add(kind, *inputs, **options)))
+
+
+@pytest.mark.parametrize(
+    ("kind", "shapes"), [("Add", [(4, 1, 1)]), ("BatchNormalization", [(4,)] * 4)]
+)
+def test_a_bias_that_is_one_number(kind, shapes):
+    """Such a file is damaged."""
+    g = Graph()
+    x = g.add("Conv", "x", g.drawn(4, 3, 1, 1), g.constant(0.5))
+    y = g.add(kind, x, *(g.constant(np.ones(shape)) for shape in shapes))
+    with pytest.raises(WeightsError):
+        structure_of(g.model(y))
