@@ -14,9 +14,9 @@ from ...architecture import INPUT, Architecture
 from ..image_input import swaps_pixels
 from ..limits import Limits
 from .batch_norm import RunningStatistics, with_group_norms
+from .dense_head import DenseHead, dense_head_layers
 from .dropout import draw_factors, dropout_name, insert_dropout
 from .group_program import GroupProgram, map_bytes
-from .head import Head, head_layers
 from .ordered_sum import OrderedSum
 from .tape import Seconds
 from .trained_network import TrainedNetwork
@@ -76,8 +76,8 @@ class CompiledPasses:
             exact=exact,
             limits=self._limits,
         )
-        head = head_layers(network)
-        self._head = Head(network, head) if head else None
+        head = dense_head_layers(network)
+        self._head = DenseHead(network, head) if head else None
         self._layers = network.layers[: len(network.layers) - len(head)]
         self._end = self._head.source if self._head else network.output
         self.group_size = group_size or self._choose_group_size()

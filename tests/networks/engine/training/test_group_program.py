@@ -166,8 +166,8 @@ def test_large_layers_at_the_end_run_on_blocks(monkeypatch):
     options = {"group_size": 4, "dropout": {"relu3": 0.3, "gate": 0.5}}
     by_groups = TrainingPlan(net, parameters, "fc3", **options)
     expected = copied(by_groups.gradients(images, loss, seed=2))
-    monkeypatch.setattr("sklearn_decaf.networks.engine.training.head.HEAD_BYTES", 0)
-    monkeypatch.setattr("sklearn_decaf.networks.engine.training.head.INPUTS_AT_ONCE", 7)
+    monkeypatch.setattr("sklearn_decaf.networks.engine.training.dense_head.HEAD_BYTES", 0)
+    monkeypatch.setattr("sklearn_decaf.networks.engine.training.dense_head.INPUTS_AT_ONCE", 7)
     monkeypatch.setattr("sklearn_decaf.networks.engine.training.compiled_passes.BLOCK_SIZE", 16)
     plan = TrainingPlan(net, parameters, "fc3", **options)
     value, found = copied(plan.gradients(images, loss, seed=2))
@@ -217,7 +217,7 @@ def test_profile(monkeypatch):
         (("fc",), "input"),
     }
     assert (("conv1", "norm1", "relu1"), "input") not in parts  # pixels want no gradient
-    monkeypatch.setattr("sklearn_decaf.networks.engine.training.head.HEAD_BYTES", 0)
+    monkeypatch.setattr("sklearn_decaf.networks.engine.training.dense_head.HEAD_BYTES", 0)
     by_blocks = TrainingPlan(NET, parameters, "fc", group_size=4).profile(images, loss)
     assert parts - {(layers, kind) for layers, kind, _ in by_blocks} == {(("fc",), "activation")}
 

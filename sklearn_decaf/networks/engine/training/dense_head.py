@@ -26,7 +26,7 @@ INPUTS_AT_ONCE = 1024  # of a fully connected layer, in one part of a product
 ROWS_AT_ONCE = 128  # of a gradient by a kernel, which stay in the cache
 
 
-def head_layers(network: TrainedNetwork) -> tuple[Layer, ...]:
+def dense_head_layers(network: TrainedNetwork) -> tuple[Layer, ...]:
     """The layers of a network that had better run on many images; none if that does not pay.
 
     They are those from the first fully connected layer on, if they read just one layer before it.
@@ -46,14 +46,14 @@ def head_layers(network: TrainedNetwork) -> tuple[Layer, ...]:
     return layers if pays and len(layers) < len(network.layers) else ()
 
 
-class Head:
+class DenseHead:
     """Layers on vectors, computed in NumPy.
 
     Parameters
     ----------
     network : TrainedNetwork
     layers : tuple of Layer
-        From :func:`head_layers`.
+        From :func:`dense_head_layers`.
 
     Attributes
     ----------
