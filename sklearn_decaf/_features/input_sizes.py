@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 from functools import lru_cache
-from numbers import Integral
 
+from .._utils.validation import is_integer
 from ..networks.architecture import Architecture
 from ..networks.weights.weights import Weights
 
@@ -87,21 +87,25 @@ def _by(shape: Iterable[int]) -> str:
     return " x ".join(map(str, shape))
 
 
-def check_crop(crop: object) -> Crop | None:
-    """Return `crop` as an int, a pair of ints, or None.
+def check_sides(name: str, size: object) -> tuple[int, int] | None:
+    """Return a size of images as height and width, or None if it is that.
 
     Raises
     ------
     ValueError
-        If it is anything else.
+        If it is neither a positive integer, for both, nor two of them.
     """
-    sides = crop if isinstance(crop, tuple | list) else (crop,)
-    good = all(isinstance(side, Integral) and not isinstance(side, bool) for side in sides)
-    if crop is None:
+    if size is None:
         return None
-    if not good or not 1 <= len(sides) <= 2 or min(sides) < 1:
+    sides = tuple(size) if isinstance(size, tuple | list) else (size, size)
+    if len(sides) != 2 or not all(is_integer(side) and side >= 1 for side in sides):
         raise ValueError(
-            f"crop={crop!r}: it must be a positive integer, a pair (height, width) or None."
+            f"{name}={size!r}: it must be a positive integer, a pair (height, width) or None."
         )
-    height, width = (int(side) for side in (*sides, *sides)[:2])
-    return height if height == width else (height, width)
+    return int(sides[0]), int(sides[1])
+
+
+def check_crop(crop: object) -> Crop | None:
+    """Return `crop` as an int, a pair of ints that differ, or None; see :func:`check_sides`."""
+    sides = check_sides("crop", crop)
+    return sides[0] if sides and sides[0] == sides[1] else sides

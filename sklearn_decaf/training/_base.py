@@ -38,7 +38,7 @@ from ._full_batch import run_lbfgs
 from ._images import HELD, ImageData, common_size, digest_of, open_images
 from ._inputs import TrainingInputMixin
 from ._loop import Objective, TrainingLoop
-from ._network import TrainedNetwork, build_network, dropout_by_layer
+from ._network import NetworkForTask, build_network, dropout_by_layer
 from ._prediction import predictor
 from ._solvers import SGD, Solver
 from ._state import TrainingState
@@ -150,7 +150,7 @@ class BaseConvNet(TrainingInputMixin, BaseEstimator):
     n_jobs: int | None
 
     weights_: Weights
-    _network: TrainedNetwork
+    _network: NetworkForTask
     _state: TrainingState
     _sees_pixels: bool
     _colours: tuple[tuple[float, ...], ...] | None = None

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from .._features.input_sizes import check_sides
 from ..networks.architecture import INPUT, Architecture, Preprocessing
 from ..networks.architectures import get_architecture
 from ..networks.layers import Conv, Dense, Layer, MaxPool, ReLU, Softmax
@@ -18,7 +19,7 @@ _WIDTHS = (64, 128, 128)
 
 
 @dataclass(frozen=True)
-class TrainedNetwork:
+class NetworkForTask:
     """A network for the classes or numbers at hand.
 
     Attributes
@@ -66,7 +67,7 @@ def build_network(
     *,
     image_size: int | tuple[int, int] | None,
     found_size: tuple[int, int] | None,
-) -> TrainedNetwork:
+) -> NetworkForTask:
     """Make the network of a parameter `network`, for so many classes or numbers.
 
     Parameters
@@ -85,7 +86,7 @@ def build_network(
     ValueError
         If there is no such network, or nobody knows for which size, or it cannot have this size.
     """
-    size = _sides(image_size)
+    size = check_sides("image_size", image_size)
     if isinstance(network, str):
         network = get_architecture(network)
     if isinstance(network, Architecture):
@@ -108,19 +109,7 @@ def build_network(
             )
         layers = small_layers(size) if network is None else list(network)
         net, output = _with_head(layers, n_outputs, size), HEAD
-    return TrainedNetwork(net, output)
-
-
-def _sides(image_size: int | tuple[int, int] | None) -> tuple[int, int] | None:
-    if image_size is None:
-        return None
-    sides = tuple(image_size) if isinstance(image_size, tuple | list) else (image_size,) * 2
-    if len(sides) != 2 or not all(isinstance(side, int) and side > 0 for side in sides):
-        raise ValueError(
-            f"image_size={image_size!r}: it must be a positive integer, a pair (height, width) or "
-            "None"
-        )
-    return sides
+    return NetworkForTask(net, output)
 
 
 def _at_size(net: Architecture, size: tuple[int, int] | None) -> Architecture:
@@ -170,13 +159,13 @@ def _with_head(layers: Sequence[Layer], n_outputs: int, size: tuple[int, int]) -
 
 
 def dropout_by_layer(
-    network: TrainedNetwork, dropout: float | Mapping[str, float]
+    network: NetworkForTask, dropout: float | Mapping[str, float]
 ) -> dict[str, float]:
     """Return the layers that are dropped, with the probability.
 
     Parameters
     ----------
-    network : TrainedNetwork
+    network : NetworkForTask
     dropout : float or dict of str to float
         Of hidden fully connected layers, or by names of layers.
 

@@ -1,5 +1,6 @@
 """The network that is trained: from a name, an architecture, layers, or nothing."""
 
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -42,6 +43,18 @@ def test_a_known_network_at_another_size():
     known = replace(known, preprocessing=replace(known.preprocessing, mean_image=image))
     with pytest.raises(ValueError, match="mean image"):
         build(known, image_size=128)
+
+
+def test_sizes_of_any_integer():
+    """A search over ``np.arange`` passes integers of NumPy."""
+    for size in (np.int64(48), (np.int32(48), 48), [48, 48]):
+        assert build("squeezenet1_1", image_size=size).architecture.input_shape == (48, 48, 3)
+
+
+@pytest.mark.parametrize("size", [0, -3, 4.0, True, (8,), (8, 0), (8, 8, 3), "8"])
+def test_what_is_no_size_is_named(size):
+    with pytest.raises(ValueError, match=f"image_size={re.escape(repr(size))}: it must be"):
+        build(LAYERS, image_size=size)
 
 
 def test_layers_get_a_head():
