@@ -67,6 +67,43 @@ def encode_labels(
     return known, targets
 
 
+def encode_portion(
+    y: ArrayLike,
+    n: int | None = None,
+    *,
+    classes: ArrayLike | None,
+    known: np.ndarray | None,
+    class_weight: object,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Turn the labels of a call of ``partial_fit`` into indices of classes.
+
+    Parameters
+    ----------
+    y, n, classes, known
+        As of :func:`encode_labels`; `known` is None in the first call.
+    class_weight : dict, "balanced" or None
+
+    Returns
+    -------
+    classes, targets : ndarray
+        As of :func:`encode_labels`.
+
+    Raises
+    ------
+    ValueError
+        If `classes` are missing in the first call, or weights depend on labels that come later;
+        otherwise as of :func:`encode_labels`.
+    """
+    if known is None and classes is None:
+        raise ValueError("classes must be passed on the first call to partial_fit.")
+    if isinstance(class_weight, str) and class_weight == "balanced":
+        raise ValueError(
+            "class_weight='balanced' is not for partial_fit, which does not see all labels: "
+            "pass a dict, or sample_weight"
+        )
+    return encode_labels(y, n, classes=classes, known=known)
+
+
 def image_weights(
     class_weight: object,
     classes: np.ndarray,

@@ -8,19 +8,17 @@ from numbers import Real
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
-from scipy.special import log_softmax, softmax
-from sklearn.base import ClassifierMixin, _fit_context
-from sklearn.metrics import accuracy_score
+from sklearn.base import _fit_context
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.metaestimators import available_if
-from sklearn.utils.validation import check_is_fitted
 
 from .._utils.docstrings import fill_docstring
 from . import _docs
 from ._augmentation import Augmentation
 from ._base import BaseConvNet, has_steps
 from ._by_layer import ByLayer
-from ._class_targets import encode_labels, image_weights
+from ._class_scores import ClassScoresMixin, accuracy
+from ._class_targets import encode_labels, encode_portion, image_weights
 from ._loop import Objective
 from ._losses import multinomial_logistic
 
@@ -39,7 +37,7 @@ if TYPE_CHECKING:
     attributes=_docs.ATTRIBUTES,
     notes=_docs.NOTES,
 )
-class ConvNetClassifier(ClassifierMixin, BaseConvNet):
+class ConvNetClassifier(ClassScoresMixin, BaseConvNet):
     """Train a convolutional network to tell classes apart.
 
     It is for convolutional networks what :class:`~sklearn.neural_network.MLPClassifier` is for
@@ -240,17 +238,18 @@ class ConvNetClassifier(ClassifierMixin, BaseConvNet):
         -------
         self : object
             Trained classifier.
+
+        Raises
+        ------
+        ValueError
+            If `classes` are missing in the first call or others than in an earlier one, a label is
+            none of them, or `class_weight` is "balanced": nobody knows how many images will come.
         """
         self._require_y(y)
         known = self.classes_ if hasattr(self, "weights_") else None
-        if known is None and classes is None:
-            raise ValueError("classes must be passed on the first call to partial_fit.")
-        if self.class_weight == "balanced":
-            raise ValueError(
-                "class_weight='balanced' is not for partial_fit, which does not see all labels: "
-                "pass a dict, or sample_weight"
-            )
-        self.classes_, targets = encode_labels(y, classes=classes, known=known)
+        self.classes_, targets = encode_portion(
+            y, classes=classes, known=known, class_weight=self.class_weight
+        )
         return self._fit_targets(X, targets, sample_weight, incremental=True)
 
     def _require_y(self, y: Any) -> None:
@@ -273,85 +272,10 @@ class ConvNetClassifier(ClassifierMixin, BaseConvNet):
     def _scorer(
         self, targets: np.ndarray, sample_weight: np.ndarray | None
     ) -> Callable[[np.ndarray], float]:
-        def score(outputs: np.ndarray) -> float:
-            found = outputs.argmax(axis=1)
-            return float(accuracy_score(targets, found, sample_weight=sample_weight))
+        return partial(accuracy, targets, sample_weight)
 
-        return score
+    def _scores(self, X: Images) -> np.ndarray:
+        return self._outputs(X)
 
     def _labels(self, targets: np.ndarray) -> np.ndarray | None:
         return targets
-
-    def decision_function(self, X: Images) -> np.ndarray:
-        """Compute the scores of the classes, before the softmax.
-
-        Parameters
-        ----------
-        X : images, or array-like of shape (n_samples, n_features) with `image_shape`
-
-        Returns
-        -------
-        scores : ndarray of shape (n_samples, n_classes), or (n_samples,) with two classes
-            With two classes, how much larger that of the second one is.
-        """
-        scores = self._outputs(X)
-        return scores[:, 1] - scores[:, 0] if len(self.classes_) == 2 else scores
-
-    def predict_proba(self, X: Images) -> np.ndarray:
-        """Estimate the probabilities of the classes.
-
-        Parameters
-        ----------
-        X : images, or array-like of shape (n_samples, n_features) with `image_shape`
-
-        Returns
-        -------
-        probabilities : ndarray of shape (n_samples, n_classes)
-        """
-        return softmax(self._outputs(X).astype(np.float64), axis=1)
-
-    def predict_log_proba(self, X: Images) -> np.ndarray:
-        """Estimate the logarithms of the probabilities of the classes.
-
-        Parameters
-        ----------
-        X : images, or array-like of shape (n_samples, n_features) with `image_shape`
-
-        Returns
-        -------
-        logarithms : ndarray of shape (n_samples, n_classes)
-        """
-        return log_softmax(self._outputs(X).astype(np.float64), axis=1)
-
-    def predict(self, X: Images) -> np.ndarray:
-        """Predict classes.
-
-        Parameters
-        ----------
-        X : images, or array-like of shape (n_samples, n_features) with `image_shape`
-
-        Returns
-        -------
-        y : ndarray of shape (n_samples,)
-            Class labels.
-        """
-        check_is_fitted(self)
-        return self.classes_[self._outputs(X).argmax(axis=1)]
-
-    def score(self, X: Images, y: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
-        """Compute the accuracy of `predict`.
-
-        Parameters
-        ----------
-        X : images, or array-like of shape (n_samples, n_features) with `image_shape`
-        y : array-like of shape (n_samples,)
-            Class labels.
-        sample_weight : array-like of shape (n_samples,), default=None
-            Weights of the images.
-
-        Returns
-        -------
-        score : float
-            The share of the images whose class is found.
-        """
-        return float(super().score(X, y, sample_weight=sample_weight))

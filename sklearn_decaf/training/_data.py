@@ -34,21 +34,3 @@ class TrainingData(Protocol):
         -------
         ndarray of shape (len(rows), h, w, c) or (len(rows), c)
         """
-
-
-class ArrayData:
-    """Rows of an array as they are."""
-
-    is_slow = False
-
-    def __init__(self, inputs: np.ndarray):
-        self.inputs = inputs
-
-    def __len__(self) -> int:
-        return len(self.inputs)
-
-    def take(
-        self, rows: np.ndarray, epoch: int | None = None, rng: np.random.Generator | None = None
-    ) -> np.ndarray:
-        """Return some rows."""
-        return self.inputs[rows]

@@ -7,8 +7,7 @@ from numbers import Integral, Real
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
-from scipy.special import log_softmax, softmax
-from sklearn.base import BaseEstimator, ClassifierMixin, _fit_context
+from sklearn.base import _fit_context
 from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions
 
@@ -20,7 +19,8 @@ from ..networks.weights.saving import save_weights
 from ..networks.weights.weights import Weights
 from ..transformers import DeCAFTransformer
 from ._augmentation import Augmentation
-from ._class_targets import encode_labels, image_weights
+from ._class_scores import ClassScoresMixin
+from ._class_targets import encode_labels, encode_portion, image_weights
 from ._fine_tuning import FineTuning
 from ._state import TrainingState
 from ._validation import split_rows
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from .._utils.types import FilePath, Images, ImageShape, RandomState
 
 
-class FineTunedClassifier(FineTuning, ClassifierMixin, BaseEstimator):
+class FineTunedClassifier(ClassScoresMixin, FineTuning):
     """Classify photographs by a known network whose last layers are trained further.
 
     The classifier begins as a pipeline of frozen features and logistic regression, and trains the
@@ -142,6 +142,8 @@ class FineTunedClassifier(FineTuning, ClassifierMixin, BaseEstimator):
         The epoch whose parameters were kept; 0 is the frozen pipeline.
     loss_curve_ : list of float
         Loss of each epoch.
+    step_losses_, learning_rates_ : list of float
+        The loss of each step, and the learning rate that followed it.
     validation_scores_ : list of float or None
         Accuracy on the images that were held back, of the frozen pipeline and after each epoch;
         None without `early_stopping`. Images count by their weights.
@@ -346,7 +348,7 @@ class FineTunedClassifier(FineTuning, ClassifierMixin, BaseEstimator):
             train, held_back = (counting[part] for part in parts)
         prepared = self._prepare(images)
         best, start = self._choose(prepared, train, targets, shares, rng)
-        self._be(start)
+        self._take_pipeline(start)
         state = TrainingState(seed=int(rng.randint(2**31)))
         if self.early_stopping:
             rows = train, held_back
@@ -389,17 +391,21 @@ class FineTunedClassifier(FineTuning, ClassifierMixin, BaseEstimator):
         Raises
         ------
         ValueError
-            If `classes` are missing in the first call or others than in an earlier one, or a label
-            is none of them; otherwise as of `fit`.
+            If `classes` are missing in the first call or others than in an earlier one, a label is
+            none of them, or `class_weight` is "balanced": nobody knows how many images will come;
+            otherwise as of `fit`.
         """
         first = not hasattr(self, "parameters_")
         images = self._check_X(X, reset=first)
+        self.classes_, targets = encode_portion(
+            y,
+            len(images),
+            classes=classes,
+            known=None if first else self.classes_,
+            class_weight=self.class_weight,
+        )
         if first:
-            if classes is None:
-                raise ValueError("classes must be passed on the first call to partial_fit.")
             self._begin_fit()
-        known = None if first else self.classes_
-        self.classes_, targets = encode_labels(y, len(images), classes=classes, known=known)
         shares = image_weights(self.class_weight, self.classes_, targets, sample_weight)
         prepared = self._prepare(images, None if first else [self._head])
         if not hasattr(self, "_state"):
@@ -407,89 +413,10 @@ class FineTunedClassifier(FineTuning, ClassifierMixin, BaseEstimator):
             self._state = TrainingState(seed=int(rng.randint(2**31)))
         everything = np.arange(len(images))
         if first:
-            self._be(self._choose(prepared, everything, targets, shares, self._state.seed)[1])
+            _, start = self._choose(prepared, everything, targets, shares, self._state.seed)
+            self._take_pipeline(start)
         self._train(prepared, targets, shares, everything, self._state, n_epochs=1)
         return self
-
-    def decision_function(self, X: Images) -> np.ndarray:
-        """Compute the class scores, before the softmax.
-
-        Parameters
-        ----------
-        X : images
-            Whatever ``fit`` takes.
-
-        Returns
-        -------
-        scores : ndarray of shape (n_samples,) or (n_samples, n_classes), float32
-            With two classes, the score of the second less that of the first.
-        """
-        scores = self._scores(X)
-        return scores[:, 1] - scores[:, 0] if scores.shape[1] == 2 else scores
-
-    def predict(self, X: Images) -> np.ndarray:
-        """Predict class labels.
-
-        Parameters
-        ----------
-        X : images
-            Whatever ``fit`` takes.
-
-        Returns
-        -------
-        labels : ndarray of shape (n_samples,)
-            The class with the largest score, for each image.
-        """
-        scores = self._scores(X)
-        return self.classes_[scores.argmax(axis=1)]
-
-    def predict_proba(self, X: Images) -> np.ndarray:
-        """Compute the probabilities of the classes.
-
-        Parameters
-        ----------
-        X : images
-            Whatever ``fit`` takes.
-
-        Returns
-        -------
-        probabilities : ndarray of shape (n_samples, n_classes), float64
-            Softmax of the scores.
-        """
-        return softmax(self._scores(X).astype(np.float64), axis=1)
-
-    def predict_log_proba(self, X: Images) -> np.ndarray:
-        """Compute the logarithms of the probabilities of the classes.
-
-        Parameters
-        ----------
-        X : images
-            Whatever ``fit`` takes.
-
-        Returns
-        -------
-        log_probabilities : ndarray of shape (n_samples, n_classes), float64
-        """
-        return log_softmax(self._scores(X).astype(np.float64), axis=1)
-
-    def score(self, X: Images, y: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
-        """Compute the accuracy of `predict`.
-
-        Parameters
-        ----------
-        X : images
-            Whatever ``fit`` takes.
-        y : array-like of shape (n_samples,)
-            Class labels.
-        sample_weight : array-like of shape (n_samples,), default=None
-            Weights of the images.
-
-        Returns
-        -------
-        score : float
-            The share of the images whose class is found.
-        """
-        return float(super().score(X, y, sample_weight=sample_weight))
 
     def to_transformer(
         self, layer: int | str | tuple[int | str, ...] | None = None

@@ -20,6 +20,7 @@ from ..images._estimator import ImageInputMixin
 from ..images._inputs import ImageInputs, SelectedImages
 from ..networks.architecture import INPUT
 from ._augmentation import Augmentation, Mirror, check_augmentation
+from ._class_scores import accuracy
 from ._frozen_pipeline import FrozenPipeline, compare_pipelines, fit_pipeline
 from ._head import Head, with_head
 from ._images import ImageData, read_images
@@ -201,8 +202,8 @@ class FineTuning(NetworkOnImages, ImageInputMixin, BaseEstimator):
             start = fit_pipeline(features, own, targets, n_classes, shares)
         return best, start
 
-    def _be(self, frozen: FrozenPipeline) -> None:
-        """Be a frozen pipeline."""
+    def _take_pipeline(self, frozen: FrozenPipeline) -> None:
+        """Make a frozen pipeline the result."""
         head = frozen.choice.head
         made = with_head(self._network().architecture, head, len(self.classes_))
         self.layer_, self.scaling_, self.C_ = head.layer, head.scaling, frozen.choice.C
@@ -223,7 +224,7 @@ class FineTuning(NetworkOnImages, ImageInputMixin, BaseEstimator):
         validation: Validation | None = None,
         n_epochs: int | None = None,
     ) -> None:
-        """Train the network as it is now, and be the result.
+        """Train the network as it is now, and keep what comes out.
 
         With `n_epochs`, at a constant rate, since nobody knows how many more will follow.
         """
@@ -269,6 +270,8 @@ class FineTuning(NetworkOnImages, ImageInputMixin, BaseEstimator):
         state.best = {}
         self.n_iter_ = state.epoch
         self.loss_curve_ = state.losses
+        self.step_losses_ = state.step_losses
+        self.learning_rates_ = state.learning_rates
         self.validation_scores_ = None if validation is None else state.validation_scores
         self.best_validation_score_ = None if validation is None else state.best_score
         self.best_epoch_ = state.epoch if validation is None else state.best_epoch
@@ -289,14 +292,14 @@ class FineTuning(NetworkOnImages, ImageInputMixin, BaseEstimator):
         rows: tuple[np.ndarray, np.ndarray],
         state: TrainingState,
     ) -> None:
-        """Train, and be what predicts images that were held back best.
+        """Train, and keep what predicts the images that were held back best.
 
         That is an epoch if it is better than both frozen pipelines, and else the better one of
         these, fitted to all images.
         """
         train, held_back = rows
         weights = None if shares is None else shares[held_back]
-        score = partial(_accuracy, targets[held_back], weights)
+        score = partial(accuracy, targets[held_back], weights)
         features = prepared.features
         frozen_score = score(
             best.scores({layer: values[held_back] for layer, values in features.items()})
@@ -306,7 +309,7 @@ class FineTuning(NetworkOnImages, ImageInputMixin, BaseEstimator):
         scores = state.validation_scores
         if max(frozen_score, scores[0]) >= max(scores):
             choice = (best if frozen_score >= scores[0] else start).choice
-            self._be(fit_pipeline(features, choice, targets, len(self.classes_), shares))
+            self._take_pipeline(fit_pipeline(features, choice, targets, len(self.classes_), shares))
             self.best_epoch_ = 0
         scores[0] = max(frozen_score, scores[0])
         self.validation_scores_, self.best_validation_score_ = scores, max(scores)
@@ -370,8 +373,3 @@ class FineTuning(NetworkOnImages, ImageInputMixin, BaseEstimator):
         tags = super().__sklearn_tags__()
         tags.requires_fit = True
         return tags
-
-
-def _accuracy(targets: np.ndarray, shares: np.ndarray | None, scores: np.ndarray) -> float:
-    """Share of the images that get the right class, by their weights."""
-    return float(np.average(scores.argmax(axis=1) == targets, weights=shares))

@@ -119,7 +119,7 @@ class SGD(Solver):
         if "velocity" not in state:
             state["velocity"] = np.zeros_like(values)
         velocity = state["velocity"]
-        if flat := _as_kernels_take_them(values, velocity, gradient):
+        if flat := _vectors_for_kernels(values, velocity, gradient):
             values, velocity, gradient = flat
             bind = _kernels.kernels.bind_sgd_step
             bind(values, velocity, gradient, rate, self.momentum, self.nesterov)()
@@ -165,7 +165,7 @@ class Adam(Solver):
         state["step"] += 1
         mean, square = state["mean"], state["square"]
         decay, betas = self._decays.get(name, 0.0), (self.beta_1, self.beta_2)
-        if flat := _as_kernels_take_them(values, mean, square, gradient):
+        if flat := _vectors_for_kernels(values, mean, square, gradient):
             bind = _kernels.kernels.bind_adam_step
             bind(*flat, state["step"], rate, betas, self.epsilon, decay)()
             return
@@ -243,7 +243,7 @@ def _share(value: float, name: str) -> float:
     return check_scalar(value, name, Real, min_val=0, max_val=1, include_boundaries="left")
 
 
-def _as_kernels_take_them(*arrays: np.ndarray) -> list[np.ndarray]:
+def _vectors_for_kernels(*arrays: np.ndarray) -> list[np.ndarray]:
     """Return the arrays as vectors for compiled kernels, which go over them once; [] if not."""
     fit = all(array.dtype == np.float32 and array.flags.c_contiguous for array in arrays)
     return [array.reshape(-1) for array in arrays] if fit and _kernels.kernels else []

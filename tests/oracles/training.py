@@ -72,3 +72,21 @@ def check(architecture: Architecture, output: str | None = None, **options) -> N
     """Compare the gradients of a network with random parameters on three random images."""
     parameters = small_parameters(architecture)
     assert_gradients(architecture, parameters, random_images(architecture, 3), output, **options)
+
+
+class ArrayData:
+    """Rows of an array as they are."""
+
+    is_slow = False
+
+    def __init__(self, inputs: np.ndarray):
+        self.inputs = inputs
+
+    def __len__(self) -> int:
+        return len(self.inputs)
+
+    def take(
+        self, rows: np.ndarray, epoch: int | None = None, rng: np.random.Generator | None = None
+    ) -> np.ndarray:
+        """Return some rows."""
+        return self.inputs[rows]

@@ -4,11 +4,11 @@ from functools import partial
 
 import numpy as np
 import pytest
+from oracles.training import ArrayData
 
 from sklearn_decaf.networks.architecture import Architecture, Preprocessing
 from sklearn_decaf.networks.engine.training import TrainingPlan
 from sklearn_decaf.networks.layers import Conv, Dense, MaxPool, ReLU
-from sklearn_decaf.training._data import ArrayData
 from sklearn_decaf.training._fillers import initial_parameters
 from sklearn_decaf.training._loop import LoopOptions, Objective, TrainingLoop
 from sklearn_decaf.training._losses import multinomial_logistic

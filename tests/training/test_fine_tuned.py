@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from oracles.striped_images import NETWORK, striped_images, weights
+from oracles.training import ArrayData
 from PIL import Image
 from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning, NotFittedError
@@ -33,7 +34,6 @@ from sklearn_decaf.networks.layers import (
 from sklearn_decaf.networks.weights import save_weights
 from sklearn_decaf.networks.weights.weights import Weights
 from sklearn_decaf.training import FineTunedClassifier
-from sklearn_decaf.training._data import ArrayData
 from sklearn_decaf.training._fillers import initial_parameters
 from sklearn_decaf.training._loop import LoopOptions, Objective, TrainingLoop
 from sklearn_decaf.training._losses import multinomial_logistic
@@ -367,6 +367,8 @@ def test_a_stream_goes_on_after_fit(fitted):
         other.partial_fit(IMAGES[:3], [5, 0, 1])
     with pytest.raises(ValueError, match="classes must be passed"):
         make().partial_fit(IMAGES, LABELS)
+    with pytest.raises(ValueError, match="balanced"):
+        make(class_weight="balanced").partial_fit(IMAGES, LABELS, classes=[0, 1, 2])
 
 
 # Weights and labels ----------------------------------------------------------------------------

@@ -2,12 +2,12 @@
 
 import numpy as np
 import pytest
+from oracles.training import ArrayData
 from sklearn.exceptions import ConvergenceWarning
 
 from sklearn_decaf.networks.engine.training import TrainingPlan
 from sklearn_decaf.networks.reference import forward
 from sklearn_decaf.training._averaging import AveragedParameters
-from sklearn_decaf.training._data import ArrayData
 from sklearn_decaf.training._divergence import Diverged
 from sklearn_decaf.training._schedules import Adaptive, Constant, Cosine
 from sklearn_decaf.training._solvers import SGD
