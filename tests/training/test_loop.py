@@ -112,6 +112,14 @@ def test_the_best_parameters_of_the_validation_are_the_result(make_loop):
     np.testing.assert_allclose(seen[1], expected, rtol=1e-5, atol=1e-6)
 
 
+def test_of_equal_scores_the_first_counts(make_loop):
+    for first, best in ((True, 0), (False, 1)):
+        validation = Validation(np.arange(4), lambda outputs: 0.5)
+        loop = make_loop(validation=validation, validate_first=first)
+        loop.run()
+        assert loop.state.best_epoch == best
+
+
 def test_the_initial_parameters_are_a_candidate(make_loop):
     scores = iter([0.9, 0.5, 0.4, 0.3])
     validation = Validation(np.arange(4), lambda outputs: next(scores))
